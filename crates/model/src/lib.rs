@@ -1,0 +1,21 @@
+//! The nouns of Countersign: typed ids, digests, serials, releases, flows, route tables and the manifest.
+//!
+//! Everything here is a value. This room refuses to know about files, sockets, clocks, logs and policy:
+//! it parses at the door and hands on types that cannot be wrong in the ways that parsing can catch.
+
+mod canonical;
+mod clock;
+mod digest;
+mod ids;
+pub mod release;
+pub mod route;
+mod serial;
+
+pub use canonical::{CanonicalError, from_json_strict, to_json};
+pub use clock::{Clock, Timestamp};
+pub use digest::{Commit, Digest, DigestError};
+pub use ids::{
+    CaseId, ComponentName, EnvironmentName, HostName, IdError, KeyId, PersonId, RequirementId,
+    RobotId, RoleName, SecretName, SuiteName, SystemName, VolumeName, ZoneName,
+};
+pub use serial::{Serial, SerialError};

@@ -1,0 +1,211 @@
+//! A release: one version of a whole system, as one frozen document whose digest is what people approve.
+//!
+//! `v1` is a wire form: its field order and names never change. A release is composed once, from the
+//! manifest at a commit and the images that were built from it, and is promoted, rolled back and retired as one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Commit, ComponentName, Digest, EnvironmentName, SecretName, Serial, SystemName, VolumeName,
+    ZoneName, CanonicalError, from_json_strict, to_json,
+};
+
+/// A release document, version 1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The system.
+    pub system: SystemName,
+    /// The serial of the change that it was built from.
+    pub serial: Serial,
+    /// The commit.
+    pub commit: Commit,
+    /// Every component, in the order of their names.
+    pub components: Vec<Component>,
+    /// Who may open connections to whom; everything else is denied.
+    pub flows: Vec<Flow>,
+    /// How it is put into each environment.
+    pub environments: Vec<Environment>,
+}
+
+impl Release {
+    /// The bytes that are stored and digested.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, CanonicalError> {
+        to_json(self)
+    }
+
+    /// Reads exactly those bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CanonicalError> {
+        from_json_strict(bytes)
+    }
+
+    /// What people approve and the agent checks.
+    pub fn digest(&self) -> Result<Digest, CanonicalError> {
+        Ok(Digest::of(&self.to_bytes()?))
+    }
+
+    /// The component of this name.
+    pub fn component(&self, name: &ComponentName) -> Option<&Component> {
+        self.components.iter().find(|c| &c.name == name)
+    }
+
+    /// How it is put into this environment.
+    pub fn environment(&self, name: &EnvironmentName) -> Option<&Environment> {
+        self.environments.iter().find(|e| &e.name == name)
+    }
+}
+
+/// One component of a release: an image by digest and everything that it may have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Component {
+    /// Its name.
+    pub name: ComponentName,
+    /// The digest of its OCI image manifest.
+    pub image: Digest,
+    /// What to run instead of the image's own entry point and command; empty for the image's own.
+    pub command: Vec<String>,
+    /// The TCP port that it listens on.
+    pub port: u16,
+    /// How it says that it is well.
+    pub health: Health,
+    /// The zone that its instances live in.
+    pub zone: ZoneName,
+    /// How many instances.
+    pub replicas: u32,
+    /// What each instance may use.
+    pub limits: Limits,
+    /// Its volumes; the only places that it can write beside `/tmp`.
+    pub volumes: Vec<Volume>,
+    /// Migrations of its state that this version brings, oldest first.
+    pub migrations: Vec<Migration>,
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Secrets by reference: the name of the variable that holds the path of the file, and the reference.
+    pub secrets: BTreeMap<String, SecretName>,
+}
+
+impl Component {
+    /// Whether only one instance may run at a time, because it has a volume that only one may write.
+    pub fn is_exclusive(&self) -> bool {
+        self.volumes.iter().any(|v| v.exclusive)
+    }
+}
+
+/// How a component says that it is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// An HTTP path that answers 2xx; `None` asks only that the port accepts a connection.
+    pub path: Option<String>,
+    /// Milliseconds between checks.
+    pub interval_ms: u32,
+    /// Milliseconds that one check may take.
+    pub timeout_ms: u32,
+    /// Milliseconds from start within which it must have become well.
+    pub deadline_ms: u32,
+}
+
+/// What each instance may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Memory in MiB; more is killed.
+    pub memory_mib: u32,
+    /// Share of one core in percent; 150 is a core and a half.
+    pub cpu_percent: u32,
+    /// Processes and threads.
+    pub pids: u32,
+    /// Size of `/tmp`, which is in memory, in MiB.
+    pub tmp_mib: u32,
+    /// Milliseconds between SIGTERM and SIGKILL.
+    pub stop_timeout_ms: u32,
+}
+
+/// A declared volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// Its name, within the component.
+    pub name: VolumeName,
+    /// Where it is mounted.
+    pub path: String,
+    /// Whether only one instance may have it at a time.
+    pub exclusive: bool,
+}
+
+/// A declared migration of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Migration {
+    /// Its name, unique within the component and never used again.
+    pub id: String,
+    /// Whether it adds (older versions still work) or takes away (they no longer do).
+    pub phase: MigrationPhase,
+    /// Whether the version before works on the state after it, so that a rollback needs no restore.
+    pub reversible: bool,
+}
+
+/// The two halves of a change of schema that never stops the service (expand, then contract).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MigrationPhase {
+    /// Adds; older versions still work.
+    Expand,
+    /// Takes away what no running version uses.
+    Contract,
+}
+
+/// One end of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The edge, for clients outside.
+    Edge,
+    /// A component.
+    Component(ComponentName),
+}
+
+/// One allowed direction of connection, to the port of the target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Flow {
+    /// Who opens the connection.
+    pub from: Origin,
+    /// Who accepts it.
+    pub to: ComponentName,
+}
+
+/// How a release is put into one environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Its name, as in the charter.
+    pub name: EnvironmentName,
+    /// The way of replacing one version by the next.
+    pub strategy: Strategy,
+    /// Where clients reach which component: component and the address that the edge listens on.
+    pub expose: BTreeMap<ComponentName, std::net::SocketAddr>,
+    /// Seconds of watching after the switch.
+    pub watch_s: u32,
+    /// The share of failed requests, in hundredths of a percent, above which it goes back.
+    pub error_limit_bp: u32,
+    /// The number of requests below which the share says nothing.
+    pub error_min_requests: u32,
+    /// Seconds that the old version has to finish what it is doing.
+    pub drain_s: u32,
+    /// Milliseconds that the edge may hold requests while an exclusive component hands over.
+    pub hold_ms: u32,
+    /// Approvals on top of what the charter asks for; never fewer.
+    pub approvals: Option<u32>,
+}
+
+/// The way of replacing one version by the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// The new set beside the old, then one switch.
+    BlueGreen,
+}

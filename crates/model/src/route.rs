@@ -1,0 +1,111 @@
+//! The route table that the edge carries traffic by: listeners, backends by version, and what to do meanwhile.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ComponentName, Serial};
+
+/// Everything that the edge does, as one value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTable {
+    /// The log index of the statement that it follows from. The edge never goes back from it.
+    ///
+    /// Invariant `generation-grows`: a table with a lower generation is refused; the same generation with a
+    /// higher `revision` replaces it.
+    pub generation: u64,
+    /// Counts the tables of one generation (a rollout has several).
+    pub revision: u64,
+    /// The listeners, each with its own backends.
+    pub routes: Vec<Route>,
+}
+
+/// One listener and where its requests go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Where the edge listens.
+    pub listen: SocketAddr,
+    /// The component, for counters.
+    pub component: ComponentName,
+    /// Certificate chain and key files in PEM, for TLS in front.
+    pub tls: Option<TlsFiles>,
+    /// Whether requests go through, wait, or are turned away.
+    pub state: RouteState,
+    /// Instances by version; weights count between versions, instances of one version take turns.
+    pub backends: Vec<Backend>,
+}
+
+/// Certificate chain and key files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate chain, leaf first.
+    pub certificates: String,
+    /// The private key (PKCS#8, SEC1 or PKCS#1).
+    pub key: String,
+}
+
+/// Whether requests go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RouteState {
+    /// They go to the backends.
+    Open,
+    /// They wait, this many milliseconds at most each, while an exclusive component hands over.
+    Hold {
+        /// The longest that one request waits, in milliseconds; after it the answer is 503 with `Retry-After`.
+        limit_ms: u32,
+    },
+    /// They get 503 at once.
+    Closed,
+}
+
+/// The instances of one version behind a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backend {
+    /// The version.
+    pub serial: Serial,
+    /// Its share is `weight` over the sum of weights; 0 takes no new requests but finishes those it has.
+    pub weight: u32,
+    /// The addresses of its instances.
+    pub instances: Vec<SocketAddr>,
+}
+
+/// What the edge has counted, by component and version, since the edge started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeCounts {
+    /// The generation in force.
+    pub generation: u64,
+    /// The revision in force.
+    pub revision: u64,
+    /// One row a component and version.
+    pub versions: Vec<VersionCounts>,
+    /// Requests waiting now on a route that holds.
+    pub held: u64,
+}
+
+/// What the edge has counted of one version of one component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionCounts {
+    /// The component.
+    pub component: ComponentName,
+    /// The version.
+    pub serial: Serial,
+    /// Requests answered or failed.
+    pub requests: u64,
+    /// Of those, answers 5xx and failures to reach the component or to get a whole answer from it.
+    pub errors: u64,
+    /// Requests in flight now.
+    pub in_flight: u64,
+    /// Different client addresses seen.
+    pub clients: u64,
+    /// Requests that were held, in all.
+    pub held: u64,
+    /// Answer time (to the last byte of the head) by upper bound in microseconds: powers of two from 64 µs.
+    pub latency_us: Vec<(u64, u64)>,
+}
