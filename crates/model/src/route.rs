@@ -49,7 +49,7 @@ pub struct TlsFiles {
 
 /// Whether requests go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum RouteState {
     /// They go to the backends.
     Open,
@@ -86,6 +86,32 @@ pub struct EdgeCounts {
     pub versions: Vec<VersionCounts>,
     /// Requests waiting now on a route that holds.
     pub held: u64,
+    /// One row a component: what happened before a version was chosen, or between two.
+    #[serde(default)]
+    pub components: Vec<ComponentCounts>,
+}
+
+/// What the edge has counted of one component, whatever the version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentCounts {
+    /// The component.
+    pub component: ComponentName,
+    /// Requests whose head arrived whole. Once none is in flight or held, it is the sum of the versions' `requests`
+    /// plus `turned_away`, `rejected` and `abandoned`, less `moved`.
+    pub requests: u64,
+    /// Requests answered 503 by the edge itself: the route is closed, no version takes requests, or a hold was full or
+    /// too long.
+    pub turned_away: u64,
+    /// Requests that the edge refused as wrong before a version was chosen (no host, `CONNECT`, too large).
+    pub rejected: u64,
+    /// Requests whose client left while they were held.
+    pub abandoned: u64,
+    /// Times that a request was tried again on another instance, of the same version or another.
+    pub retried: u64,
+    /// Requests that no instance of the chosen version took and that went on to another version; they count for both,
+    /// for the first as an error.
+    pub moved: u64,
 }
 
 /// What the edge has counted of one version of one component.
@@ -102,10 +128,12 @@ pub struct VersionCounts {
     pub errors: u64,
     /// Requests in flight now.
     pub in_flight: u64,
-    /// Different client addresses seen.
+    /// Different client addresses seen; stops growing at 65,536.
     pub clients: u64,
-    /// Requests that were held, in all.
+    /// Requests that were held before they came here, in all.
     pub held: u64,
-    /// Answer time (to the last byte of the head) by upper bound in microseconds: powers of two from 64 µs.
+    /// Answer time in microseconds, from the choice of the version to the last byte of the answer's head: the upper
+    /// bound and how many fell between the bound before and this one (not cumulative). Powers of two from 64 µs; the
+    /// last bound, `u64::MAX`, takes everything slower.
     pub latency_us: Vec<(u64, u64)>,
 }
