@@ -1,1 +1,2 @@
 //! The `ledger` room.
+pub mod statement;

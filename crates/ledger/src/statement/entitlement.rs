@@ -1,0 +1,324 @@
+//! Who may say what: a statement's signer against the charter.
+//!
+//! This is the check at the log's door and again at every reader's: key enrolled, role held, kind allowed to
+//! the role, person or robot as the kind demands, header and claim about the same thing. It refuses to know
+//! what follows from a claim.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use model::{Digest, EnvironmentName, KeyId, PersonId, RobotId, RoleName, SystemName, Timestamp};
+
+use super::{
+    payload::Statement,
+    v1::{Charter, Claim, Key, KeyScheme, Kind, Speaker},
+};
+
+/// The role in which a founder signs the charter.
+pub const FOUNDER_ROLE: &str = "founder";
+
+/// The longest that a statement may count, in seconds: a year, so that nothing signed is for ever.
+pub const LONGEST_LIFE_S: u64 = 366 * 86_400;
+
+/// Who signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signatory {
+    /// A person.
+    Person(PersonId),
+    /// A robot, with the people who control it.
+    Robot {
+        /// The robot.
+        id: RobotId,
+        /// Its controllers.
+        controllers: Vec<PersonId>,
+    },
+}
+
+impl Signatory {
+    /// The people behind it: the person, or the robot's controllers.
+    pub fn persons(&self) -> &[PersonId] {
+        match self {
+            Self::Person(person) => std::slice::from_ref(person),
+            Self::Robot { controllers, .. } => controllers,
+        }
+    }
+}
+
+impl std::fmt::Display for Signatory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Person(id) => write!(f, "{id}"),
+            Self::Robot { id, .. } => write!(f, "robot {id}"),
+        }
+    }
+}
+
+/// Why a signer may not make a statement.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntitlementError {
+    /// A key in the charter is not an Ed25519 key in OpenSSH's form.
+    #[error("`{0}` is not a public key of the form `ssh-ed25519 AAAA…`")]
+    PublicKey(String),
+    /// One key stands twice in the charter.
+    #[error("the key {0} belongs to two holders; a key belongs to one for ever")]
+    SharedKey(KeyId),
+    /// The charter does not list the key.
+    #[error("the charter lists no key {0}")]
+    UnknownKey(KeyId),
+    /// The header names another charter.
+    #[error("the statement is for another charter")]
+    OtherCharter,
+    /// The signer does not hold the role.
+    #[error("{signer} does not hold the role `{role}`")]
+    Role {
+        /// Who.
+        signer: String,
+        /// Which role.
+        role: RoleName,
+    },
+    /// The role may not say this.
+    #[error("the role `{role}` may not make a statement of kind {kind}")]
+    Kind {
+        /// Which role.
+        role: RoleName,
+        /// Which kind.
+        kind: Kind,
+    },
+    /// Only people, or only robots, may say this.
+    #[error("{signer} may not make a statement of kind {kind}: only {who} may")]
+    Speaker {
+        /// Who.
+        signer: String,
+        /// Which kind.
+        kind: Kind,
+        /// Who may.
+        who: &'static str,
+    },
+    /// The charter has no such environment.
+    #[error("the charter has no environment `{0}`")]
+    Environment(EnvironmentName),
+    /// The charter has no such system.
+    #[error("the charter has no system `{0}`")]
+    System(SystemName),
+    /// Header and claim disagree, or the header lacks what the claim needs.
+    #[error("the header of the {0} does not name the system and environment that it is about")]
+    Header(Kind),
+    /// The robot acts elsewhere.
+    #[error("robot {0} does not act in `{1}`")]
+    RobotEnvironment(RobotId, EnvironmentName),
+    /// Its time is over.
+    #[error("the statement expired at {0}")]
+    Expired(Timestamp),
+    /// It would count for longer than anything may.
+    #[error("the statement would count until {0}, longer than a year")]
+    TooLong(Timestamp),
+    /// The program is not one that the charter lists for the role.
+    #[error("the charter does not list the program that signed for the role `{0}`")]
+    Program(RoleName),
+}
+
+#[derive(Clone, Debug)]
+struct Holder {
+    signatory: Signatory,
+    scheme: KeyScheme,
+    wire: Vec<u8>,
+    roles: Vec<RoleName>,
+    environments: Vec<EnvironmentName>,
+}
+
+/// The charter's keys, ready to look up.
+#[derive(Clone, Debug)]
+pub struct Members {
+    charter: Charter,
+    hash: Digest,
+    by_key: BTreeMap<KeyId, Holder>,
+}
+
+/// The SSH wire form of an enrolled key (RFC 4253 section 6.6).
+pub fn wire_of(key: &Key) -> Result<Vec<u8>, EntitlementError> {
+    let wrong = || EntitlementError::PublicKey(key.public.clone());
+    let mut words = key.public.split(' ');
+    let (algorithm, encoded, rest) = (words.next(), words.next(), words.next());
+    if algorithm != Some("ssh-ed25519") || rest.is_some() {
+        return Err(wrong());
+    }
+    let wire = BASE64_STANDARD.decode(encoded.ok_or_else(wrong)?).map_err(|_| wrong())?;
+    let prefix = b"\0\0\0\x0bssh-ed25519\0\0\0\x20";
+    if wire.len() == prefix.len() + 32 && wire.starts_with(prefix) { Ok(wire) } else { Err(wrong()) }
+}
+
+impl Members {
+    /// Reads the keys of a charter whose payload has this hash.
+    pub fn of(charter: Charter, hash: Digest) -> Result<Self, EntitlementError> {
+        let mut by_key = BTreeMap::new();
+        let mut add = |key: &Key, signatory: Signatory, roles: Vec<RoleName>, environments: Vec<EnvironmentName>| {
+            let wire = wire_of(key)?;
+            let id = KeyId::of_wire(&wire);
+            let holder = Holder { signatory, scheme: key.scheme, wire, roles, environments };
+            match by_key.insert(id, holder) {
+                None => Ok(()),
+                Some(_) => Err(EntitlementError::SharedKey(id)),
+            }
+        };
+        for member in &charter.members {
+            for key in &member.keys {
+                add(key, Signatory::Person(member.id.clone()), member.roles.clone(), Vec::new())?;
+            }
+        }
+        for robot in &charter.robots {
+            let signatory = Signatory::Robot { id: robot.id.clone(), controllers: robot.controllers.clone() };
+            add(&robot.key, signatory, vec![robot.role.clone()], robot.environments.clone())?;
+        }
+        Ok(Self { charter, hash, by_key })
+    }
+
+    /// The charter.
+    pub const fn charter(&self) -> &Charter {
+        &self.charter
+    }
+
+    /// The hash of its payload.
+    pub const fn hash(&self) -> Digest {
+        self.hash
+    }
+
+    /// Scheme and SSH wire form of an enrolled key.
+    pub fn key(&self, id: KeyId) -> Result<(KeyScheme, &[u8]), EntitlementError> {
+        let holder = self.by_key.get(&id).ok_or(EntitlementError::UnknownKey(id))?;
+        Ok((holder.scheme, &holder.wire))
+    }
+
+    /// Who holds a key.
+    pub fn holder(&self, id: KeyId) -> Result<&Signatory, EntitlementError> {
+        self.by_key.get(&id).map(|h| &h.signatory).ok_or(EntitlementError::UnknownKey(id))
+    }
+
+    /// All enrolled keys.
+    pub fn keys(&self) -> impl Iterator<Item = (KeyId, &Signatory)> {
+        self.by_key.iter().map(|(id, holder)| (*id, &holder.signatory))
+    }
+
+    /// Checks that the holder of `key` may make `statement`. The signature itself is checked before.
+    pub fn entitle(&self, statement: &Statement, key: KeyId) -> Result<Signatory, EntitlementError> {
+        let holder = self.by_key.get(&key).ok_or(EntitlementError::UnknownKey(key))?;
+        let header = &statement.header;
+        let kind = statement.claim.kind();
+        let signer = || holder.signatory.to_string();
+        if kind == Kind::Charter {
+            return self.entitle_founder(statement, holder);
+        }
+        if header.charter != Some(self.hash) {
+            return Err(EntitlementError::OtherCharter);
+        }
+        if !holder.roles.contains(&header.role) {
+            return Err(EntitlementError::Role { signer: signer(), role: header.role.clone() });
+        }
+        if !self.charter.may_say(&header.role, kind) {
+            return Err(EntitlementError::Kind { role: header.role.clone(), kind });
+        }
+        let who = match (kind.speaker(), &holder.signatory) {
+            (Speaker::Person, Signatory::Robot { .. }) => Some("people"),
+            (Speaker::Robot, Signatory::Person(_)) => Some("robots"),
+            _ => None,
+        };
+        if let Some(who) = who {
+            return Err(EntitlementError::Speaker { signer: signer(), kind, who });
+        }
+        self.check_place(statement)?;
+        if let (Signatory::Robot { id, .. }, Some(environment)) = (&holder.signatory, &header.environment)
+            && !holder.environments.is_empty()
+            && !holder.environments.contains(environment)
+        {
+            return Err(EntitlementError::RobotEnvironment(id.clone(), environment.clone()));
+        }
+        if let Signatory::Robot { .. } = holder.signatory
+            && let Some(allowed) = self.charter.programs.get(&header.role)
+            && !allowed.is_empty()
+            && !header.program.is_some_and(|program| allowed.contains(&program))
+        {
+            return Err(EntitlementError::Program(header.role.clone()));
+        }
+        Ok(holder.signatory.clone())
+    }
+
+    /// Checks the expiry against a time, at the door.
+    pub fn check_expiry(statement: &Statement, now: Timestamp) -> Result<(), EntitlementError> {
+        let expires = statement.header.expires;
+        if expires <= now {
+            Err(EntitlementError::Expired(expires))
+        } else if expires > now.plus_s(LONGEST_LIFE_S) && statement.claim.kind() != Kind::Charter {
+            Err(EntitlementError::TooLong(expires))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn entitle_founder(&self, statement: &Statement, holder: &Holder) -> Result<Signatory, EntitlementError> {
+        let header = &statement.header;
+        let founder = match &holder.signatory {
+            Signatory::Person(id) => self.charter.member(id).is_some_and(|m| m.founder),
+            Signatory::Robot { .. } => false,
+        };
+        if !founder || header.role.as_str() != FOUNDER_ROLE {
+            return Err(EntitlementError::Role { signer: holder.signatory.to_string(), role: header.role.clone() });
+        }
+        if header.charter.is_some() || statement.claim != Claim::Charter(Box::new(self.charter.clone())) {
+            return Err(EntitlementError::OtherCharter);
+        }
+        Ok(holder.signatory.clone())
+    }
+
+    /// Header and claim name the same system and environment, and the charter has them.
+    fn check_place(&self, statement: &Statement) -> Result<(), EntitlementError> {
+        let header = &statement.header;
+        let kind = statement.claim.kind();
+        if let Some(system) = &header.system
+            && self.charter.system(system).is_none()
+        {
+            return Err(EntitlementError::System(system.clone()));
+        }
+        if let Some(environment) = &header.environment
+            && self.charter.environment(environment).is_none()
+        {
+            return Err(EntitlementError::Environment(environment.clone()));
+        }
+        let (system, environment) = match &statement.claim {
+            Claim::Change(c) => (Need::Is(&c.system), Need::None),
+            Claim::Build(c) => (Need::Is(c.serial.system()), Need::None),
+            Claim::Evidence(_) | Claim::Exception(_) => (Need::Some, Need::None),
+            Claim::Proposal(c) => (Need::Is(c.serial.system()), Need::Is(&c.environment)),
+            Claim::Approval(c) => (Need::Some, Need::Is(&c.environment)),
+            Claim::Rejection(_) => (Need::Some, Need::Some),
+            Claim::Verdict(c) => (Need::Is(c.serial.system()), Need::Is(&c.environment)),
+            Claim::Milestone(c) => (Need::Is(c.serial.system()), Need::Is(&c.environment)),
+            Claim::Rollback(c) => (Need::Some, Need::Is(&c.environment)),
+            Claim::Halt(c) => (Need::Any, c.environment.as_ref().map_or(Need::None, Need::Is)),
+            Claim::Resume(_) => (Need::Any, Need::Any),
+            Claim::Charter(_) | Claim::Tick(_) | Claim::KeyWithdrawal(_) => (Need::None, Need::None),
+        };
+        if system.is_met(header.system.as_ref()) && environment.is_met(header.environment.as_ref()) {
+            Ok(())
+        } else {
+            Err(EntitlementError::Header(kind))
+        }
+    }
+}
+
+/// What a header must name.
+enum Need<'a, T> {
+    None,
+    Any,
+    Some,
+    Is(&'a T),
+}
+
+impl<T: PartialEq> Need<'_, T> {
+    fn is_met(&self, found: Option<&T>) -> bool {
+        match self {
+            Self::None => found.is_none(),
+            Self::Any => true,
+            Self::Some => found.is_some(),
+            Self::Is(wanted) => found == Some(wanted),
+        }
+    }
+}

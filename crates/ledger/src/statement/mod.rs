@@ -1,0 +1,13 @@
+//! Statements: what a log entry says, in frozen wire forms.
+//!
+//! A statement is an in-toto Statement v1 (`in-toto/attestation:spec/v1/statement.md`) whose predicate is a
+//! header and a claim; the verdict's predicate is a SLSA verification summary with the same header beside it.
+//! This module knows shapes and limits. It refuses to know policy: what follows from a claim is for `gate`.
+
+pub mod v1;
+
+mod entitlement;
+mod payload;
+
+pub use entitlement::{EntitlementError, FOUNDER_ROLE, LONGEST_LIFE_S, Members, Signatory, wire_of};
+pub use payload::{PAYLOAD_TYPE, PayloadError, Statement, Subject};

@@ -1,0 +1,227 @@
+//! The charter: the first statement of a log and its root of trust.
+//!
+//! Every founder signs the same payload, so the first entries of a log are that payload once a founder. Its
+//! hash is what every process is started with.
+
+use std::collections::BTreeMap;
+
+use model::{
+    Digest, EnvironmentName, HostName, KeyId, PersonId, RobotId, RoleName, SystemName,
+};
+use serde::{Deserialize, Serialize};
+
+use super::Kind;
+
+/// Who there is, what they may say and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Charter {
+    /// Whether all keys were made in one place. Profiles for production refuse such a charter.
+    pub demo: bool,
+    /// The log.
+    pub log: LogKey,
+    /// Who cosigns its checkpoints.
+    pub witnesses: Vec<WitnessKey>,
+    /// How many operators of witnesses must have cosigned a checkpoint for it to count. 0 is *unwitnessed*.
+    pub witness_quorum: u32,
+    /// The people.
+    pub members: Vec<Member>,
+    /// The robots.
+    pub robots: Vec<Robot>,
+    /// The machines, their administrators, and so who holds the keys there.
+    pub hosts: Vec<Host>,
+    /// What each role may say.
+    pub roles: Vec<Role>,
+    /// Pairs of roles that nobody may hold together.
+    pub conflicts: Vec<(RoleName, RoleName)>,
+    /// The systems and where their changes come from.
+    pub systems: Vec<SystemRule>,
+    /// The environments, in the order of promotion.
+    pub environments: Vec<EnvironmentRule>,
+    /// Who must sign for the charter to change.
+    pub amendment: Quorum,
+    /// The Cedar policy text that `decide` evaluates.
+    pub policy: String,
+    /// Program digests allowed for each robot role; an empty list allows any, and verdicts say so.
+    pub programs: BTreeMap<RoleName, Vec<Digest>>,
+}
+
+/// The log's name and key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogKey {
+    /// The origin line of its checkpoints (C2SP tlog-checkpoint).
+    pub origin: String,
+    /// Its verifier key (C2SP signed-note).
+    pub vkey: String,
+}
+
+/// A witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessKey {
+    /// Its name.
+    pub name: String,
+    /// Who runs it; several witnesses of one operator count once.
+    pub operator: String,
+    /// Its verifier key (C2SP tlog-cosignature).
+    pub vkey: String,
+    /// Where it takes checkpoints (C2SP tlog-witness submission prefix).
+    pub url: String,
+}
+
+/// A person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// A pseudonym.
+    pub id: PersonId,
+    /// The person's keys, for statements and for commits.
+    pub keys: Vec<Key>,
+    /// The person's roles.
+    pub roles: Vec<RoleName>,
+    /// SHA-256(32-byte salt ‖ e-mail addresses): who authors and committers are. The body is beside the log.
+    pub identity: Digest,
+    /// Whether the person's signature makes the charter.
+    pub founder: bool,
+}
+
+/// A public key of a person or robot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// How it signs.
+    pub scheme: KeyScheme,
+    /// The public key in OpenSSH's one-line form without a comment: `ssh-ed25519 AAAA…`.
+    pub public: String,
+}
+
+/// How a key signs statements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyScheme {
+    /// Raw Ed25519 (RFC 8032) over the DSSE pre-authentication encoding.
+    Ed25519,
+    /// SSHSIG (OpenSSH PROTOCOL.sshsig) in Countersign's own namespace over the same bytes.
+    Sshsig,
+}
+
+/// A robot: one process that signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Robot {
+    /// Its id.
+    pub id: RobotId,
+    /// Its role.
+    pub role: RoleName,
+    /// Its key.
+    pub key: Key,
+    /// The people who control it; what it proposes counts as proposed by them.
+    pub controllers: Vec<PersonId>,
+    /// The host that keeps its key.
+    pub host: HostName,
+    /// The environments that it acts in; empty for all.
+    pub environments: Vec<EnvironmentName>,
+}
+
+/// A machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Its name.
+    pub name: HostName,
+    /// Who administers it, and so can use every key on it.
+    pub administrators: Vec<PersonId>,
+}
+
+/// A role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// Its name.
+    pub name: RoleName,
+    /// The kinds of statement that it may make.
+    pub says: Vec<Kind>,
+}
+
+/// Where a system's changes come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemRule {
+    /// The system.
+    pub name: SystemName,
+    /// The git remote that the builder fetches.
+    pub remote: String,
+    /// The protected branch.
+    pub branch: String,
+}
+
+/// What it takes to change an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentRule {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Who must approve a release into it.
+    pub quorum: Quorum,
+    /// Seconds for which an approval counts at most, whatever it says itself.
+    pub approval_s: u64,
+    /// Seconds for which a verdict is granted at most.
+    pub verdict_s: u64,
+    /// Seconds after which a checkpoint is too old to take a step on.
+    pub max_age_s: u64,
+    /// Seconds for which the predecessor may run again when its verdict was withdrawn; 0 for not at all.
+    pub rollback_s: u64,
+    /// Who may halt it (one person) and how many must resume it.
+    pub resume: Quorum,
+}
+
+/// People, counted: every group must be met, and no person counts in two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quorum {
+    /// The groups.
+    pub groups: Vec<Group>,
+}
+
+/// So many different persons of a role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// The role.
+    pub role: RoleName,
+    /// How many.
+    pub count: u32,
+}
+
+impl Charter {
+    /// The member of this id.
+    pub fn member(&self, id: &PersonId) -> Option<&Member> {
+        self.members.iter().find(|m| &m.id == id)
+    }
+
+    /// The system of this name.
+    pub fn system(&self, name: &SystemName) -> Option<&SystemRule> {
+        self.systems.iter().find(|s| &s.name == name)
+    }
+
+    /// The environment of this name.
+    pub fn environment(&self, name: &EnvironmentName) -> Option<&EnvironmentRule> {
+        self.environments.iter().find(|e| &e.name == name)
+    }
+
+    /// Whether a role may make statements of a kind.
+    pub fn may_say(&self, role: &RoleName, kind: Kind) -> bool {
+        self.roles.iter().any(|r| &r.name == role && r.says.contains(&kind))
+    }
+
+    /// The founders.
+    pub fn founders(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|m| m.founder)
+    }
+
+    /// The robot with this key.
+    pub fn robot_with(&self, key: KeyId, id_of: impl Fn(&Key) -> Option<KeyId>) -> Option<&Robot> {
+        self.robots.iter().find(|r| id_of(&r.key) == Some(key))
+    }
+}

@@ -1,0 +1,187 @@
+//! Version 1 of the statements: frozen. Names, order and meaning of fields never change; a new meaning is a
+//! new version beside this one. Golden bytes in `tests.rs` hold it to that.
+
+mod approval;
+mod build;
+mod change;
+mod charter;
+mod evidence;
+mod header;
+mod milestone;
+mod proposal;
+mod stop;
+mod tick;
+mod verdict;
+
+pub use approval::{Action, Approval, Exception, KeyWithdrawal, Rejection};
+pub use build::{Build, Image};
+pub use change::{Change, ChangeProblem, CommitFact, CommitProblem, SuiteFact};
+pub use charter::{
+    Charter, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Robot, Role,
+    SystemRule, WitnessKey,
+};
+pub use evidence::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteKind, SuiteOn, Totals};
+pub use header::{Header, Nonce, Seen};
+pub use milestone::{Milestone, MilestoneKind, Placed};
+pub use proposal::Proposal;
+pub use stop::{Halt, Resume, Rollback};
+pub use tick::Tick;
+pub(crate) use verdict::EnvironmentVerdict;
+pub use verdict::{Reason, Ruling, Verdict};
+
+use serde::{Deserialize, Serialize};
+
+/// What a statement says, one variant a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is documented at its type")]
+pub enum Claim {
+    Charter(Box<Charter>),
+    Tick(Tick),
+    Change(Box<Change>),
+    Build(Box<Build>),
+    Evidence(Box<Evidence>),
+    Proposal(Box<Proposal>),
+    Approval(Approval),
+    Rejection(Rejection),
+    Verdict(Box<Verdict>),
+    Milestone(Box<Milestone>),
+    Halt(Halt),
+    Resume(Resume),
+    Rollback(Rollback),
+    Exception(Exception),
+    KeyWithdrawal(KeyWithdrawal),
+}
+
+/// The kinds, as a charter's roles name them and as a predicate type ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "each kind is documented at its type")]
+pub enum Kind {
+    Charter,
+    Tick,
+    Change,
+    Build,
+    Evidence,
+    Proposal,
+    Approval,
+    Rejection,
+    Verdict,
+    Milestone,
+    Halt,
+    Resume,
+    Rollback,
+    Exception,
+    KeyWithdrawal,
+}
+
+impl Kind {
+    /// Every kind, in the order of its wire names' introduction.
+    pub const ALL: [Self; 15] = [
+        Self::Charter,
+        Self::Tick,
+        Self::Change,
+        Self::Build,
+        Self::Evidence,
+        Self::Proposal,
+        Self::Approval,
+        Self::Rejection,
+        Self::Verdict,
+        Self::Milestone,
+        Self::Halt,
+        Self::Resume,
+        Self::Rollback,
+        Self::Exception,
+        Self::KeyWithdrawal,
+    ];
+
+    /// The wire name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Charter => "charter",
+            Self::Tick => "tick",
+            Self::Change => "change",
+            Self::Build => "build",
+            Self::Evidence => "evidence",
+            Self::Proposal => "proposal",
+            Self::Approval => "approval",
+            Self::Rejection => "rejection",
+            Self::Verdict => "verdict",
+            Self::Milestone => "milestone",
+            Self::Halt => "halt",
+            Self::Resume => "resume",
+            Self::Rollback => "rollback",
+            Self::Exception => "exception",
+            Self::KeyWithdrawal => "key-withdrawal",
+        }
+    }
+
+    /// The predicate type of statements of this kind.
+    pub fn predicate_type(self) -> String {
+        match self {
+            Self::Verdict => "https://slsa.dev/verification_summary/v1".to_owned(),
+            other => format!("https://countersign.dev/statement/{}/v1", other.name()),
+        }
+    }
+
+    /// The kind that a predicate type names.
+    pub fn of_predicate_type(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.predicate_type() == text)
+    }
+
+    /// Whether only a robot may say this, only a person, or either. A charter can not change it: people decide,
+    /// robots act.
+    pub const fn speaker(self) -> Speaker {
+        match self {
+            Self::Tick | Self::Change | Self::Build | Self::Evidence | Self::Verdict | Self::Milestone => Speaker::Robot,
+            Self::Charter
+            | Self::Approval
+            | Self::Rejection
+            | Self::Resume
+            | Self::Rollback
+            | Self::Exception
+            | Self::KeyWithdrawal
+            | Self::Halt => Speaker::Person,
+            Self::Proposal => Speaker::Either,
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Who may say a kind at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// Only people.
+    Person,
+    /// Only robots.
+    Robot,
+    /// Both.
+    Either,
+}
+
+impl Claim {
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Charter(_) => Kind::Charter,
+            Self::Tick(_) => Kind::Tick,
+            Self::Change(_) => Kind::Change,
+            Self::Build(_) => Kind::Build,
+            Self::Evidence(_) => Kind::Evidence,
+            Self::Proposal(_) => Kind::Proposal,
+            Self::Approval(_) => Kind::Approval,
+            Self::Rejection(_) => Kind::Rejection,
+            Self::Verdict(_) => Kind::Verdict,
+            Self::Milestone(_) => Kind::Milestone,
+            Self::Halt(_) => Kind::Halt,
+            Self::Resume(_) => Kind::Resume,
+            Self::Rollback(_) => Kind::Rollback,
+            Self::Exception(_) => Kind::Exception,
+            Self::KeyWithdrawal(_) => Kind::KeyWithdrawal,
+        }
+    }
+}
