@@ -1,1 +1,5 @@
-//! The `build` room.
+//! The `build` room: from a commit to images, their bills of materials and provenance; suites and their reports.
+//!
+//! It refuses to know policy: what it makes is evidence, and whether that is enough is decided by the gate.
+
+pub mod git;
