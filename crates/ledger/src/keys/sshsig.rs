@@ -1,0 +1,137 @@
+//! SSHSIG: how OpenSSH signs bytes that are not a login (openssh-portable `PROTOCOL.sshsig`).
+//!
+//! The blob is what stands base64-encoded between the lines of `ssh-keygen -Y sign`; an envelope carries it without
+//! that armour. Only version 1, Ed25519 and our own namespace are known.
+
+use model::Digest;
+use sha2::{Digest as _, Sha512};
+
+use super::{ALGORITHM, wire};
+
+/// What our signatures are made for. Frozen: a signature that a person made for git, files or another program
+/// never verifies here, nor one of ours there.
+pub const NAMESPACE: &str = "statement.v1@countersign";
+
+const MAGIC: &[u8] = b"SSHSIG";
+const VERSION: u32 = 1;
+const HASH_NAME: &[u8] = b"sha512";
+
+/// Why an SSHSIG blob is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SshSigError {
+    /// Too short, too long, or without its magic in front.
+    #[error("not an SSHSIG blob")]
+    Malformed,
+    /// Another version of the format.
+    #[error("SSHSIG version {0} is unknown")]
+    Version(u32),
+    /// Made for something else.
+    #[error("the signature was made for `{0}`, not for `{NAMESPACE}`")]
+    Namespace(String),
+    /// The reserved field must be empty for us, or two blobs would be one signature.
+    #[error("the reserved field of the SSH signature is not empty")]
+    Reserved,
+    /// Not `sha512` or `sha256`.
+    #[error("the SSH signature uses the unknown hash `{0}`")]
+    Hash(String),
+    /// Not Ed25519.
+    #[error("the SSH signature is of the type `{0}`, not `ssh-ed25519`")]
+    Algorithm(String),
+    /// Made by another key than the one that is enrolled.
+    #[error("the SSH signature was made by another key")]
+    OtherKey,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hash {
+    Sha256,
+    Sha512,
+}
+
+/// A parsed blob; the slices borrow from it.
+pub(super) struct Blob<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) signature: &'a [u8],
+    hash: Hash,
+}
+
+impl<'a> Blob<'a> {
+    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, SshSigError> {
+        let mut reader = wire::Reader::new(bytes);
+        if reader.take(MAGIC.len()) != Some(MAGIC) {
+            return Err(SshSigError::Malformed);
+        }
+        let version = reader.u32().ok_or(SshSigError::Malformed)?;
+        if version != VERSION {
+            return Err(SshSigError::Version(version));
+        }
+        let mut string = || reader.string().ok_or(SshSigError::Malformed);
+        let (key, namespace, reserved, hash, signature) = (string()?, string()?, string()?, string()?, string()?);
+        if !reader.is_empty() {
+            return Err(SshSigError::Malformed);
+        }
+        if namespace != NAMESPACE.as_bytes() {
+            return Err(SshSigError::Namespace(shown(namespace)));
+        }
+        if !reserved.is_empty() {
+            return Err(SshSigError::Reserved);
+        }
+        let hash = match hash {
+            b"sha256" => Hash::Sha256,
+            b"sha512" => Hash::Sha512,
+            other => return Err(SshSigError::Hash(shown(other))),
+        };
+        Ok(Self { key, signature: raw_signature(signature)?, hash })
+    }
+
+    /// What the key signed: the fields again, with the hash of the message.
+    pub(super) fn signed_data(&self, message: &[u8]) -> Vec<u8> {
+        match self.hash {
+            Hash::Sha512 => signed_data(HASH_NAME, &Sha512::digest(message)),
+            Hash::Sha256 => signed_data(b"sha256", Digest::of(message).as_bytes()),
+        }
+    }
+}
+
+/// The bytes that a key signs for this message, with SHA-512 as `ssh-keygen` does.
+pub(super) fn to_sign(message: &[u8]) -> Vec<u8> {
+    signed_data(HASH_NAME, &Sha512::digest(message))
+}
+
+/// The blob for a key in wire form and its 64-byte signature over [`to_sign`].
+pub(super) fn blob(key: &[u8], raw: &[u8]) -> Vec<u8> {
+    let mut signature = Vec::with_capacity(83);
+    wire::put_string(&mut signature, ALGORITHM.as_bytes());
+    wire::put_string(&mut signature, raw);
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&VERSION.to_be_bytes());
+    for part in [key, NAMESPACE.as_bytes(), b"", HASH_NAME, &signature] {
+        wire::put_string(&mut out, part);
+    }
+    out
+}
+
+/// The 64 bytes inside `string "ssh-ed25519", string signature`.
+pub(super) fn raw_signature(bytes: &[u8]) -> Result<&[u8], SshSigError> {
+    let mut reader = wire::Reader::new(bytes);
+    let algorithm = reader.string().ok_or(SshSigError::Malformed)?;
+    if algorithm != ALGORITHM.as_bytes() {
+        return Err(SshSigError::Algorithm(shown(algorithm)));
+    }
+    let raw = reader.string().ok_or(SshSigError::Malformed)?;
+    if reader.is_empty() { Ok(raw) } else { Err(SshSigError::Malformed) }
+}
+
+fn signed_data(hash_name: &[u8], hash: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(160);
+    out.extend_from_slice(MAGIC);
+    for part in [NAMESPACE.as_bytes(), b"", hash_name, hash] {
+        wire::put_string(&mut out, part);
+    }
+    out
+}
+
+fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().take(super::QUOTED_LIMIT).flat_map(char::escape_default).collect()
+}

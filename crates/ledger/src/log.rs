@@ -1,0 +1,317 @@
+//! The log: it takes statements that its door lets in, puts them into one order, and signs what the order has become.
+//!
+//! It refuses to know what statements mean: a [`Door`] says what may come in.
+//!
+//! One writer thread takes whatever is waiting as one batch: entries, tiles and a signed checkpoint go to the store in
+//! one synced commit, and only then does anybody get a receipt. A crash before the commit loses statements that nobody
+//! has a receipt for; a crash after it loses nothing. Appending again after a crash is safe: the same statement gets its
+//! first index.
+
+mod door;
+mod open;
+mod receipt;
+mod writer;
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        mpsc::{self, SyncSender, TrySendError},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use model::Digest;
+
+use crate::{
+    checkpoint::SignedCheckpoint,
+    dsse::{Envelope, EnvelopeError, Identity},
+    merkle::{TILE_WIDTH, TilePath, consistency_proof, inclusion_proof},
+    note::{NoteSignature, VerifierKey},
+    store::{BODY_LIMIT_BYTES, Body, NodeError, Store, StoreError, StoredNodes},
+};
+
+pub use door::{Door, OpenDoor, Refusal};
+pub use open::OpenLogError;
+pub use receipt::{Receipt, ReceiptError};
+
+/// 1,024 waiting statements are a second of work on a slow disk; who comes then is told to try again.
+const QUEUE_LIMIT: usize = 1024;
+/// 64 bodies with one statement: a release has a few, and each is up to 16 MiB.
+const BODY_COUNT_LIMIT: usize = 64;
+/// 256 entries an answer: one bundle (C2SP tlog-tiles).
+pub const ENTRIES_LIMIT: usize = TILE_WIDTH;
+/// How many of the latest cosigned checkpoints are looked through for one that satisfies a policy.
+const COSIGNED_LOOKBACK: usize = 64;
+
+/// A statement on its way in, with the bodies that it commits to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// The signed statement.
+    pub envelope: Envelope,
+    /// Bodies to be kept beside it.
+    pub bodies: Vec<Body>,
+}
+
+impl Submission {
+    /// A statement without bodies.
+    pub const fn new(envelope: Envelope) -> Self {
+        Self { envelope, bodies: Vec::new() }
+    }
+}
+
+/// Why a statement was not appended. Nothing of it was kept.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The door said no.
+    #[error("the statement is not acceptable")]
+    Refused(#[source] Refusal),
+    /// A body is too large, or there are too many.
+    #[error("a statement has at most {BODY_COUNT_LIMIT} bodies of at most {BODY_LIMIT_BYTES} bytes each")]
+    Bodies,
+    /// Too many statements are waiting.
+    #[error("the log is busy; try again")]
+    Busy,
+    /// The store could not take it.
+    #[error("the statement could not be stored")]
+    Store(#[source] Arc<StoreError>),
+    /// The log's key did not sign the checkpoint.
+    #[error("the checkpoint could not be signed")]
+    Sign(#[source] Arc<crate::keys::SignError>),
+    /// A write failed so that nobody knows what the disk holds. Reading goes on.
+    #[error("the log has stopped writing after a failed write; start it again")]
+    Stopped,
+}
+
+/// Why something could not be read from the log.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Beyond the end.
+    #[error("the log has {size} entries; {asked} is beyond them")]
+    Beyond {
+        /// What was asked for.
+        asked: u64,
+        /// The size of the log.
+        size: u64,
+    },
+    /// A stored entry is not an envelope: the file was changed.
+    #[error("entry {0} of the log is damaged")]
+    Damaged(u64, #[source] EnvelopeError),
+    /// The store failed.
+    #[error("the log can not be read")]
+    Store(#[from] StoreError),
+    /// Hashes are missing.
+    #[error("the log can not make proofs")]
+    Nodes(#[from] NodeError),
+}
+
+/// An open log.
+pub struct Log {
+    store: Arc<dyn Store>,
+    door: Arc<dyn Door>,
+    vkey: VerifierKey,
+    head: Arc<Head>,
+    queue: Option<SyncSender<writer::Request>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// The latest signed checkpoint, and who waits for a later one.
+pub(crate) struct Head {
+    latest: Mutex<Arc<SignedCheckpoint>>,
+    grown: Condvar,
+}
+
+impl Head {
+    fn get(&self) -> Arc<SignedCheckpoint> {
+        // The lock only guards the exchange of a pointer, so a poisoned one is whole.
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, checkpoint: Arc<SignedCheckpoint>) {
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = checkpoint;
+        self.grown.notify_all();
+    }
+}
+
+impl Log {
+    /// Appends a statement. Waits until it is in the log and a signed checkpoint that covers it is synced.
+    pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
+        self.append_all(vec![submission]).pop().unwrap_or(Err(AppendError::Stopped))
+    }
+
+    /// Appends several statements, each for itself, in this order. They share commits with whatever else is waiting.
+    pub fn append_all(&self, submissions: Vec<Submission>) -> Vec<Result<Receipt, AppendError>> {
+        let waiting: Vec<_> = submissions.into_iter().map(|s| self.enqueue(s)).collect();
+        waiting.into_iter().map(|w| w.and_then(|answer| self.await_receipt(&answer))).collect()
+    }
+
+    /// Checks in this thread, so that the writer has only order to make.
+    fn enqueue(&self, submission: Submission) -> Result<mpsc::Receiver<writer::Answer>, AppendError> {
+        let bodies = &submission.bodies;
+        if bodies.len() > BODY_COUNT_LIMIT || bodies.iter().any(|b| b.bytes.len() > BODY_LIMIT_BYTES) {
+            return Err(AppendError::Bodies);
+        }
+        self.door.check(&submission).map_err(AppendError::Refused)?;
+        let (request, answer) = writer::Request::new(submission);
+        let queue = self.queue.as_ref().ok_or(AppendError::Stopped)?;
+        queue.try_send(request).map_err(|e| match e {
+            TrySendError::Full(_) => AppendError::Busy,
+            TrySendError::Disconnected(_) => AppendError::Stopped,
+        })?;
+        Ok(answer)
+    }
+
+    fn await_receipt(&self, answer: &mpsc::Receiver<writer::Answer>) -> Result<Receipt, AppendError> {
+        let integrated = answer.recv().map_err(|_| AppendError::Stopped)??;
+        self.receipt_at(integrated.index, &integrated.head).map_err(|e| {
+            let source = match e {
+                ReadError::Store(e) | ReadError::Nodes(NodeError::Store(e)) => e,
+                other => StoreError::Failed(other.into()),
+            };
+            AppendError::Store(Arc::new(source))
+        })
+    }
+
+    /// The key that verifies this log's checkpoints; its name is the origin.
+    pub const fn vkey(&self) -> &VerifierKey {
+        &self.vkey
+    }
+
+    /// The latest signed checkpoint, which may lack witnesses yet.
+    pub fn head(&self) -> Arc<SignedCheckpoint> {
+        self.head.get()
+    }
+
+    /// Waits until the log has more than `size` entries, but no longer than `timeout`; the head as it then is.
+    pub fn wait_beyond(&self, size: u64, timeout: Duration) -> Arc<SignedCheckpoint> {
+        let latest = self.head.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.head.grown.wait_timeout_while(latest, timeout, |head| head.size() <= size);
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Entries from this index on, in order, as canonical bytes: at most `limit`, and at most [`ENTRIES_LIMIT`].
+    /// Never more than the head covers.
+    pub fn entries(&self, from: u64, limit: usize) -> Result<Vec<Vec<u8>>, ReadError> {
+        let size = self.head().size();
+        let left = usize::try_from(size.saturating_sub(from)).unwrap_or(usize::MAX);
+        let entries = self.store.entries(from, limit.min(ENTRIES_LIMIT).min(left))?;
+        Ok(entries.into_iter().map(|e| e.bytes).collect())
+    }
+
+    /// The statement at this index.
+    pub fn envelope(&self, index: u64) -> Result<Envelope, ReadError> {
+        let size = self.head().size();
+        let entry = self.entries(index, 1)?.pop().ok_or(ReadError::Beyond { asked: index, size })?;
+        Envelope::from_entry(&entry).map_err(|e| ReadError::Damaged(index, e))
+    }
+
+    /// The index of a statement, if it is in the log.
+    pub fn find(&self, identity: Identity) -> Result<Option<u64>, ReadError> {
+        let size = self.head().size();
+        Ok(self.store.find(identity)?.filter(|index| *index < size))
+    }
+
+    /// A receipt for the statement at this index, under the latest checkpoint.
+    pub fn receipt(&self, index: u64) -> Result<Receipt, ReadError> {
+        self.receipt_at(index, &self.head())
+    }
+
+    fn receipt_at(&self, index: u64, head: &SignedCheckpoint) -> Result<Receipt, ReadError> {
+        let proof = self.inclusion_proof(index, head.size())?;
+        Ok(Receipt { index, proof, checkpoint: head.to_bytes() })
+    }
+
+    /// An inclusion proof (RFC 6962 section 2.1.1) of an entry in the tree of this size.
+    pub fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Digest>, ReadError> {
+        let stored = self.head().size();
+        if index >= size || size > stored {
+            return Err(ReadError::Beyond { asked: index.max(size), size: stored });
+        }
+        Ok(inclusion_proof(&StoredNodes(&*self.store), index, size)?)
+    }
+
+    /// A consistency proof (RFC 6962 section 2.1.2) between the trees of two sizes.
+    pub fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Digest>, ReadError> {
+        let stored = self.head().size();
+        if old > new || new > stored {
+            return Err(ReadError::Beyond { asked: old.max(new), size: stored });
+        }
+        Ok(consistency_proof(&StoredNodes(&*self.store), old, new)?)
+    }
+
+    /// What a path of C2SP tlog-tiles names; `None` if it names nothing in this log (404).
+    pub fn resource(&self, path: TilePath) -> Result<Option<Vec<u8>>, ReadError> {
+        match path {
+            TilePath::Checkpoint => Ok(Some(self.with_cosignatures(&self.head())?.to_bytes())),
+            TilePath::Hashes { level, index, width } => {
+                let tile = self.store.tile(level, index)?;
+                Ok(tile.and_then(|bytes| bytes.get(..width * 32).map(<[u8]>::to_vec)))
+            }
+            TilePath::Entries { index, width } => {
+                let Some(first) = index.checked_mul(TILE_WIDTH as u64) else { return Ok(None) };
+                let entries = self.entries(first, width)?;
+                Ok((entries.len() == width).then(|| bundle(&entries)))
+            }
+        }
+    }
+
+    /// The body with this commitment, if it is kept.
+    pub fn body(&self, commitment: &Digest) -> Result<Option<Body>, ReadError> {
+        Ok(self.store.body(commitment)?)
+    }
+
+    /// Keeps a cosignature for the head or an earlier checkpoint. Its signature is the caller's to verify.
+    pub fn add_cosignature(&self, size: u64, signature: &NoteSignature) -> Result<(), ReadError> {
+        Ok(self.store.add_cosignature(size, signature.name(), &signature.to_string())?)
+    }
+
+    /// The largest checkpoint with its cosignatures for which `enough` says yes, among the latest cosigned ones.
+    pub fn cosigned(&self, enough: impl Fn(&SignedCheckpoint) -> bool) -> Result<Option<SignedCheckpoint>, ReadError> {
+        for size in self.store.cosigned_sizes(COSIGNED_LOOKBACK)? {
+            let stored = self.store.checkpoints(size, 1)?.pop().filter(|c| c.size == size);
+            let opened = stored.and_then(|c| SignedCheckpoint::open(&c.note, &self.vkey).ok());
+            if let Some(checkpoint) = opened {
+                let checkpoint = self.with_cosignatures(&checkpoint)?;
+                if enough(&checkpoint) {
+                    return Ok(Some(checkpoint));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn with_cosignatures(&self, checkpoint: &SignedCheckpoint) -> Result<SignedCheckpoint, ReadError> {
+        let mut checkpoint = checkpoint.clone();
+        for line in self.store.cosignatures(checkpoint.size())? {
+            for signature in NoteSignature::parse_lines(&line).unwrap_or_default() {
+                checkpoint.add(signature);
+            }
+        }
+        Ok(checkpoint)
+    }
+}
+
+impl Drop for Log {
+    /// Lets the writer finish what is queued, and waits for it.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing left to lose: its batch was rolled back.
+            drop(writer.join());
+        }
+    }
+}
+
+/// An entry bundle: each entry with its length as a big-endian 16-bit number in front (C2SP tlog-tiles, "Log entries").
+fn bundle(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for entry in entries {
+        // `dsse::ENTRY_LIMIT_BYTES` keeps every entry within 16 bits.
+        out.extend_from_slice(&u16::try_from(entry.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(entry);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;
