@@ -96,6 +96,8 @@ macro_rules! names {
 names! {
     /// A system: everything that is released together.
     SystemName, "system name";
+    /// A way of building from source.
+    BuildName, "build name";
     /// A component of a system.
     ComponentName, "component name";
     /// A network zone.

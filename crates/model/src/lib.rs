@@ -7,6 +7,7 @@ mod canonical;
 mod clock;
 mod digest;
 mod ids;
+pub mod manifest;
 pub mod release;
 pub mod route;
 mod serial;
@@ -15,7 +16,7 @@ pub use canonical::{CanonicalError, from_json_strict, to_json};
 pub use clock::{Clock, Timestamp};
 pub use digest::{Commit, Digest, DigestError};
 pub use ids::{
-    CaseId, ComponentName, EnvironmentName, HostName, IdError, KeyId, PersonId, RequirementId,
+    BuildName, CaseId, ComponentName, EnvironmentName, HostName, IdError, KeyId, PersonId, RequirementId,
     RobotId, RoleName, SecretName, SuiteName, SystemName, VolumeName, ZoneName,
 };
 pub use serial::{Serial, SerialError};

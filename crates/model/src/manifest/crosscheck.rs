@@ -1,0 +1,344 @@
+//! What holds between the parts of a manifest: names that refer to something, and openings that lead somewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{BuildName, ComponentName, ZoneName, release::Origin};
+
+use super::{
+    Manifest,
+    diagnostic::quoted,
+    environment::collide,
+    limits,
+    suggest::{listed, nearest},
+    types::{Source, SuiteKind, SuiteTarget},
+    walk::{Document, Findings, Place, Section},
+};
+
+/// The names that are there, also of parts that have mistakes of their own: a reference to those is no second mistake.
+pub(super) struct Declared<'d> {
+    builds: Vec<&'d str>,
+    components: Vec<&'d str>,
+    zones: Vec<&'d str>,
+    environments: Vec<&'d str>,
+}
+
+impl<'d> Declared<'d> {
+    pub(super) fn of(root: &Section<'d>) -> Self {
+        let names = |section: &str| -> Vec<&'d str> {
+            let mut unseen = Findings::new("");
+            let field = root.optional(section);
+            field
+                .map(|f| {
+                    f.entries(usize::MAX, &mut unseen)
+                        .iter()
+                        .map(super::walk::Field::name)
+                        .collect()
+                })
+                .unwrap_or_default()
+        };
+        Self {
+            builds: names("builds"),
+            components: names("components"),
+            zones: names("zones"),
+            environments: names("environments"),
+        }
+    }
+}
+
+fn unknown(place: &Place, what: &str, name: &str, there: &[&str], findings: &mut Findings<'_>) {
+    if there.contains(&name) {
+        return;
+    }
+    let hint = match nearest(name, there) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if there.is_empty() => format!("there is no {what} yet; add `[{what}s.{name}]`"),
+        None => {
+            let verb = if there.len() == 1 { "is" } else { "are" };
+            format!("there {verb} {}; or add `[{what}s.{name}]`", listed(there))
+        }
+    };
+    findings.error(place, format!("there is no {what} {}", quoted(name)), hint);
+}
+
+/// Checks what a manifest says in one place against what it says in others.
+pub(super) fn check(
+    manifest: &Manifest,
+    declared: &Declared<'_>,
+    document: &Document,
+    findings: &mut Findings<'_>,
+) {
+    references(manifest, declared, document, findings);
+    flows(manifest, declared, document, findings);
+    zones(manifest, declared, document, findings);
+    suites(manifest, declared, document, findings);
+    environments(manifest, declared, document, findings);
+}
+
+/// A reference in a part that may have other mistakes, so that all are found in one go. What is no name at all has
+/// been reported where it was read.
+fn referenced<T: std::str::FromStr>(
+    document: &Document,
+    path: &[&str],
+    what: &str,
+    there: &[&str],
+    findings: &mut Findings<'_>,
+) {
+    if let Some(name) = document.text(path).filter(|name| name.parse::<T>().is_ok()) {
+        unknown(&document.place(path), what, name, there, findings);
+    }
+}
+
+fn references(
+    manifest: &Manifest,
+    declared: &Declared<'_>,
+    document: &Document,
+    findings: &mut Findings<'_>,
+) {
+    let mut used = BTreeSet::new();
+    for name in &declared.components {
+        referenced::<ZoneName>(
+            document,
+            &["components", name, "zone"],
+            "zone",
+            &declared.zones,
+            findings,
+        );
+        referenced::<BuildName>(
+            document,
+            &["components", name, "build"],
+            "build",
+            &declared.builds,
+            findings,
+        );
+    }
+    for component in manifest.components.values() {
+        if let Source::Build { build, .. } = &component.source {
+            used.insert(build);
+        }
+    }
+    let suites = document.names(&["suites"]);
+    for name in &suites {
+        referenced::<BuildName>(
+            document,
+            &["suites", name, "build"],
+            "build",
+            &declared.builds,
+            findings,
+        );
+    }
+    used.extend(manifest.suites.values().filter_map(|s| s.build.as_ref()));
+    if manifest.components.len() == declared.components.len()
+        && manifest.suites.len() == suites.len()
+    {
+        for name in manifest.builds.keys().filter(|name| !used.contains(name)) {
+            findings.warning(
+                &document.place(&["builds", name.as_str()]),
+                format!("nothing uses the build `{name}`"),
+                "remove it, or name it in a component",
+            );
+        }
+    }
+}
+
+fn flows(
+    manifest: &Manifest,
+    declared: &Declared<'_>,
+    document: &Document,
+    findings: &mut Findings<'_>,
+) {
+    // The document has the flows in the order in which they were written; the manifest has them in its own.
+    for number in 0..limits::FLOWS {
+        let number = number.to_string();
+        let at = document.place(&["flows", &number]);
+        if at.key == "flows" || at.key.is_empty() {
+            break;
+        }
+        for end in ["from", "to"] {
+            let path = ["flows", &number, end];
+            if document.text(&path) != Some(limits::EDGE) {
+                referenced::<ComponentName>(
+                    document,
+                    &path,
+                    "component",
+                    &declared.components,
+                    findings,
+                );
+            }
+        }
+    }
+    if declared.environments.is_empty() {
+        return;
+    }
+    for flow in manifest.flows.iter().filter(|f| f.from == Origin::Edge) {
+        let exposed = |environment: &&str| {
+            document
+                .names(&["environments", environment, "expose"])
+                .contains(&flow.to.as_str())
+        };
+        if !declared.environments.iter().any(exposed) {
+            let message = format!(
+                "clients may reach `{}` by this flow, but no environment exposes it",
+                flow.to
+            );
+            findings.warning(&document.place(&["flows"]), message, format!("add `expose = {{ {} = \"127.0.0.1:8088\" }}` to an environment, or remove the flow", flow.to));
+        }
+    }
+}
+
+fn zones(
+    manifest: &Manifest,
+    declared: &Declared<'_>,
+    document: &Document,
+    findings: &mut Findings<'_>,
+) {
+    let mut instances: BTreeMap<&ZoneName, u32> = BTreeMap::new();
+    for component in manifest.components.values() {
+        *instances.entry(&component.zone).or_default() += component.replicas;
+    }
+    for zone in &manifest.zones {
+        let place = document.place(&["zones", zone.as_str()]);
+        match instances.get(zone) {
+            None if manifest.components.len() == declared.components.len() => {
+                findings.warning(
+                    &place,
+                    format!("no component is in the zone `{zone}`"),
+                    "remove it, or put a component into it",
+                );
+            }
+            Some(count) if *count > limits::ZONE_INSTANCES => {
+                let message = format!(
+                    "the zone `{zone}` has {count} instances; the limit is {}, since two versions stand side by side in its 254 addresses",
+                    limits::ZONE_INSTANCES
+                );
+                findings.error(&place, message, "split the zone, or lower `replicas`");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn suites(
+    manifest: &Manifest,
+    declared: &Declared<'_>,
+    document: &Document,
+    findings: &mut Findings<'_>,
+) {
+    let whole = document.place(&["suites"]);
+    let names = document.names(&["suites"]);
+    if names.len() != manifest.suites.len() {
+        return;
+    }
+    let counts = |kind, on| {
+        manifest
+            .suites
+            .values()
+            .any(|s| s.kind == kind && s.on == on)
+    };
+    if !counts(SuiteKind::Full, SuiteTarget::Containers) {
+        let message =
+            "no suite is `full` and runs on `containers`, so no release could ever be approved";
+        let hint = "add `[suites.end-to-end]` with `kind = \"full\"` and `on = \"containers\"`";
+        if declared.environments.is_empty() {
+            findings.warning(&whole, message, hint)
+        } else {
+            findings.error(&whole, message, hint)
+        }
+    }
+}
+
+fn environments(
+    manifest: &Manifest,
+    declared: &Declared<'_>,
+    document: &Document,
+    findings: &mut Findings<'_>,
+) {
+    if declared.environments.is_empty() {
+        findings.warning(
+            &document.place(&[]),
+            "there is no environment, so nothing can be released",
+            "add `[environments.production]` with `strategy = \"blue-green\"`",
+        );
+    }
+    for (name, environment) in &manifest.environments {
+        let path = |key: &'static str| ["environments", name.as_str(), key];
+        for component in environment.expose.keys() {
+            let place =
+                document.place(&["environments", name.as_str(), "expose", component.as_str()]);
+            unknown(
+                &place,
+                "component",
+                component.as_str(),
+                &declared.components,
+                findings,
+            );
+            let reached = manifest
+                .flows
+                .iter()
+                .any(|f| f.from == Origin::Edge && f.to == *component);
+            if declared.components.contains(&component.as_str()) && !reached {
+                let message =
+                    format!("`{component}` is exposed, but no flow lets the edge reach it");
+                findings.error(&place, message, format!("add `[[flows]]` with `from = \"edge\"` and `to = \"{component}\"`: every opening is written down"));
+            }
+        }
+        if let Some(after) = &environment.after {
+            unknown(
+                &document.place(&path("after")),
+                "environment",
+                after.as_str(),
+                &declared.environments,
+                findings,
+            );
+            if comes_after_itself(manifest, name) {
+                findings.error(
+                    &document.place(&path("after")),
+                    format!("`{name}` comes after itself"),
+                    "let the first environment have no `after`",
+                );
+            }
+        }
+        if environment.hold_ms == 0 && manifest.has_exclusive_component() {
+            let message = "with `hold_ms = 0` requests fail while a component with an exclusive volume hands over";
+            findings.warning(
+                &document.place(&path("hold_ms")),
+                message,
+                format!(
+                    "let the edge hold them, as in `hold_ms = {}`",
+                    limits::HOLD_MS_DEFAULT
+                ),
+            );
+        }
+        for (other_name, other) in manifest.environments.range(..name.clone()) {
+            for (component, address) in &environment.expose {
+                if other.expose.values().any(|a| collide(a, address)) {
+                    let place = document.place(&[
+                        "environments",
+                        name.as_str(),
+                        "expose",
+                        component.as_str(),
+                    ]);
+                    findings.warning(&place, format!("{address} is used in `{other_name}` too"), "on one machine they would collide; use another port unless they are on different ones");
+                }
+            }
+        }
+    }
+}
+
+fn comes_after_itself(manifest: &Manifest, name: &crate::EnvironmentName) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut here = name;
+    while let Some(after) = manifest
+        .environments
+        .get(here)
+        .and_then(|e| e.after.as_ref())
+    {
+        if after == name {
+            return true;
+        }
+        if !seen.insert(after) {
+            return false;
+        }
+        here = after;
+    }
+    false
+}

@@ -1,0 +1,201 @@
+//! Reading environments: how a release is put into each, and what is stricter there than in the charter.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use crate::{ComponentName, EnvironmentName, release::Strategy};
+
+use super::{
+    diagnostic::quoted,
+    limits,
+    types::Environment,
+    walk::{Field, Findings, Section},
+};
+
+const KEYS: &[&str] = &[
+    "strategy",
+    "expose",
+    "watch_s",
+    "error_limit_percent",
+    "error_min_requests",
+    "drain_s",
+    "hold_ms",
+    "approvals",
+    "after",
+    "soak_s",
+];
+
+/// `[environments.*]`
+pub(super) fn environments(
+    root: &Section<'_>,
+    findings: &mut Findings<'_>,
+) -> BTreeMap<EnvironmentName, Environment> {
+    let Some(field) = root.optional("environments") else {
+        return BTreeMap::new();
+    };
+    let entries = field.entries(limits::ENTRIES, findings);
+    entries
+        .iter()
+        .filter_map(|entry| environment(entry, findings))
+        .map(|e| (e.name.clone(), e))
+        .collect()
+}
+
+fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environment> {
+    let name = entry.named(findings);
+    let section = entry.section(findings)?;
+    section.only(KEYS, "an environment", findings);
+    let strategies = [("blue-green", Strategy::BlueGreen)];
+    let strategy = section
+        .required("strategy", "strategy = \"blue-green\"", findings)
+        .and_then(|f| f.one_of(&strategies, findings));
+    let expose = section
+        .optional("expose")
+        .map(|f| exposed(&f, findings))
+        .unwrap_or_default();
+    let error_limit = section.optional("error_limit_percent");
+    let error_limit_bp = error_limit
+        .as_ref()
+        .and_then(|f| f.percent_bp(findings))
+        .unwrap_or(limits::ERROR_LIMIT_BP_DEFAULT);
+    if let Some(field) = error_limit.filter(|_| error_limit_bp == 10_000) {
+        findings.error(
+            field.place(),
+            "at 100 percent no number of failures is too many",
+            "write the share of failed requests at which to go back, as in `1.0`",
+        );
+    }
+    let mut number = |key: &str, range, unit, default| {
+        section
+            .optional(key)
+            .and_then(|f| f.whole(&range, unit, findings))
+            .unwrap_or(default)
+    };
+    let watch_s = number(
+        "watch_s",
+        limits::WATCH_S,
+        "in seconds",
+        limits::WATCH_S_DEFAULT,
+    );
+    let error_min_requests = number(
+        "error_min_requests",
+        limits::ERROR_MIN_REQUESTS,
+        "a number of requests",
+        limits::ERROR_MIN_REQUESTS_DEFAULT,
+    );
+    let drain_s = number(
+        "drain_s",
+        limits::DRAIN_S,
+        "in seconds",
+        limits::DRAIN_S_DEFAULT,
+    );
+    let hold_ms = number(
+        "hold_ms",
+        limits::HOLD_MS,
+        "in milliseconds",
+        limits::HOLD_MS_DEFAULT,
+    );
+    let soak_s = number("soak_s", limits::SOAK_S, "in seconds", 0);
+    let approvals = section.optional("approvals").and_then(|f| {
+        f.whole(
+            &limits::APPROVALS,
+            "a number of persons on top of the charter's",
+            findings,
+        )
+    });
+    let after = section
+        .optional("after")
+        .and_then(|f| f.parsed::<EnvironmentName>(findings));
+    if let (None, Some(field)) = (section.optional("after"), section.optional("soak_s")) {
+        findings.error(
+            field.key_place(),
+            "`soak_s` says how long, but not in which environment",
+            "add `after = \"staging\"`",
+        );
+    }
+    Some(Environment {
+        name: name?,
+        strategy: strategy?,
+        expose,
+        watch_s,
+        error_limit_bp,
+        error_min_requests,
+        drain_s,
+        hold_ms,
+        approvals,
+        after,
+        soak_s,
+    })
+}
+
+fn exposed(field: &Field<'_>, findings: &mut Findings<'_>) -> BTreeMap<ComponentName, SocketAddr> {
+    let mut exposed: BTreeMap<ComponentName, SocketAddr> = BTreeMap::new();
+    for entry in field.entries(limits::ENTRIES, findings) {
+        let component = entry.named::<ComponentName>(findings);
+        let Some(address) = address(&entry, findings) else {
+            continue;
+        };
+        let Some(component) = component else { continue };
+        if let Some((other, _)) = exposed.iter().find(|(_, a)| collide(a, &address)) {
+            findings.error(
+                entry.place(),
+                format!("{address} is where `{other}` is exposed already"),
+                "give each component an address and port of its own",
+            );
+        }
+        exposed.insert(component, address);
+    }
+    exposed
+}
+
+fn address(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SocketAddr> {
+    let text = field.line(findings)?;
+    let example =
+        "write an address and a port, as in `127.0.0.1:8088`, or `0.0.0.0:8088` for all interfaces";
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => {
+            findings.error(
+                field.place(),
+                format!(
+                    "{} has port 0, which is another at each start",
+                    quoted(text)
+                ),
+                example,
+            );
+            None
+        }
+        Ok(address) if address.ip().is_multicast() => {
+            findings.error(
+                field.place(),
+                format!(
+                    "{} is a multicast address, where no one can listen for TCP",
+                    quoted(text)
+                ),
+                example,
+            );
+            None
+        }
+        Ok(address) => Some(address),
+        Err(_) => {
+            let hint = if text.starts_with("localhost:") {
+                "write `127.0.0.1` instead of `localhost`: a name can stand for other addresses tomorrow"
+            } else {
+                example
+            };
+            findings.error(
+                field.place(),
+                format!("{} is not an address to listen on", quoted(text)),
+                hint,
+            );
+            None
+        }
+    }
+}
+
+/// Whether one address takes the other's connections: same port, and same address or one of them all addresses.
+pub(super) fn collide(a: &SocketAddr, b: &SocketAddr) -> bool {
+    let all = |ip: IpAddr| ip.is_unspecified();
+    a.port() == b.port() && (a.ip() == b.ip() || all(a.ip()) || all(b.ip()))
+}

@@ -1,0 +1,108 @@
+//! The limits and defaults of a manifest, each with its reason.
+//!
+//! A limit keeps a mistyped or hostile manifest from costing more than the mistake is worth; a default is what a
+//! component or environment gets that says nothing.
+
+use std::ops::RangeInclusive;
+
+/// Bytes of a manifest. The largest sensible system (64 components with everything declared) needs about 100 KiB.
+pub const TEXT_BYTES: usize = 256 * 1024;
+/// Findings that are reported; more than a screen of them are consequences of the first.
+pub const FINDINGS: usize = 50;
+
+/// Components, builds, suites and environments each. The fabric has room for more, a reviewer has not.
+pub const ENTRIES: usize = 64;
+/// Zones: one bridge each, numbered in the third byte of the fabric's addresses, where 255 is the edge's.
+pub const ZONES: usize = 64;
+/// Flows: every pair of a system of this size that anyone could review.
+pub const FLOWS: usize = 1_024;
+/// Instances in one zone: both versions stand side by side during a rollout in the zone's 254 addresses.
+pub const ZONE_INSTANCES: u32 = 120;
+/// Replicas of one component on one machine.
+pub const REPLICAS: RangeInclusive<u32> = 1..=64;
+/// Arguments of a command; what needs more belongs in a script that is under version control.
+pub const ARGUMENTS: usize = 128;
+/// Bytes of one argument, of a variable's value or of a path: PATH_MAX of Linux.
+pub const TEXT_VALUE_BYTES: usize = 4_096;
+/// Files in an image, volumes, migrations, variables or secrets of one component, and registries of one build.
+pub const PARTS: usize = 128;
+/// Requirements or paths of one suite.
+pub const SUITE_PARTS: usize = 1_000;
+/// Characters of a migration's id: it stands in file names of restore points.
+pub const MIGRATION_ID: usize = 64;
+
+/// Memory of an instance in MiB. 4 is the least in which a static program starts under runc.
+pub const MEMORY_MIB: RangeInclusive<u32> = 4..=1_048_576;
+/// Memory if the manifest says nothing: enough for a small service, little enough that a leak shows in tests.
+pub const MEMORY_MIB_DEFAULT: u32 = 256;
+/// Share of a core in percent. Below 5 the kernel's 100 ms period gives slices too short to answer a health check.
+pub const CPU_PERCENT: RangeInclusive<u32> = 5..=25_600;
+/// Share of a core if the manifest says nothing: one whole core.
+pub const CPU_PERCENT_DEFAULT: u32 = 100;
+/// Processes and threads. Below 4 most runtimes can not start their own threads.
+pub const PIDS: RangeInclusive<u32> = 4..=32_768;
+/// Processes and threads if the manifest says nothing: a thread pool on a large machine, not a fork bomb.
+pub const PIDS_DEFAULT: u32 = 128;
+/// Size of `/tmp` in MiB. It is in memory and counts as the instance's own.
+pub const TMP_MIB: RangeInclusive<u32> = 0..=65_536;
+/// Size of `/tmp` if the manifest says nothing, but never more than half of the memory.
+pub const TMP_MIB_DEFAULT: u32 = 64;
+/// Milliseconds between SIGTERM and SIGKILL. Five minutes is more than any clean stop of a service takes.
+pub const STOP_TIMEOUT_MS: RangeInclusive<u32> = 100..=300_000;
+/// Milliseconds between SIGTERM and SIGKILL if the manifest says nothing, as container engines have it.
+pub const STOP_TIMEOUT_MS_DEFAULT: u32 = 10_000;
+
+/// Milliseconds between health checks. Oftener than every 20 ms the checks are the load.
+pub const HEALTH_INTERVAL_MS: RangeInclusive<u32> = 20..=60_000;
+/// Milliseconds between health checks if the manifest says nothing: an outage shows within a second or two.
+pub const HEALTH_INTERVAL_MS_DEFAULT: u32 = 500;
+/// Milliseconds for one health check.
+pub const HEALTH_TIMEOUT_MS: RangeInclusive<u32> = 20..=60_000;
+/// Milliseconds for one health check if the manifest says nothing.
+pub const HEALTH_TIMEOUT_MS_DEFAULT: u32 = 1_000;
+/// Milliseconds from start to well. Half an hour covers a large database that replays its journal.
+pub const HEALTH_DEADLINE_MS: RangeInclusive<u32> = 100..=1_800_000;
+/// Milliseconds from start to well if the manifest says nothing.
+pub const HEALTH_DEADLINE_MS_DEFAULT: u32 = 30_000;
+
+/// Seconds for one build. Four hours is a cold build of a large system on two cores.
+pub const BUILD_TIMEOUT_S: RangeInclusive<u32> = 1..=14_400;
+/// Seconds for one build if the manifest says nothing.
+pub const BUILD_TIMEOUT_S_DEFAULT: u32 = 1_800;
+/// Seconds for one run of a suite.
+pub const SUITE_TIMEOUT_S: RangeInclusive<u32> = 1..=14_400;
+/// Seconds for one run of a suite if the manifest says nothing.
+pub const SUITE_TIMEOUT_S_DEFAULT: u32 = 600;
+
+/// Seconds of watching after the switch. Never none: a version that nobody watched is a version nobody tested in
+/// traffic. A week is the longest watch that still ends before the next release.
+pub const WATCH_S: RangeInclusive<u32> = 1..=604_800;
+/// Seconds of watching if the manifest says nothing.
+pub const WATCH_S_DEFAULT: u32 = 60;
+/// The share of failed requests in hundredths of a percent if the manifest says nothing: one in a hundred.
+pub const ERROR_LIMIT_BP_DEFAULT: u32 = 100;
+/// Requests below which the share of failed ones says nothing.
+pub const ERROR_MIN_REQUESTS: RangeInclusive<u32> = 1..=1_000_000;
+/// Requests below which the share says nothing, if the manifest says nothing: one failure in fewer is above one percent anyway.
+pub const ERROR_MIN_REQUESTS_DEFAULT: u32 = 20;
+/// Seconds for the old version to finish. A day covers a trading session.
+pub const DRAIN_S: RangeInclusive<u32> = 0..=86_400;
+/// Seconds for the old version to finish if the manifest says nothing: most HTTP clients give up by then.
+pub const DRAIN_S_DEFAULT: u32 = 30;
+/// Milliseconds that the edge may hold requests. Longer than a minute, clients have gone.
+pub const HOLD_MS: RangeInclusive<u32> = 0..=60_000;
+/// Milliseconds that the edge may hold requests if the manifest says nothing.
+pub const HOLD_MS_DEFAULT: u32 = 10_000;
+/// Approvals that an environment can ask for on top of the charter; more persons than that are not reached in a day.
+pub const APPROVALS: RangeInclusive<u32> = 1..=20;
+/// Seconds that a release must have run in the environment before; 30 days.
+pub const SOAK_S: RangeInclusive<u32> = 0..=2_592_000;
+
+/// Places that the runtime mounts or that the kernel makes; nothing of a component can be there.
+pub const RESERVED_PATHS: &[&str] = &["/proc", "/sys", "/dev", "/tmp", "/run"];
+/// Variables that start with this are set by Countersign.
+pub const RESERVED_PREFIX: &str = "COUNTERSIGN_";
+/// Variables that Countersign sets.
+pub const RESERVED_VARIABLES: &[&str] = &["PORT"];
+/// The name that stands for clients outside, so no component may have it.
+pub const EDGE: &str = "edge";
