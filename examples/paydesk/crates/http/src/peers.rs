@@ -90,6 +90,8 @@ impl Peers {
             }
             let peer = self.addresses[(first + attempt) % self.addresses.len()];
             match self.ask_one(peer, method, target, headers, body) {
+                // Not now, says whoever stands in front of it.
+                Ok(answer) if answer.status == 503 && attempt + 1 < TRIES_MAX => {}
                 Ok(answer) => return Ok(answer),
                 // Whoever waited that long should not wait again.
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
