@@ -2,5 +2,21 @@
 //!
 //! Nothing here does anything: no files, no sockets, no clock. `runtime` observes and executes.
 
+mod act;
+mod advance;
 pub mod instance;
+pub mod intent;
+pub mod milestone;
+pub mod order;
+pub mod plan;
+pub mod progress;
+pub mod reason;
+pub mod refuse;
+mod routes;
+mod scene;
 pub mod step;
+pub mod watch;
+
+pub use intent::{Intent, Leave, Place, Version};
+pub use plan::{Grounds, Outcome, Plan, Planned, Report, Seen, plan};
+pub use progress::Progress;

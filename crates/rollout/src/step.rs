@@ -9,13 +9,15 @@ use crate::instance::{InstanceId, InstanceSpec};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Step {
-    /// Start an instance; done when it runs and `/proc` says that it runs as asked (well or not).
+    /// Start an instance; done when it runs and `/proc` says that it runs as asked (well or not). One that has ended
+    /// is started again, from its image and at the address that it had: others were told that address.
     Start(Box<InstanceSpec>),
     /// Ask it to end, and end it after its stop timeout; done when it has ended.
     Stop(InstanceId),
     /// Remove what an ended instance leaves: mounts, network, cgroup, files. Its volumes stay.
     Delete(InstanceId),
-    /// Copy the volumes of a component while none of its instances runs.
+    /// Copy the volumes of a component while none of its instances runs. A copy of before the same version, from an
+    /// earlier attempt, is replaced once the new one is whole; its time is when this one was taken.
     SaveRestorePoint {
         /// In which environment.
         environment: EnvironmentName,

@@ -1,0 +1,502 @@
+//! The transitions of a rollout: one `match`. Each reads what is seen and says what state follows, or none.
+//!
+//! The way forward is: start the new set but for exclusive components, hand those over one by one, switch the public
+//! routes, watch, drain, retire. New stateless components start first, because starting them takes longest and harms
+//! nobody; exclusive ones hand over next, while all public requests still go to the old set, which works on the
+//! expanded state; the public switch is last. The last exclusive component is opened to requests by the very table that
+//! switches the public routes, and one with an irreversible migration is always last: until the switch nothing
+//! irreversible was given a request, so until the switch going back loses nothing.
+
+use model::{ComponentName, release::Component};
+
+use crate::{
+    instance::RestorePoint,
+    intent::{Leave, Version},
+    milestone::Milestone,
+    order::start_order,
+    plan::describe,
+    progress::{Back, Ended, Forward, HandBack, HandOver, Left, Progress, Return, State, Transition},
+    reason::BackReason,
+    refuse::{irreversible, is_irreversible, past_irreversible, refusal},
+    routes::{in_force, is_handed_over},
+    scene::{Look, Scene},
+    step::Step,
+    watch::{Judgement, Rule, Tally, baseline, judge},
+};
+
+/// A step of the new version that failed this often in a row will not succeed; five outlast a passing fault.
+const STEP_ATTEMPTS: u32 = 5;
+/// What an executor may take on top of a component's stop timeout before it counts as not stopped: it kills and reaps.
+const STOP_ALLOWANCE_MS: u64 = 10_000;
+
+/// The state that follows, with what that means for the log; nothing if this one stays.
+pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, Vec<Milestone>)> {
+    let routed = || in_force(scene, &progress.issued, &progress.state);
+    let now = scene.now;
+    match &progress.state {
+        State::Idle { current, predecessor, last } => {
+            may_begin(scene, progress, current.as_deref(), predecessor.as_deref(), last.as_ref())
+                .then(|| begin(scene, current.as_deref(), predecessor.as_deref()))
+        }
+        State::Stuck { transition, .. } => {
+            may_begin(scene, progress, Some(&transition.to), transition.from.as_ref(), None)
+                .then(|| begin(scene, Some(&transition.to), transition.from.as_ref()))
+        }
+        State::Forward { transition, stage } => {
+            if let Some(why) = setback(scene, progress, transition, stage) {
+                return Some(turn_back(scene, transition, stage, why));
+            }
+            let forward = |stage, milestones| Some((State::Forward { transition: transition.clone(), stage }, milestones));
+            match stage {
+                Forward::StartingNew => {
+                    let ready = beside(transition).all(|c| scene.is_healthy(&transition.to, c));
+                    if !(ready && scene.intent.leave.is_granted()) {
+                        return None;
+                    }
+                    let instances = beside(transition).map(|c| u64::from(c.replicas)).sum();
+                    let healthy = Milestone::Healthy { serial: transition.to.serial().clone(), instances };
+                    forward(after_hand_over(scene, transition, Vec::new()), vec![healthy])
+                }
+                Forward::HandingOver { handed, component, held_since, stage } => {
+                    let stay = |stage| Forward::HandingOver {
+                        handed: handed.clone(),
+                        component: component.clone(),
+                        held_since: *held_since,
+                        stage,
+                    };
+                    match stage {
+                        HandOver::Holding if routed() => {
+                            let held = Milestone::Held { component: component.clone() };
+                            let stage = Forward::HandingOver {
+                                handed: handed.clone(),
+                                component: component.clone(),
+                                held_since: now,
+                                stage: HandOver::Draining { since: now },
+                            };
+                            forward(stage, vec![held])
+                        }
+                        HandOver::Draining { since } => {
+                            let from = transition.from.as_ref()?;
+                            let cut = scene.in_flight(from.serial(), Some(component));
+                            if cut > 0 && !scene.passed(*since, hand_over_drain_ms(scene, &transition.to)) {
+                                return None;
+                            }
+                            let drained =
+                                Milestone::Drained { serial: from.serial().clone(), component: Some(component.clone()), cut };
+                            forward(stay(HandOver::Stopping { since: now }), vec![drained])
+                        }
+                        HandOver::Stopping { .. } if scene.writers(&progress.system, component).next().is_none() => {
+                            forward(stay(HandOver::Saving { since: now }), Vec::new())
+                        }
+                        HandOver::Saving { since } => {
+                            let before = transition.to.serial();
+                            // Either the copy is of this attempt, or the executor just said so (clocks may jump).
+                            let said = is_reported(scene, |step| {
+                                matches!(step, Step::SaveRestorePoint { component: saved, .. } if saved == component)
+                            });
+                            restore_point(scene, component, transition).filter(|p| said || p.at >= *since)?;
+                            let saved = Milestone::Saved { component: component.clone(), before: before.clone() };
+                            forward(stay(HandOver::Starting), vec![saved])
+                        }
+                        HandOver::Starting => {
+                            let new = transition.to.release.component(component)?;
+                            if !(scene.is_healthy(&transition.to, new) && scene.intent.leave.is_granted()) {
+                                return None;
+                            }
+                            let over = Milestone::HandedOver { component: component.clone(), held: scene.edge.held };
+                            let mut handed = handed.clone();
+                            handed.push(component.clone());
+                            forward(after_hand_over(scene, transition, handed), vec![over])
+                        }
+                        HandOver::Holding | HandOver::Stopping { .. } => None,
+                    }
+                }
+                Forward::Switching { .. } if routed() => {
+                    let switched = Milestone::Switched {
+                        serial: transition.to.serial().clone(),
+                        generation: progress.issued.generation,
+                        revision: progress.issued.revision,
+                    };
+                    forward(Forward::Watching { since: now }, vec![switched])
+                }
+                Forward::Watching { since } => {
+                    let watch_ms = u64::from(transition.to.environment(&scene.place().environment)?.watch_s) * 1_000;
+                    let healthy = transition.to.release.components.iter().all(|c| scene.is_healthy(&transition.to, c));
+                    if !(scene.passed(*since, watch_ms) && healthy && scene.intent.leave.is_granted()) {
+                        return None;
+                    }
+                    let (judged, tally) = match judgement(scene, transition)? {
+                        Judgement::Good(tally) => (true, tally),
+                        Judgement::TooFew(tally) | Judgement::Bad { tally, .. } => (false, tally),
+                    };
+                    let watched = Milestone::Watched { serial: transition.to.serial().clone(), tally, judged };
+                    forward(Forward::Draining { since: now, judged }, vec![watched])
+                }
+                Forward::Draining { since, judged } => {
+                    let Some(from) = &transition.from else {
+                        return forward(Forward::Retiring { judged: *judged }, Vec::new());
+                    };
+                    let cut = drained(scene, from, &transition.to, *since)?;
+                    if !scene.intent.leave.is_granted() {
+                        return None;
+                    }
+                    let drained = Milestone::Drained { serial: from.serial().clone(), component: None, cut };
+                    forward(Forward::Retiring { judged: *judged }, vec![drained])
+                }
+                Forward::Retiring { judged } if routed() && is_alone(scene, progress, &transition.to) => {
+                    let retired = Milestone::Retired {
+                        serial: transition.from.as_ref().map(|v| v.serial().clone()),
+                        runs: transition.to.serial().clone(),
+                    };
+                    let state = State::Idle {
+                        current: Some(Box::new(transition.to.clone())),
+                        predecessor: transition.from.clone().map(Box::new),
+                        last: Some(Ended::Done { judged: *judged }),
+                    };
+                    Some((state, vec![retired]))
+                }
+                Forward::Switching { .. } | Forward::Retiring { .. } => None,
+            }
+        }
+        State::Back { transition, why, stage } => {
+            let back = |stage, milestones| {
+                Some((State::Back { transition: transition.clone(), why: why.clone(), stage }, milestones))
+            };
+            match stage {
+                Back::Routing { returns } if routed() => back(after_hand_back(scene, returns), Vec::new()),
+                Back::HandingBack { current, rest, stage } => {
+                    let stay = |stage| Back::HandingBack { current: current.clone(), rest: rest.clone(), stage };
+                    match stage {
+                        HandBack::Holding if routed() => back(stay(HandBack::Draining { since: now }), Vec::new()),
+                        HandBack::Draining { since } => {
+                            let serial = transition.to.serial();
+                            let cut = scene.in_flight(serial, Some(&current.component));
+                            if cut > 0 && !scene.passed(*since, hand_over_drain_ms(scene, &transition.to)) {
+                                return None;
+                            }
+                            let drained =
+                                Milestone::Drained { serial: serial.clone(), component: Some(current.component.clone()), cut };
+                            back(stay(HandBack::Stopping), vec![drained])
+                        }
+                        HandBack::Stopping => {
+                            let new = transition.to.serial();
+                            if scene.writers(&progress.system, &current.component).any(|i| i.id.serial == *new) {
+                                return None;
+                            }
+                            let next = if current.left == Left::Unopened { HandBack::Restoring } else { HandBack::Starting };
+                            back(stay(next), Vec::new())
+                        }
+                        HandBack::Restoring => {
+                            if !is_reported(scene, |s| matches!(s, Step::Restore { component, .. } if *component == current.component)) {
+                                return None;
+                            }
+                            let milestone = Milestone::Restored {
+                                component: current.component.clone(),
+                                before: transition.to.serial().clone(),
+                            };
+                            back(stay(HandBack::Starting), vec![milestone])
+                        }
+                        HandBack::Starting => {
+                            let from = transition.from.as_ref()?;
+                            let old = from.release.component(&current.component)?;
+                            if !scene.is_healthy(from, old) {
+                                return None;
+                            }
+                            back(after_hand_back(scene, rest), Vec::new())
+                        }
+                        HandBack::Holding => None,
+                    }
+                }
+                Back::Draining { since } if routed() => {
+                    let cut = drained(scene, &transition.to, &transition.to, *since)?;
+                    let drained = Milestone::Drained { serial: transition.to.serial().clone(), component: None, cut };
+                    back(Back::Removing, vec![drained])
+                }
+                Back::Removing if routed() && is_gone(scene, progress, &transition.to) => {
+                    let serial = transition.to.serial().clone();
+                    let went = Milestone::WentBack {
+                        serial: serial.clone(),
+                        runs: transition.from.as_ref().map(|v| v.serial().clone()),
+                        reason: why.clone(),
+                    };
+                    let ended = Ended::WentBack {
+                        serial,
+                        digest: transition.to.digest,
+                        generation: transition.to.generation,
+                        why: why.clone(),
+                    };
+                    let state = State::Idle {
+                        current: transition.from.clone().map(Box::new),
+                        predecessor: transition.predecessor.clone().map(Box::new),
+                        last: Some(ended),
+                    };
+                    Some((state, vec![went]))
+                }
+                Back::Routing { .. } | Back::Draining { .. } | Back::Removing => None,
+            }
+        }
+    }
+}
+
+/// Whether the intent's target may begin to replace what runs.
+fn may_begin(scene: &Scene<'_>, progress: &Progress, current: Option<&Version>, predecessor: Option<&Version>, last: Option<&Ended>) -> bool {
+    let target = &scene.intent.target;
+    let explained = current.is_some() || scene.instances(&target.release.system).next().is_none();
+    current.is_none_or(|c| c.digest != target.digest)
+        && !was_tried(target, last)
+        && !scene.intent.withdrawn
+        && scene.intent.leave.is_granted()
+        && explained
+        && progress.system == target.release.system
+        && scene.instances(&target.release.system).all(|i| i.id.serial != *target.serial())
+        && refusal(current, predecessor, scene.intent, scene.observed).is_none()
+}
+
+/// Whether this very attempt was made before and went back.
+pub(crate) fn was_tried(target: &Version, last: Option<&Ended>) -> bool {
+    matches!(last, Some(Ended::WentBack { digest, generation, .. }) if *digest == target.digest && *generation >= target.generation)
+}
+
+fn begin(scene: &Scene<'_>, current: Option<&Version>, predecessor: Option<&Version>) -> (State, Vec<Milestone>) {
+    let to = scene.intent.target.clone();
+    let started = Milestone::Started {
+        serial: to.serial().clone(),
+        replaces: current.map(|v| v.serial().clone()),
+        instances: to.release.components.iter().map(|c| u64::from(c.replicas)).sum(),
+    };
+    let transition = Transition {
+        from: current.cloned(),
+        predecessor: predecessor.cloned(),
+        baseline: baseline(scene.edge, to.serial()),
+        to,
+    };
+    (State::Forward { transition: Box::new(transition), stage: Forward::StartingNew }, vec![started])
+}
+
+/// The components of the new version that start beside the old set: all but those that hand over.
+pub(crate) fn beside(transition: &Transition) -> impl Iterator<Item = &Component> {
+    transition.to.release.components.iter().filter(|c| !is_handed_over(transition, c))
+}
+
+/// The stage after these exclusive components have handed over: the next one's turn, or the switch.
+fn after_hand_over(scene: &Scene<'_>, transition: &Transition, handed: Vec<ComponentName>) -> Forward {
+    // Only releases whose components have an order get here, but a circle must not hide a component either.
+    let order = start_order(&transition.to.release).unwrap_or_else(|circle| circle);
+    let migrates = |c: &Component| {
+        let old = transition.from.as_ref().and_then(|v| v.release.component(&c.name));
+        old.is_some_and(|old| irreversible(old, c).is_some())
+    };
+    let (last, first): (Vec<&Component>, Vec<&Component>) =
+        order.into_iter().filter(|c| is_handed_over(transition, c)).partition(|c| migrates(c));
+    match first.into_iter().chain(last).find(|c| !handed.contains(&c.name)) {
+        None => Forward::Switching { since: scene.now },
+        Some(next) => Forward::HandingOver {
+            component: next.name.clone(),
+            handed,
+            held_since: scene.now,
+            stage: HandOver::Holding,
+        },
+    }
+}
+
+fn after_hand_back(scene: &Scene<'_>, returns: &[Return]) -> Back {
+    match returns.split_first() {
+        None => Back::Draining { since: scene.now },
+        Some((first, rest)) => {
+            Back::HandingBack { current: first.clone(), rest: rest.to_vec(), stage: HandBack::Holding }
+        }
+    }
+}
+
+/// Half of what requests may wait goes to the old instance to finish, at most what a set has to drain; the other half is
+/// for the new one to start. An instance that is stopped still has its stop timeout to finish.
+pub(crate) fn hand_over_drain_ms(scene: &Scene<'_>, to: &Version) -> u64 {
+    to.environment(&scene.place().environment)
+        .map_or(0, |e| (u64::from(e.hold_ms) / 2).min(u64::from(e.drain_s) * 1_000))
+}
+
+/// How many requests are cut off if draining ends now; nothing if it must go on. `by` says how long it may last.
+fn drained(scene: &Scene<'_>, old: &Version, by: &Version, since: model::Timestamp) -> Option<u64> {
+    let cut = scene.in_flight(old.serial(), None);
+    let limit_ms = u64::from(by.environment(&scene.place().environment).map_or(0, |e| e.drain_s)) * 1_000;
+    (cut == 0 || scene.passed(since, limit_ms)).then_some(cut)
+}
+
+/// Whether no other version of the system is left.
+fn is_alone(scene: &Scene<'_>, progress: &Progress, version: &Version) -> bool {
+    scene.instances(&progress.system).all(|i| i.id.serial == *version.serial())
+}
+
+/// Whether a version is gone.
+fn is_gone(scene: &Scene<'_>, progress: &Progress, version: &Version) -> bool {
+    scene.instances(&progress.system).all(|i| i.id.serial != *version.serial())
+}
+
+/// The restore point of a component from before the new version.
+fn restore_point<'a>(scene: &Scene<'a>, component: &ComponentName, transition: &Transition) -> Option<&'a RestorePoint> {
+    scene.observed.restore_points.iter().find(|p| {
+        p.environment == scene.intent.place.environment && p.component == *component && p.before == *transition.to.serial()
+    })
+}
+
+/// Whether such a step was reported as done since the last plan.
+fn is_reported(scene: &Scene<'_>, step: impl Fn(&Step) -> bool) -> bool {
+    scene.reports.iter().any(|r| r.error.is_none() && step(&r.step))
+}
+
+fn judgement(scene: &Scene<'_>, transition: &Transition) -> Option<Judgement> {
+    let environment = transition.to.environment(&scene.place().environment)?;
+    Some(judge(Rule::of(environment), &transition.baseline, scene.edge, transition.to.serial()))
+}
+
+/// What was counted of the new version so far.
+pub(crate) fn tally(scene: &Scene<'_>, transition: &Transition) -> Tally {
+    match judgement(scene, transition) {
+        Some(Judgement::Good(tally) | Judgement::TooFew(tally) | Judgement::Bad { tally, .. }) => tally,
+        None => Tally::default(),
+    }
+}
+
+/// Why a rollout on its way forward must go back; nothing if it need not. After the watch nothing is a reason any more:
+/// the new version is then kept running like any other.
+fn setback(scene: &Scene<'_>, progress: &Progress, transition: &Transition, stage: &Forward) -> Option<BackReason> {
+    if matches!(stage, Forward::Draining { .. } | Forward::Retiring { .. }) {
+        return None;
+    }
+    recall(scene, transition, stage)
+        .or_else(|| trouble(scene, transition, stage))
+        .or_else(|| errors(scene, transition))
+        .or_else(|| failing(progress))
+        .or_else(|| stalled(scene, transition, stage))
+}
+
+/// People want something else.
+fn recall(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Option<BackReason> {
+    let (intent, serial) = (scene.intent, transition.to.serial());
+    let same = intent.target.digest == transition.to.digest;
+    if same {
+        return intent.withdrawn.then(|| BackReason::Withdrawn { serial: serial.clone() });
+    }
+    let before = transition.from.as_ref();
+    let opened = matches!(stage, Forward::Switching { .. } | Forward::Watching { .. });
+    if before.is_some_and(|v| v.digest == intent.target.digest) && !(opened && is_irreversible(transition)) {
+        return Some(BackReason::Ordered { to: intent.target.serial().clone() });
+    }
+    // What was approved in place of this version, on the same base, takes its turn; what was approved on top of it waits.
+    let instead = intent.replaces == before.map(|v| v.digest) && !opened;
+    instead.then(|| BackReason::Superseded { by: intent.target.serial().clone() })
+}
+
+/// Something is wrong with an instance of the new set.
+fn trouble(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Option<BackReason> {
+    let to = &transition.to;
+    // Components all of whose instances were well, so that one that is missing now has gone.
+    let settled = |c: &Component| match stage {
+        Forward::StartingNew => false,
+        Forward::HandingOver { handed, .. } => !is_handed_over(transition, c) || handed.contains(&c.name),
+        _ => true,
+    };
+    to.release.components.iter().flat_map(|c| scene.ids(to, c).map(move |id| (c, id))).find_map(|(c, id)| {
+        match scene.look(to, c, &id) {
+            Look::Absent if settled(c) => Some(BackReason::Gone { instance: id }),
+            look => look.trouble(&id),
+        }
+    })
+}
+
+fn errors(scene: &Scene<'_>, transition: &Transition) -> Option<BackReason> {
+    let limit_bp = transition.to.environment(&scene.place().environment)?.error_limit_bp;
+    match judgement(scene, transition)? {
+        Judgement::Bad { component, tally } => Some(BackReason::Errors { component, tally, limit_bp }),
+        Judgement::Good(_) | Judgement::TooFew(_) => None,
+    }
+}
+
+fn failing(progress: &Progress) -> Option<BackReason> {
+    let (step, f) = progress.failing.iter().find(|(_, f)| f.blocks && f.times >= STEP_ATTEMPTS)?;
+    Some(BackReason::StepFailed { step: step.clone(), times: f.times, error: f.error.clone() })
+}
+
+/// Requests are held and it does not go on.
+fn stalled(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Option<BackReason> {
+    let hold_ms = u64::from(transition.to.environment(&scene.place().environment).map_or(0, |e| e.hold_ms));
+    let leave = &scene.intent.leave;
+    let (component, held_since) = match stage {
+        Forward::HandingOver { component, held_since, .. } => (component, *held_since),
+        Forward::Switching { since } => {
+            (transition.to.release.components.iter().find(|c| is_handed_over(transition, c)).map(|c| &c.name)?, *since)
+        }
+        _ => return None,
+    };
+    if *leave == Leave::Halted {
+        return Some(BackReason::Halted { component: component.clone() });
+    }
+    let too_long = scene.passed(held_since, hold_ms);
+    let stalls = match stage {
+        Forward::HandingOver { stage: HandOver::Stopping { since }, .. } => {
+            let from = transition.from.as_ref()?;
+            let limits = from.release.component(component).map(|c| u64::from(c.limits.stop_timeout_ms));
+            let limit_ms = limits.unwrap_or(0).saturating_add(STOP_ALLOWANCE_MS);
+            if scene.passed(*since, limit_ms) {
+                let (component, serial) = (component.clone(), from.serial().clone());
+                return Some(BackReason::NotStopped { component, serial, limit_ms });
+            }
+            false
+        }
+        Forward::HandingOver { stage: HandOver::Saving { .. }, .. } => true,
+        Forward::HandingOver { stage: HandOver::Starting, .. } => {
+            scene.writers(&transition.to.release.system, component).next().is_none()
+        }
+        _ => false,
+    };
+    (too_long && (stalls || !leave.is_granted()))
+        .then(|| BackReason::HoldTooLong { component: component.clone(), limit_ms: hold_ms })
+}
+
+/// Back from here: or, past an irreversible migration that was given requests, nowhere without a person.
+fn turn_back(scene: &Scene<'_>, transition: &Transition, stage: &Forward, why: BackReason) -> (State, Vec<Milestone>) {
+    let serial = transition.to.serial().clone();
+    let opened = matches!(stage, Forward::Switching { .. } | Forward::Watching { .. });
+    let way_out = transition.from.as_ref().filter(|_| opened).and_then(|from| past_irreversible(from, &transition.to, scene.intent, scene.observed));
+    if let Some(way_out) = way_out {
+        let stuck = Milestone::Stuck { serial, reason: why.clone(), way_out: way_out.clone() };
+        return (State::Stuck { transition: Box::new(transition.clone()), why, way_out }, vec![stuck]);
+    }
+    let mut returns: Vec<Return> = match stage {
+        Forward::HandingOver { handed, component, stage, .. } => {
+            let left = if matches!(stage, HandOver::Starting) { Left::Unopened } else { Left::Untouched };
+            let opened = handed.iter().map(|c| Return { component: c.clone(), left: Left::Opened });
+            opened.chain([Return { component: component.clone(), left }]).collect()
+        }
+        Forward::Switching { .. } | Forward::Watching { .. } => {
+            let order = start_order(&transition.to.release).unwrap_or_else(|circle| circle);
+            let handed = order.into_iter().filter(|c| is_handed_over(transition, c));
+            handed.map(|c| Return { component: c.name.clone(), left: Left::Opened }).collect()
+        }
+        Forward::StartingNew | Forward::Draining { .. } | Forward::Retiring { .. } => Vec::new(),
+    };
+    // Last handed over, first handed back: that one is being held.
+    returns.reverse();
+    let going = Milestone::GoingBack { serial, reason: why.clone() };
+    (State::Back { transition: Box::new(transition.clone()), why, stage: Back::Routing { returns } }, vec![going])
+}
+
+/// Counts the failures of steps, from the reports since the last plan.
+pub(crate) fn count_failures(scene: &Scene<'_>, progress: &mut Progress) {
+    for report in scene.reports {
+        let key = describe(&report.step);
+        let Some(error) = &report.error else {
+            progress.failing.remove(&key);
+            continue;
+        };
+        let blocks = match (&progress.state, &report.step) {
+            // The edge starts again by itself and is then given the table; until it has it, nothing moves.
+            (_, Step::Route(_)) => false,
+            (State::Forward { transition, .. }, Step::Start(spec)) => spec.id.serial == *transition.to.serial(),
+            _ => true,
+        };
+        let failing = progress.failing.entry(key).or_insert(crate::progress::Failing { times: 0, blocks, error: String::new() });
+        failing.times = failing.times.saturating_add(1);
+        failing.error.clone_from(error);
+    }
+}

@@ -1,0 +1,89 @@
+//! What should run in one environment, and where that is. It knows nothing of verdicts: the caller says whether
+//! there is leave to go forward, and spends one current verdict on each step that needs one.
+
+use std::collections::BTreeMap;
+
+use model::{
+    CanonicalError, ComponentName, Digest, EnvironmentName, Serial,
+    release::{Environment, Release},
+    route::TlsFiles,
+};
+use serde::{Deserialize, Serialize};
+
+/// A release as the planner carries it: the document, its digest and the log index that its routes go by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version {
+    /// The document.
+    pub release: Release,
+    /// Its digest.
+    pub digest: Digest,
+    /// The log index of the statement that first let this version replace the one before. It becomes the
+    /// generation of the route tables. It names one attempt: after going back, the same digest is tried again
+    /// only with a higher index, so a verdict that is merely made again must keep the index of the first.
+    pub generation: u64,
+}
+
+impl Version {
+    /// Computes the digest of the document.
+    pub fn new(release: Release, generation: u64) -> Result<Self, CanonicalError> {
+        let digest = release.digest()?;
+        Ok(Self { release, digest, generation })
+    }
+
+    /// Its serial.
+    pub const fn serial(&self) -> &Serial {
+        &self.release.serial
+    }
+
+    /// How it is put into this environment.
+    pub(crate) fn environment(&self, name: &EnvironmentName) -> Option<&Environment> {
+        self.release.environment(name)
+    }
+}
+
+/// Where: one environment on one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The first two bytes of its fabric's addresses.
+    pub fabric: [u8; 2],
+    /// Certificates of public listeners, by exposed component.
+    pub tls: BTreeMap<ComponentName, TlsFiles>,
+}
+
+/// What should run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// Where.
+    pub place: Place,
+    /// The version that should run.
+    pub target: Version,
+    /// The release that it was approved to replace; `None` for the first. An approval is for one transition:
+    /// if something else runs, nothing begins.
+    pub replaces: Option<Digest>,
+    /// Whether steps forward may be taken now.
+    pub leave: Leave,
+    /// Whether the verdict of the target was withdrawn: a rollout that is on its way goes back, and none begins.
+    /// What already runs goes on.
+    pub withdrawn: bool,
+}
+
+/// Whether steps forward may be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// A current verdict is there for each step.
+    Granted,
+    /// A person halted the environment.
+    Halted,
+    /// There is no current verdict just now: the reason, in people's words.
+    Missing(String),
+}
+
+impl Leave {
+    /// Whether steps forward may be taken.
+    pub const fn is_granted(&self) -> bool {
+        matches!(self, Self::Granted)
+    }
+}

@@ -1,0 +1,172 @@
+//! Milestones: what of a rollout belongs in the log, short and machine-readable.
+//!
+//! They are kept with the progress until the caller says that the log has them, so a crash between the two loses
+//! none and, by their numbers, doubles none.
+
+use model::{ComponentName, Serial};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    instance::InstanceId,
+    reason::{BackReason, PastIrreversible},
+    watch::Tally,
+};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Milestone {
+    /// A rollout began.
+    Started {
+        /// Of which version.
+        serial: Serial,
+        /// In place of which.
+        replaces: Option<Serial>,
+        /// Instances that it will have.
+        instances: u64,
+    },
+    /// The new set, but for exclusive components, is well.
+    Healthy {
+        /// Of which version.
+        serial: Serial,
+        /// How many instances.
+        instances: u64,
+    },
+    /// The edge holds the requests of a component.
+    Held {
+        /// Of which component.
+        component: ComponentName,
+    },
+    /// A restore point was taken.
+    Saved {
+        /// Of which component.
+        component: ComponentName,
+        /// Before which version.
+        before: Serial,
+    },
+    /// The new instance of an exclusive component is well.
+    HandedOver {
+        /// Which component.
+        component: ComponentName,
+        /// Requests that wait for it now.
+        held: u64,
+    },
+    /// The edge sends all requests to the new set.
+    Switched {
+        /// To which version.
+        serial: Serial,
+        /// The generation of the route table.
+        generation: u64,
+        /// The revision of the route table.
+        revision: u64,
+    },
+    /// The watch is over and found nothing wrong.
+    Watched {
+        /// Which version.
+        serial: Serial,
+        /// What was counted.
+        tally: Tally,
+        /// Whether that was enough to judge by.
+        judged: bool,
+    },
+    /// A set has finished its requests.
+    Drained {
+        /// Which version.
+        serial: Serial,
+        /// Which component, if only one.
+        component: Option<ComponentName>,
+        /// Requests that did not finish in time.
+        cut: u64,
+    },
+    /// The old set is gone and the rollout done.
+    Retired {
+        /// Which version went.
+        serial: Option<Serial>,
+        /// Which runs.
+        runs: Serial,
+    },
+    /// It goes back.
+    GoingBack {
+        /// From which version.
+        serial: Serial,
+        /// Why.
+        reason: BackReason,
+    },
+    /// The volumes of a component are again as they were.
+    Restored {
+        /// Which component.
+        component: ComponentName,
+        /// Before which version.
+        before: Serial,
+    },
+    /// It went back: the failed version is gone.
+    WentBack {
+        /// From which version.
+        serial: Serial,
+        /// What runs again.
+        runs: Option<Serial>,
+        /// Why.
+        reason: BackReason,
+    },
+    /// It can neither go on nor back by itself.
+    Stuck {
+        /// Which version.
+        serial: Serial,
+        /// What went wrong.
+        reason: BackReason,
+        /// What can be done.
+        way_out: PastIrreversible,
+    },
+    /// An instance of what runs ended by itself and is started again.
+    Restarted {
+        /// Which.
+        instance: InstanceId,
+        /// How often by now.
+        times: u32,
+    },
+}
+
+/// A milestone and its number, by which the log's writer knows one that it has already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Numbered {
+    /// Counts the milestones of one system in one environment from 0.
+    pub number: u64,
+    /// What happened.
+    pub milestone: Milestone,
+}
+
+/// Milestones that the log does not have yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outbox {
+    next: u64,
+    waiting: Vec<Numbered>,
+}
+
+/// A rollout has some twenty milestones; restarts come at most once a minute and instance. A thousand is days without a
+/// log. Beyond it restarts are no longer noted; everything else always is.
+const OUTBOX_LIMIT: usize = 1_000;
+
+impl Outbox {
+    /// Those that wait, oldest first.
+    pub fn waiting(&self) -> &[Numbered] {
+        &self.waiting
+    }
+
+    /// Forgets those up to this number: the log has them.
+    pub fn logged(&mut self, number: u64) {
+        self.waiting.retain(|n| n.number > number);
+    }
+
+    pub(crate) fn note(&mut self, milestone: Milestone) {
+        if self.waiting.len() >= OUTBOX_LIMIT && matches!(milestone, Milestone::Restarted { .. }) {
+            return;
+        }
+        self.waiting.push(Numbered { number: self.next, milestone });
+        self.next = self.next.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! The plan: from what should run, what is seen and how far it is, to the next steps and what is waited for.
+//!
+//! A pure function; it reads no clock, does no IO and draws no lots. The caller stores [`Plan::progress`] durably, then
+//! does the steps, observes again, and calls again with what the steps reported. From any progress and any observation
+//! that leads to the end, so there is no recovery: starting again is calling again.
+
+use model::{Digest, Serial, Timestamp, route::EdgeCounts};
+
+use crate::{
+    act::{act, count_ends},
+    advance::{advance, count_failures, was_tried},
+    instance::Observed,
+    intent::{Intent, Leave},
+    progress::{Ended, Progress, State},
+    reason::{BackReason, PastIrreversible, Refusal, Wait},
+    refuse::refusal,
+    routes::issue,
+    scene::Scene,
+    step::Step,
+};
+
+/// What is seen: the caller looks after it has done the steps of the last plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Instances and restore points.
+    pub observed: &'a Observed,
+    /// What the edge counts and which route table it has.
+    pub edge: &'a EdgeCounts,
+    /// How the steps of the last plan went, those that were tried. None after a crash.
+    pub reports: &'a [Report],
+}
+
+/// How a step went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The step.
+    pub step: Step,
+    /// What the executor said, if it failed.
+    pub error: Option<String>,
+}
+
+/// What to do now and what is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// To be stored before any step is done.
+    pub progress: Progress,
+    /// To be done, each on its own; see invariant `steps-stand-alone` in the source of `act`.
+    pub steps: Vec<Planned>,
+    /// What it waits for.
+    pub waits: Vec<Wait>,
+    /// How it stands with the intent, when nothing is on its way.
+    pub outcome: Option<Outcome>,
+}
+
+/// A step and on what grounds it is taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The step.
+    pub step: Step,
+    /// On what grounds.
+    pub grounds: Grounds,
+    /// The release whose verdict permits it, where one is needed.
+    pub release: Digest,
+}
+
+impl Planned {
+    /// Whether the step uses up a current verdict for its release.
+    pub const fn needs_permission(&self) -> bool {
+        matches!(self.grounds, Grounds::Forward | Grounds::Keeping)
+    }
+}
+
+/// On what grounds a step is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grounds {
+    /// It moves a rollout forward.
+    Forward,
+    /// It starts again an instance of what runs.
+    Keeping,
+    /// It goes back to the version before, which may run again by rule.
+    Back,
+    /// It stops or removes what should not run. Stopping is quick.
+    Stopping,
+    /// It starts nothing and moves nobody to a new version: routes around an instance that is down, or takes one down
+    /// that drifted.
+    Upkeep,
+}
+
+/// How it stands when nothing is on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target runs alone.
+    Runs {
+        /// Which.
+        serial: Serial,
+        /// Whether requests or only health checks spoke for it; `None` if it was not rolled out by this progress.
+        judged: Option<bool>,
+    },
+    /// The target failed and what ran before runs again.
+    WentBack {
+        /// Which failed.
+        serial: Serial,
+        /// Why.
+        why: BackReason,
+        /// What runs.
+        runs: Option<Serial>,
+    },
+    /// The target does not begin.
+    Refused(Refusal),
+    /// The target failed where going back is not safe.
+    Stuck {
+        /// Which.
+        serial: Serial,
+        /// Why.
+        why: BackReason,
+        /// What can be done.
+        way_out: PastIrreversible,
+    },
+}
+
+/// More transitions than any rollout has states, so a circle of them ends in a test and not in a hang.
+const TRANSITIONS_LIMIT: u32 = 64;
+
+/// The next steps. See the module for how to use it.
+pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp) -> Plan {
+    let scene = Scene { intent, observed: seen.observed, edge: seen.edge, reports: seen.reports, now };
+    let mut progress = progress.clone();
+    count_failures(&scene, &mut progress);
+    issue(&scene, &mut progress);
+    for _ in 0..TRANSITIONS_LIMIT {
+        let Some((state, milestones)) = advance(&scene, &progress) else { break };
+        progress.state = state;
+        progress.failing.clear();
+        milestones.into_iter().for_each(|m| progress.outbox.note(m));
+        issue(&scene, &mut progress);
+    }
+    count_ends(&scene, &mut progress);
+    let (steps, mut waits) = act(&scene, &progress);
+    // A step that is no longer wanted no longer fails.
+    progress.failing.retain(|name, _| steps.iter().any(|s| describe(&s.step) == *name));
+    for (step, failing) in &progress.failing {
+        waits.push(Wait::Failing { step: step.clone(), times: failing.times, error: failing.error.clone() });
+    }
+    let steps = permitted(intent, &progress, steps, &mut waits);
+    let outcome = outcome(&scene, &progress, &mut waits);
+    Plan { progress, steps, waits, outcome }
+}
+
+/// Leaves out what there is no leave for, and says so.
+fn permitted(intent: &Intent, progress: &Progress, mut steps: Vec<Planned>, waits: &mut Vec<Wait>) -> Vec<Planned> {
+    let moving = matches!(progress.state, State::Forward { .. }) || progress.current().is_none_or(|v| v.digest != intent.target.digest);
+    match &intent.leave {
+        Leave::Granted => {}
+        Leave::Halted => {
+            steps.retain(|s| !s.needs_permission());
+            waits.insert(0, Wait::Halted);
+        }
+        Leave::Missing(why) => {
+            let before = steps.len();
+            steps.retain(|s| !(s.needs_permission() && s.release == intent.target.digest));
+            if moving || steps.len() < before {
+                waits.insert(0, Wait::NoVerdict { why: why.clone() });
+            }
+        }
+    }
+    steps
+}
+
+fn outcome(scene: &Scene<'_>, progress: &Progress, waits: &mut Vec<Wait>) -> Option<Outcome> {
+    let target = &scene.intent.target;
+    let refused = |current, predecessor| refusal(current, predecessor, scene.intent, scene.observed).map(Outcome::Refused);
+    match &progress.state {
+        State::Idle { current, predecessor, last } => {
+            if scene.intent.withdrawn {
+                waits.push(Wait::Withdrawn { serial: target.serial().clone() });
+            }
+            if let Some(c) = current.as_deref().filter(|c| c.digest == target.digest) {
+                let judged = match last {
+                    Some(Ended::Done { judged }) => Some(*judged),
+                    _ => None,
+                };
+                return Some(Outcome::Runs { serial: c.serial().clone(), judged });
+            }
+            if let Some(Ended::WentBack { serial, why, .. }) = last.as_ref().filter(|l| was_tried(target, Some(l))) {
+                let runs = current.as_deref().map(|v| v.serial().clone());
+                return Some(Outcome::WentBack { serial: serial.clone(), why: why.clone(), runs });
+            }
+            refused(current.as_deref(), predecessor.as_deref())
+        }
+        State::Stuck { transition, why, way_out } => {
+            if transition.to.digest == target.digest {
+                let serial = transition.to.serial().clone();
+                return Some(Outcome::Stuck { serial, why: why.clone(), way_out: way_out.clone() });
+            }
+            refused(Some(&transition.to), transition.from.as_ref())
+        }
+        State::Forward { transition, .. } | State::Back { transition, .. } => {
+            if transition.to.digest != target.digest {
+                let running = transition.to.serial().clone();
+                waits.push(Wait::Queued { serial: target.serial().clone(), running });
+            }
+            None
+        }
+    }
+}
+
+/// A step in words, for people and as its name.
+pub fn describe(step: &Step) -> String {
+    match step {
+        Step::Start(spec) => format!("starting {}", spec.id),
+        Step::Stop(id) => format!("stopping {id}"),
+        Step::Delete(id) => format!("removing {id}"),
+        Step::SaveRestorePoint { component, before, .. } => format!("saving {component} before {before}"),
+        Step::Restore { component, before, .. } => format!("restoring {component} from before {before}"),
+        Step::Route(table) => format!("routing by table {}.{}", table.generation, table.revision),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The route table that belongs to each state of a rollout.
+//!
+//! Public routes are those of the version that clients are on; the edge also stands in, inside the fabric, for every
+//! exclusive component of the versions that are there, so that its hand-over can hold requests. A version that no
+//! longer takes requests stays in the table with weight 0 until its set is removed.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use model::{
+    ComponentName,
+    release::Component,
+    route::{Backend, Route, RouteState, RouteTable},
+};
+
+use crate::{
+    intent::Version,
+    progress::{Back, Forward, Issued, Left, Progress, State, Transition},
+    scene::Scene,
+};
+
+/// Who gets the requests of a component.
+#[derive(Clone, Copy)]
+enum Serve<'a> {
+    /// A version; another may still finish what it has.
+    Open { to: &'a Version, finishing: Option<&'a Version> },
+    /// Nobody just now.
+    Hold { limit_ms: u32 },
+}
+
+/// The routes that belong to a state.
+pub(crate) fn wanted(scene: &Scene<'_>, state: &State) -> Vec<Route> {
+    let (front, present) = match state {
+        State::Idle { current, .. } => (current.as_deref(), vec![current.as_deref()]),
+        State::Stuck { transition, .. } => (Some(&transition.to), vec![transition.from.as_ref(), Some(&transition.to)]),
+        State::Forward { transition, stage } => match stage {
+            Forward::StartingNew | Forward::HandingOver { .. } => {
+                (transition.from.as_ref(), vec![transition.from.as_ref(), Some(&transition.to)])
+            }
+            Forward::Switching { .. } | Forward::Watching { .. } | Forward::Draining { .. } => {
+                (Some(&transition.to), vec![transition.from.as_ref(), Some(&transition.to)])
+            }
+            Forward::Retiring { .. } => (Some(&transition.to), vec![Some(&transition.to)]),
+        },
+        State::Back { transition, stage: Back::Removing, .. } => (transition.from.as_ref(), vec![transition.from.as_ref()]),
+        State::Back { transition, .. } => {
+            (transition.from.as_ref(), vec![transition.from.as_ref(), Some(&transition.to)])
+        }
+    };
+    let mut routes = BTreeMap::new();
+    for version in present.into_iter().flatten() {
+        for component in version.release.components.iter().filter(|c| c.is_exclusive()) {
+            let listen = scene.edge_listener(component);
+            if let Some(serve) = serve(scene, state, &component.name) {
+                routes.insert(listen, route(scene, listen, &component.name, serve, false));
+            }
+        }
+    }
+    let expose = front.and_then(|v| v.environment(&scene.place().environment)).map(|e| &e.expose);
+    for (name, listen) in expose.into_iter().flatten() {
+        if let Some(serve) = serve(scene, state, name) {
+            routes.insert(*listen, route(scene, *listen, name, serve, true));
+        }
+    }
+    routes.into_values().collect()
+}
+
+/// Whether a component is exclusive in both versions, and so is handed over.
+pub(crate) fn is_handed_over(transition: &Transition, component: &Component) -> bool {
+    let before = transition.from.as_ref().and_then(|v| v.release.component(&component.name));
+    component.is_exclusive() && before.is_some_and(Component::is_exclusive)
+}
+
+fn serve<'a>(scene: &Scene<'_>, state: &'a State, name: &ComponentName) -> Option<Serve<'a>> {
+    let open = |to: &'a Version| Some(Serve::Open { to, finishing: None });
+    let (transition, handed) = match state {
+        State::Idle { current, .. } => return current.as_deref().and_then(open),
+        State::Forward { transition, .. } | State::Back { transition, .. } | State::Stuck { transition, .. } => {
+            (&**transition, transition.to.release.component(name).is_some_and(|c| is_handed_over(transition, c)))
+        }
+    };
+    let (from, to) = (transition.from.as_ref(), &transition.to);
+    let has = |v: &Version| v.release.component(name).is_some();
+    // A component that only one of the two has is served by that one, whatever the state.
+    let Some(from) = from.filter(|v| has(v)) else { return has(to).then_some(to).and_then(open) };
+    if !has(to) {
+        return open(from);
+    }
+    let hold = || {
+        let limit_ms = to.environment(&scene.place().environment).map_or(0, |e| e.hold_ms);
+        Some(Serve::Hold { limit_ms })
+    };
+    let ahead = Some(Serve::Open { to, finishing: Some(from) });
+    let back = Some(Serve::Open { to: from, finishing: Some(to) });
+    match state {
+        State::Idle { .. } => None,
+        State::Stuck { .. } => ahead,
+        State::Forward { stage, .. } => match stage {
+            Forward::StartingNew => open(from),
+            Forward::HandingOver { component, .. } if component == name => hold(),
+            Forward::HandingOver { handed, .. } if handed.contains(name) => ahead,
+            Forward::HandingOver { .. } => open(from),
+            Forward::Switching { .. } | Forward::Watching { .. } | Forward::Draining { .. } => ahead,
+            Forward::Retiring { .. } => open(to),
+        },
+        State::Back { stage, .. } => {
+            let rest = match stage {
+                Back::Routing { returns } => &**returns,
+                Back::HandingBack { current, .. } if current.component == *name => return hold(),
+                Back::HandingBack { rest, .. } => rest,
+                Back::Draining { .. } => &[],
+                Back::Removing => return open(from),
+            };
+            match rest.iter().find(|r| r.component == *name) {
+                Some(r) if r.left == Left::Opened => ahead,
+                Some(_) => hold(),
+                None if handed => open(from),
+                None => back,
+            }
+        }
+    }
+}
+
+fn route(scene: &Scene<'_>, listen: SocketAddr, name: &ComponentName, serve: Serve<'_>, public: bool) -> Route {
+    let backend = |version: &Version, weight| {
+        let instances = version.release.component(name).map(|c| scene.usable(version, c)).unwrap_or_default();
+        (!instances.is_empty()).then(|| Backend { serial: version.serial().clone(), weight, instances })
+    };
+    let (state, backends) = match serve {
+        Serve::Hold { limit_ms } => (RouteState::Hold { limit_ms }, Vec::new()),
+        Serve::Open { to, finishing } => {
+            let first = backend(to, 1);
+            // While none runs, requests wait for the one that is being started rather than fail.
+            let limit_ms = to.environment(&scene.place().environment).map_or(0, |e| e.hold_ms);
+            let state = if first.is_some() { RouteState::Open } else { RouteState::Hold { limit_ms } };
+            (state, first.into_iter().chain(finishing.and_then(|v| backend(v, 0))).collect())
+        }
+    };
+    let tls = if public { scene.place().tls.get(name).cloned() } else { None };
+    Route { listen, component: name.clone(), tls, state, backends }
+}
+
+/// Gives the progress the table of its state, with a number that the edge will take.
+pub(crate) fn issue(scene: &Scene<'_>, progress: &mut Progress) {
+    let routes = wanted(scene, &progress.state);
+    let floor = match &progress.state {
+        State::Idle { .. } => 0,
+        State::Forward { transition, .. } | State::Back { transition, .. } | State::Stuck { transition, .. } => {
+            transition.to.generation
+        }
+    };
+    let has = (scene.edge.generation, scene.edge.revision);
+    let last = (progress.issued.generation, progress.issued.revision);
+    // An edge with a later table than we remember was given it before our memory was lost.
+    if routes == progress.issued.routes && last >= has && last.0 >= floor {
+        return;
+    }
+    let (generation, revision) = last.max(has);
+    let (generation, revision) =
+        if generation < floor { (floor, 1) } else { (generation, revision.saturating_add(1)) };
+    progress.issued = Issued { generation, revision, routes };
+}
+
+/// Whether the edge carries traffic by the table of this state.
+pub(crate) fn in_force(scene: &Scene<'_>, issued: &Issued, state: &State) -> bool {
+    (scene.edge.generation, scene.edge.revision) == (issued.generation, issued.revision) && issued.routes == wanted(scene, state)
+}
+
+/// The table that was issued, whole.
+pub(crate) fn table(issued: &Issued) -> RouteTable {
+    RouteTable { generation: issued.generation, revision: issued.revision, routes: issued.routes.clone() }
+}
+
+#[cfg(test)]
+mod tests;
