@@ -24,9 +24,7 @@ fn a_key_books_once() {
 fn a_key_is_not_taken_for_another_order() {
     let folder = Folder::new();
     let mut books = Books::open(&folder.file("ledger.sqlite")).unwrap();
-    books
-        .book(&order("order-0001", "bank", "alice", "10.00"))
-        .unwrap();
+    books.book(&order("order-0001", "bank", "alice", "10.00")).unwrap();
     let other = books.book(&order("order-0001", "bank", "alice", "10.01"));
     assert!(matches!(other, Err(BookError::OtherOrder)));
     assert_eq!(books.audit().unwrap()["payments"], 1);
@@ -36,14 +34,10 @@ fn a_key_is_not_taken_for_another_order() {
 fn only_the_bank_may_owe() {
     let folder = Folder::new();
     let mut books = Books::open(&folder.file("ledger.sqlite")).unwrap();
-    books
-        .book(&order("order-0001", "bank", "alice", "10.00"))
-        .unwrap();
+    books.book(&order("order-0001", "bank", "alice", "10.00")).unwrap();
     let more = books.book(&order("order-0002", "alice", "bob", "10.01"));
     assert!(matches!(more, Err(BookError::Overdrawn)));
-    books
-        .book(&order("order-0002", "alice", "bob", "10.00"))
-        .unwrap();
+    books.book(&order("order-0002", "alice", "bob", "10.00")).unwrap();
     assert_eq!(books.balance("alice").unwrap()["EUR"], "0.00");
     assert_eq!(books.balance("bob").unwrap()["EUR"], "10.00");
     assert_eq!(books.balance("bank").unwrap()["EUR"], "-10.00");
@@ -56,9 +50,7 @@ fn books_are_kept_and_balance() {
     let file = folder.file("ledger.sqlite");
     let mut books = Books::open(&file).unwrap();
     for n in 0..20 {
-        books
-            .book(&order(&format!("order-{n:04}"), "bank", "alice", "0.05"))
-            .unwrap();
+        books.book(&order(&format!("order-{n:04}"), "bank", "alice", "0.05")).unwrap();
     }
     drop(books);
     let mut books = Books::open(&file).unwrap();
@@ -74,15 +66,11 @@ fn lists_are_paged() {
     let folder = Folder::new();
     let mut books = Books::open(&folder.file("ledger.sqlite")).unwrap();
     for n in 0..5 {
-        books
-            .book(&order(&format!("order-{n:04}"), "bank", "alice", "1"))
-            .unwrap();
+        books.book(&order(&format!("order-{n:04}"), "bank", "alice", "1")).unwrap();
     }
     let keys = |range: Range, limit| -> Vec<String> {
         let list = books.list(&range, limit).unwrap();
-        list.iter()
-            .map(|p| p["key"].as_str().unwrap().to_owned())
-            .collect()
+        list.iter().map(|p| p["key"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(keys(Range::Latest, 2), ["order-0004", "order-0003"]);
     assert_eq!(keys(Range::After(3), 9), ["order-0003", "order-0004"]);

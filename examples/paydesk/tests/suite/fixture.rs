@@ -22,8 +22,7 @@ impl Folder {
     pub fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("{}-{number}", std::process::id()));
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -47,59 +46,32 @@ pub struct Part {
 
 impl Part {
     fn start(command: &mut Command) -> Self {
-        let mut child = command
-            .env("PAYDESK_BIND", "127.0.0.1")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.env("PAYDESK_BIND", "127.0.0.1").stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok())
-            .unwrap();
+        let address = lines.find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok()).unwrap();
         // Whoever reads no further would stop a program that has much to say.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address }
     }
 
     /// One request on a connection of its own: status and body.
-    pub fn request(
-        &self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> (u16, String) {
+    pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
         let mut connection = TcpStream::connect(self.address).unwrap();
         connection.set_read_timeout(Some(LIMIT)).unwrap();
-        let headers: String = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect();
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let length = body.len();
-        let head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n"
-        );
-        connection
-            .write_all(format!("{head}{headers}\r\n{body}").as_bytes())
-            .unwrap();
+        let head =
+            format!("{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {length}\r\n");
+        connection.write_all(format!("{head}{headers}\r\n{body}").as_bytes()).unwrap();
         let mut answer = String::new();
         connection.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (
-            head.split(' ').nth(1).unwrap().parse().unwrap(),
-            body.to_owned(),
-        )
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     pub fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.child.id());
-        assert!(
-            Command::new("sh")
-                .args(["-c", &kill])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     pub fn exited(&mut self) -> ExitStatus {
@@ -140,15 +112,9 @@ impl Desk {
                 .env("COUNTERSIGN_PEER_LEDGER", ledger.address.to_string()),
         );
         let web = Part::start(
-            program(env!("CARGO_BIN_EXE_paydesk-web"))
-                .env("COUNTERSIGN_PEER_PAYMENTS", payments.address.to_string()),
+            program(env!("CARGO_BIN_EXE_paydesk-web")).env("COUNTERSIGN_PEER_PAYMENTS", payments.address.to_string()),
         );
-        Self {
-            web,
-            payments,
-            ledger,
-            folder,
-        }
+        Self { web, payments, ledger, folder }
     }
 
     pub fn kill_ledger(&mut self) {
@@ -163,12 +129,7 @@ impl Desk {
 
     pub fn pay(&self, key: &str, from: &str, to: &str, amount: &str) -> (u16, Value) {
         let order = json!({ "from": from, "to": to, "amount": amount, "currency": "EUR" });
-        let (status, body) = self.web.request(
-            "POST",
-            "/payments",
-            &[("Idempotency-Key", key)],
-            &order.to_string(),
-        );
+        let (status, body) = self.web.request("POST", "/payments", &[("Idempotency-Key", key)], &order.to_string());
         (status, serde_json::from_str(&body).unwrap())
     }
 
@@ -189,8 +150,6 @@ fn start_ledger(folder: &Folder, port: u16) -> Part {
 
 fn program(path: &str) -> Command {
     let mut command = Command::new(path);
-    command
-        .env("PORT", "0")
-        .env("COUNTERSIGN_SERIAL", "test-000001");
+    command.env("PORT", "0").env("COUNTERSIGN_SERIAL", "test-000001");
     command
 }

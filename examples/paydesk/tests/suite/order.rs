@@ -10,10 +10,7 @@ fn a_good_order_is_taken() {
 fn each_bad_part_is_named() {
     let refused = [
         (("short", "bank", "alice", "1", "EUR"), "idempotency key"),
-        (
-            ("with space", "bank", "alice", "1", "EUR"),
-            "idempotency key",
-        ),
+        (("with space", "bank", "alice", "1", "EUR"), "idempotency key"),
         (("order-0001", "", "alice", "1", "EUR"), "`from`"),
         (("order-0001", "bank", "Alice", "1", "EUR"), "`to`"),
         (("order-0001", "bank", "bank", "1", "EUR"), "same account"),

@@ -19,10 +19,7 @@ pub struct Request {
 impl Request {
     /// The first header of this name (in lower case).
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// The first value of a name in the query, decoded.
@@ -32,8 +29,7 @@ impl Request {
 
     /// The body as JSON, or the response that says what is wrong with it.
     pub fn json(&self) -> Result<Value, Response> {
-        serde_json::from_slice(&self.body)
-            .map_err(|e| Response::error(400, &format!("the body is not JSON: {e}")))
+        serde_json::from_slice(&self.body).map_err(|e| Response::error(400, &format!("the body is not JSON: {e}")))
     }
 }
 
@@ -52,12 +48,7 @@ pub struct Response {
 impl Response {
     /// A JSON document.
     pub fn json(status: u16, value: &Value) -> Self {
-        Self {
-            status,
-            content_type: "application/json",
-            headers: Vec::new(),
-            body: value.to_string().into_bytes(),
-        }
+        Self { status, content_type: "application/json", headers: Vec::new(), body: value.to_string().into_bytes() }
     }
 
     /// `{"error": …}`.
@@ -67,12 +58,7 @@ impl Response {
 
     /// A page.
     pub fn html(body: String) -> Self {
-        Self {
-            status: 200,
-            content_type: "text/html; charset=utf-8",
-            headers: Vec::new(),
-            body: body.into_bytes(),
-        }
+        Self { status: 200, content_type: "text/html; charset=utf-8", headers: Vec::new(), body: body.into_bytes() }
     }
 
     /// Go there and `GET` it.
@@ -88,9 +74,7 @@ pub fn field(form: &[u8], name: &str) -> Option<String> {
     form.split(|b| *b == b'&').find_map(|pair| {
         let mut parts = pair.splitn(2, |b| *b == b'=');
         let found = decode(parts.next()?)?;
-        (found == name)
-            .then(|| decode(parts.next().unwrap_or_default()))
-            .flatten()
+        (found == name).then(|| decode(parts.next().unwrap_or_default())).flatten()
     })
 }
 

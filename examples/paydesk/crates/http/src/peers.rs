@@ -53,33 +53,16 @@ pub struct Peers {
 
 impl Peers {
     /// From a variable such as `10.1.2.3:8082,10.1.2.4:8082`.
-    pub fn from_environment(
-        variable: &'static str,
-        read_timeout: Duration,
-    ) -> Result<Self, SettingsError> {
+    pub fn from_environment(variable: &'static str, read_timeout: Duration) -> Result<Self, SettingsError> {
         let text = Settings::required(variable)?;
-        let addresses: Result<Vec<SocketAddr>, _> =
-            text.split(',').map(|a| a.trim().parse()).collect();
-        let addresses = addresses.map_err(|_| SettingsError {
-            variable,
-            problem: format!("`{text}` is not `ip:port[,ip:port…]`"),
-        })?;
-        Ok(Self {
-            addresses,
-            turn: AtomicUsize::new(0),
-            idle: Mutex::new(Vec::new()),
-            read_timeout,
-        })
+        let addresses: Result<Vec<SocketAddr>, _> = text.split(',').map(|a| a.trim().parse()).collect();
+        let addresses = addresses
+            .map_err(|_| SettingsError { variable, problem: format!("`{text}` is not `ip:port[,ip:port…]`") })?;
+        Ok(Self { addresses, turn: AtomicUsize::new(0), idle: Mutex::new(Vec::new()), read_timeout })
     }
 
     /// Asks until a peer answers or the tries are used up.
-    pub fn ask(
-        &self,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Outcome {
+    pub fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Outcome {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let mut delay = RETRY_DELAY;
         let mut last = io::Error::from(ErrorKind::NotConnected);
@@ -103,14 +86,7 @@ impl Peers {
         Err(last)
     }
 
-    fn ask_one(
-        &self,
-        peer: SocketAddr,
-        method: &str,
-        target: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Outcome {
+    fn ask_one(&self, peer: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Outcome {
         if let Some(stream) = self.take_idle(peer) {
             // It may have been closed meanwhile; then a fresh connection decides.
             match self.exchange(stream, peer, method, target, headers, body) {
@@ -137,13 +113,7 @@ impl Peers {
         let host = peer.to_string();
         let mut all = vec![("Host", host.as_str())];
         all.extend_from_slice(headers);
-        wire::write(
-            &mut stream,
-            &format!("{method} {target} HTTP/1.1"),
-            &all,
-            body,
-            true,
-        )?;
+        wire::write(&mut stream, &format!("{method} {target} HTTP/1.1"), &all, body, true)?;
         let mut buffer = Vec::new();
         let failed = |e| match e {
             ReadError::Closed => ErrorKind::UnexpectedEof.into(),
@@ -154,11 +124,7 @@ impl Peers {
         let body = wire::read_body(&mut stream, &mut buffer, &head).map_err(failed)?;
         let status = head.first.1.parse().unwrap_or(502);
         if head.keep_alive() && buffer.is_empty() {
-            self.give_back(Idle {
-                stream,
-                peer,
-                since: Instant::now(),
-            });
+            self.give_back(Idle { stream, peer, since: Instant::now() });
         }
         Ok(Answer { status, body })
     }

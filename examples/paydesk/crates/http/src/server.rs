@@ -56,11 +56,7 @@ pub fn serve(
     let listener = TcpListener::bind(SocketAddr::new(settings.bind, settings.port))?;
     listener.set_nonblocking(true)?;
     let poll = Poll::new()?;
-    poll.registry().register(
-        &mut SourceFd(&listener.as_raw_fd()),
-        LISTENER,
-        Interest::READABLE,
-    )?;
+    poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
     let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
     let stopping = Arc::new(AtomicBool::new(false));
     stop_on_signal(&stopping, &waker)?;
@@ -73,31 +69,19 @@ pub fn serve(
     for _ in 0..threads {
         let (work, back, handler) = (Arc::clone(&work), back.clone(), Arc::clone(&handler));
         let (waker, stopping) = (Arc::clone(&waker), Arc::clone(&stopping));
-        running.push(
-            thread::Builder::new()
-                .stack_size(STACK_BYTES)
-                .spawn(move || {
-                    while let Some(mut connection) = next(&work) {
-                        if answer(&mut connection, handler.as_ref(), &stopping)
-                            && back.send(connection).is_ok()
-                        {
-                            // Without a wake-up the connection would wait for the next event; with one it is watched now.
-                            drop(waker.wake());
-                        }
-                    }
-                })?,
-        );
+        running.push(thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+            while let Some(mut connection) = next(&work) {
+                if answer(&mut connection, handler.as_ref(), &stopping) && back.send(connection).is_ok() {
+                    // Without a wake-up the connection would wait for the next event; with one it is watched now.
+                    drop(waker.wake());
+                }
+            }
+        })?);
     }
     drop(back);
     println!("listening on {}", listener.local_addr()?);
 
-    let door = Door {
-        poll,
-        listener,
-        idle: HashMap::new(),
-        next: FIRST_CONNECTION,
-        to_threads,
-    };
+    let door = Door { poll, listener, idle: HashMap::new(), next: FIRST_CONNECTION, to_threads };
     door.run(&returned, &stopping)?;
 
     let until = Instant::now() + STOP_TIMEOUT;
@@ -126,11 +110,7 @@ impl Door {
         loop {
             let stop = stopping.load(Ordering::SeqCst);
             // At the end: what has arrived by now is still answered, hence one more look without waiting.
-            let wait = if stop {
-                Duration::ZERO
-            } else {
-                Duration::from_secs(5)
-            };
+            let wait = if stop { Duration::ZERO } else { Duration::from_secs(5) };
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 other => other?,
@@ -154,8 +134,7 @@ impl Door {
                 }
                 return Ok(());
             }
-            self.idle
-                .retain(|_, (_, _, since)| since.elapsed() < IDLE_TIMEOUT);
+            self.idle.retain(|_, (_, _, since)| since.elapsed() < IDLE_TIMEOUT);
         }
     }
 
@@ -180,11 +159,7 @@ impl Door {
     fn watch(&mut self, stream: TcpStream, buffer: Vec<u8>) -> io::Result<()> {
         let token = Token(self.next);
         self.next += 1;
-        self.poll.registry().register(
-            &mut SourceFd(&stream.as_raw_fd()),
-            token,
-            Interest::READABLE,
-        )?;
+        self.poll.registry().register(&mut SourceFd(&stream.as_raw_fd()), token, Interest::READABLE)?;
         self.idle.insert(token, (stream, buffer, Instant::now()));
         Ok(())
     }
@@ -193,15 +168,10 @@ impl Door {
         let Some((stream, buffer, _)) = self.idle.remove(&token) else {
             return;
         };
-        let deregistered = self
-            .poll
-            .registry()
-            .deregister(&mut SourceFd(&stream.as_raw_fd()));
+        let deregistered = self.poll.registry().deregister(&mut SourceFd(&stream.as_raw_fd()));
         if let Err(e) = deregistered.map_err(|e| e.to_string()).and_then(|()| {
             // Dropped if full: CONNECTIONS_MAX requests wait already.
-            self.to_threads
-                .try_send(Connection { stream, buffer })
-                .map_err(|e| e.to_string())
+            self.to_threads.try_send(Connection { stream, buffer }).map_err(|e| e.to_string())
         }) {
             eprintln!("a connection was dropped: {e}");
         }
@@ -210,18 +180,11 @@ impl Door {
 
 /// The next connection with a request; `None` once there will be none.
 fn next(work: &Mutex<Receiver<Connection>>) -> Option<Connection> {
-    work.lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .recv()
-        .ok()
+    work.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
 /// Answers what has arrived; says whether the connection stays open.
-fn answer(
-    connection: &mut Connection,
-    handler: &dyn Fn(&Request) -> Response,
-    stopping: &AtomicBool,
-) -> bool {
+fn answer(connection: &mut Connection, handler: &dyn Fn(&Request) -> Response, stopping: &AtomicBool) -> bool {
     loop {
         let (response, wants_more) = match read(connection) {
             Ok((request, keep)) => (handler(&request), keep),
@@ -232,16 +195,7 @@ fn answer(
         let first_line = format!("HTTP/1.1 {} {}", response.status, reason(response.status));
         let mut headers = vec![("Content-Type", response.content_type)];
         headers.extend(response.headers.iter().map(|(n, v)| (*n, v.as_str())));
-        if wire::write(
-            &mut connection.stream,
-            &first_line,
-            &headers,
-            &response.body,
-            keep,
-        )
-        .is_err()
-            || !keep
-        {
+        if wire::write(&mut connection.stream, &first_line, &headers, &response.body, keep).is_err() || !keep {
             return false;
         }
         if connection.buffer.is_empty() {
@@ -260,31 +214,20 @@ fn read(connection: &mut Connection) -> Result<(Request, bool), ReadError> {
     let keep = head.keep_alive();
     let (method, target) = head.first;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Ok((
-        Request {
-            method,
-            path: path.to_owned(),
-            query: query.to_owned(),
-            headers: head.headers,
-            body,
-        },
-        keep,
-    ))
+    Ok((Request { method, path: path.to_owned(), query: query.to_owned(), headers: head.headers, body }, keep))
 }
 
 fn stop_on_signal(stopping: &Arc<AtomicBool>, waker: &Arc<Waker>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let (stopping, waker) = (Arc::clone(stopping), Arc::clone(waker));
-    thread::Builder::new()
-        .stack_size(STACK_BYTES)
-        .spawn(move || {
-            if signals.forever().next().is_some() {
-                stopping.store(true, Ordering::SeqCst);
-                if let Err(e) = waker.wake() {
-                    eprintln!("not woken to stop: {e}");
-                }
+    thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+        if signals.forever().next().is_some() {
+            stopping.store(true, Ordering::SeqCst);
+            if let Err(e) = waker.wake() {
+                eprintln!("not woken to stop: {e}");
             }
-        })?;
+        }
+    })?;
     Ok(())
 }
 

@@ -30,10 +30,8 @@ impl Settings {
     /// The secret in the file that a variable names, without the line's end.
     pub fn secret(variable: &'static str) -> Result<String, SettingsError> {
         let path = PathBuf::from(Self::required(variable)?);
-        let text = fs::read_to_string(&path).map_err(|e| SettingsError {
-            variable,
-            problem: format!("`{}` can not be read: {e}", path.display()),
-        })?;
+        let text = fs::read_to_string(&path)
+            .map_err(|e| SettingsError { variable, problem: format!("`{}` can not be read: {e}", path.display()) })?;
         let secret = text.trim_end_matches(['\r', '\n']).to_owned();
         if secret.len() < SECRET_MIN_BYTES {
             return Err(SettingsError {
@@ -46,10 +44,7 @@ impl Settings {
 
     /// A variable that must be there.
     pub fn required(variable: &'static str) -> Result<String, SettingsError> {
-        env::var(variable).map_err(|_| SettingsError {
-            variable,
-            problem: "is not set".to_owned(),
-        })
+        env::var(variable).map_err(|_| SettingsError { variable, problem: "is not set".to_owned() })
     }
 }
 
@@ -75,10 +70,7 @@ impl std::error::Error for SettingsError {}
 
 fn parsed<T: std::str::FromStr>(variable: &'static str, otherwise: T) -> Result<T, SettingsError> {
     match env::var(variable) {
-        Ok(text) => text.parse().map_err(|_| SettingsError {
-            variable,
-            problem: format!("`{text}` is not valid"),
-        }),
+        Ok(text) => text.parse().map_err(|_| SettingsError { variable, problem: format!("`{text}` is not valid") }),
         Err(_) => Ok(otherwise),
     }
 }

@@ -22,10 +22,7 @@ pub struct Head {
 
 impl Head {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
     /// Whether the connection may be used again after this message.
@@ -56,11 +53,7 @@ impl From<io::Error> for ReadError {
 }
 
 /// Reads from `stream` behind what `buffer` has; leaves what belongs to the next message in `buffer`.
-pub fn read_head(
-    stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
-    is_request: bool,
-) -> Result<Head, ReadError> {
+pub fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>, is_request: bool) -> Result<Head, ReadError> {
     loop {
         if let Some((head, used)) = parse(buffer, is_request)? {
             buffer.drain(..used);
@@ -85,10 +78,7 @@ fn parse(buffer: &[u8], is_request: bool) -> Result<Option<(Head, usize)>, ReadE
     let (status, first, version, headers) = if is_request {
         let mut request = httparse::Request::new(&mut space);
         let status = request.parse(buffer).map_err(bad)?;
-        let first = (
-            request.method.unwrap_or_default().to_owned(),
-            request.path.unwrap_or_default().to_owned(),
-        );
+        let first = (request.method.unwrap_or_default().to_owned(), request.path.unwrap_or_default().to_owned());
         (status, first, request.version, request.headers)
     } else {
         let mut response = httparse::Response::new(&mut space);
@@ -101,45 +91,24 @@ fn parse(buffer: &[u8], is_request: bool) -> Result<Option<(Head, usize)>, ReadE
     };
     let headers = headers
         .iter()
-        .map(|h| {
-            (
-                h.name.to_ascii_lowercase(),
-                String::from_utf8_lossy(h.value).trim().to_owned(),
-            )
-        })
+        .map(|h| (h.name.to_ascii_lowercase(), String::from_utf8_lossy(h.value).trim().to_owned()))
         .collect();
-    Ok(Some((
-        Head {
-            first,
-            headers,
-            keeps: version == Some(1),
-        },
-        used,
-    )))
+    Ok(Some((Head { first, headers, keeps: version == Some(1) }, used)))
 }
 
 /// Reads the body that the head announces.
-pub fn read_body(
-    stream: &mut TcpStream,
-    buffer: &mut Vec<u8>,
-    head: &Head,
-) -> Result<Vec<u8>, ReadError> {
+pub fn read_body(stream: &mut TcpStream, buffer: &mut Vec<u8>, head: &Head) -> Result<Vec<u8>, ReadError> {
     let too_large = ReadError::Bad(413, "the body is too large");
     if let Some(coding) = head.header("transfer-encoding") {
         if !coding.eq_ignore_ascii_case("chunked") || head.header("content-length").is_some() {
-            return Err(ReadError::Bad(
-                400,
-                "this transfer encoding is not understood",
-            ));
+            return Err(ReadError::Bad(400, "this transfer encoding is not understood"));
         }
         return read_chunks(stream, buffer);
     }
     let Some(length) = head.header("content-length") else {
         return Ok(Vec::new());
     };
-    let length: usize = length
-        .parse()
-        .map_err(|_| ReadError::Bad(400, "Content-Length is not a number"))?;
+    let length: usize = length.parse().map_err(|_| ReadError::Bad(400, "Content-Length is not a number"))?;
     if length > BODY_MAX_BYTES {
         return Err(too_large);
     }
@@ -188,11 +157,7 @@ pub fn write(
     for (name, value) in headers {
         message.push_str(&format!("{name}: {value}\r\n"));
     }
-    message.push_str(if keep {
-        "Connection: keep-alive\r\n\r\n"
-    } else {
-        "Connection: close\r\n\r\n"
-    });
+    message.push_str(if keep { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" });
     let mut bytes = message.into_bytes();
     bytes.extend_from_slice(body);
     stream.write_all(&bytes)

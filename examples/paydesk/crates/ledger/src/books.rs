@@ -4,9 +4,7 @@
 use std::{fmt, path::Path};
 
 use paydesk_money::{Amount, Order, decimal};
-use rusqlite::{
-    Connection, OptionalExtension, Result, Row, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, TransactionBehavior, params};
 use serde_json::{Map, Value, json};
 
 use crate::schema;
@@ -75,31 +73,17 @@ impl Books {
 
     /// Takes the write lock and lets go of it; says which migrations have run.
     pub fn check(&mut self) -> Result<Vec<String>> {
-        self.database
-            .transaction_with_behavior(TransactionBehavior::Immediate)?
-            .rollback()?;
+        self.database.transaction_with_behavior(TransactionBehavior::Immediate)?.rollback()?;
         schema::applied(&self.database)
     }
 
     /// Books an order, or finds what its key has booked.
     pub fn book(&mut self, order: &Order) -> Result<Booked, BookError> {
-        let transaction = self
-            .database
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self.database.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if let Some((payment, before)) = find(&transaction, &order.key)? {
-            return if before == *order {
-                Ok(Booked {
-                    payment,
-                    is_new: false,
-                })
-            } else {
-                Err(BookError::OtherOrder)
-            };
+            return if before == *order { Ok(Booked { payment, is_new: false }) } else { Err(BookError::OtherOrder) };
         }
-        let (debtor, creditor) = (
-            account(&transaction, &order.from)?,
-            account(&transaction, &order.to)?,
-        );
+        let (debtor, creditor) = (account(&transaction, &order.from)?, account(&transaction, &order.to)?);
         let (cents, currency) = (order.amount.cents(), &order.currency);
         let may_pay: bool = transaction
             .prepare(
@@ -116,18 +100,12 @@ impl Books {
         let payment = transaction.last_insert_rowid();
         for (account, cents) in [(debtor, -cents), (creditor, cents)] {
             transaction
-                .prepare(
-                    "INSERT INTO entries (payment, account, cents, currency) VALUES (?, ?, ?, ?)",
-                )?
+                .prepare("INSERT INTO entries (payment, account, cents, currency) VALUES (?, ?, ?, ?)")?
                 .execute(params![payment, account, cents, currency])?;
         }
-        let (payment, _) =
-            find(&transaction, &order.key)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let (payment, _) = find(&transaction, &order.key)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         transaction.commit()?;
-        Ok(Booked {
-            payment,
-            is_new: true,
-        })
+        Ok(Booked { payment, is_new: true })
     }
 
     /// At most `limit` payments.
@@ -158,9 +136,7 @@ impl Books {
                 "SELECT e.currency, sum(e.cents) FROM entries e JOIN accounts a ON a.id = e.account
                  WHERE a.name = ? GROUP BY e.currency ORDER BY e.currency",
             )?
-            .query_map(params![account], |row| {
-                Ok((row.get(0)?, Value::from(decimal(row.get(1)?))))
-            })?
+            .query_map(params![account], |row| Ok((row.get(0)?, Value::from(decimal(row.get(1)?)))))?
             .collect()
     }
 
@@ -193,8 +169,7 @@ fn read(row: &Row<'_>) -> Result<(Value, Order)> {
         key: row.get(1)?,
         from: row.get(2)?,
         to: row.get(3)?,
-        amount: Amount::from_cents(cents)
-            .ok_or(rusqlite::Error::IntegralValueOutOfRange(4, cents))?,
+        amount: Amount::from_cents(cents).ok_or(rusqlite::Error::IntegralValueOutOfRange(4, cents))?,
         currency: row.get(5)?,
     };
     let payment = json!({
@@ -210,18 +185,13 @@ fn read(row: &Row<'_>) -> Result<(Value, Order)> {
 }
 
 fn find(transaction: &Transaction<'_>, key: &str) -> Result<Option<(Value, Order)>> {
-    transaction
-        .prepare(&format!("{SELECT} WHERE p.key = ?"))?
-        .query_row(params![key], read)
-        .optional()
+    transaction.prepare(&format!("{SELECT} WHERE p.key = ?"))?.query_row(params![key], read).optional()
 }
 
 /// The account of this name, opened if there is none.
 fn account(transaction: &Transaction<'_>, name: &str) -> Result<i64> {
     transaction
-        .prepare("INSERT OR IGNORE INTO accounts (name) VALUES (?)")?
+        .prepare("INSERT INTO accounts (name) VALUES (?) ON CONFLICT (name) DO NOTHING")?
         .execute(params![name])?;
-    transaction
-        .prepare("SELECT id FROM accounts WHERE name = ?")?
-        .query_row(params![name], |row| row.get(0))
+    transaction.prepare("SELECT id FROM accounts WHERE name = ?")?.query_row(params![name], |row| row.get(0))
 }

@@ -23,8 +23,8 @@ const THREADS: usize = 8;
 pub fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_environment()?;
     let token = Settings::secret("PAYDESK_TOKEN_FILE")?;
-    let file = std::env::var_os("PAYDESK_LEDGER_FILE")
-        .map_or_else(|| PathBuf::from("/data/ledger.sqlite"), PathBuf::from);
+    let file =
+        std::env::var_os("PAYDESK_LEDGER_FILE").map_or_else(|| PathBuf::from("/data/ledger.sqlite"), PathBuf::from);
     let ledger = Ledger {
         books: Mutex::new(Books::open(&file)?),
         authorization: format!("Bearer {token}"),
@@ -46,22 +46,15 @@ impl Ledger {
         if route == ("GET", "/health") {
             return self.health();
         }
-        if !request
-            .header("authorization")
-            .is_some_and(|given| same(given, &self.authorization))
-        {
+        if !request.header("authorization").is_some_and(|given| same(given, &self.authorization)) {
             return Response::error(401, "the token is missing or wrong");
         }
         match route {
             ("POST", "/payments") => self.book(request),
             ("GET", "/payments") => self.list(request),
             ("GET", "/balance") => self.balance(request),
-            ("GET", "/audit") => {
-                or_failed(self.books(|b| b.audit()).map(|a| Response::json(200, &a)))
-            }
-            (_, "/payments" | "/balance" | "/audit" | "/health") => {
-                Response::error(405, "not with this method")
-            }
+            ("GET", "/audit") => or_failed(self.books(|b| b.audit()).map(|a| Response::json(200, &a))),
+            (_, "/payments" | "/balance" | "/audit" | "/health") => Response::error(405, "not with this method"),
             _ => Response::error(404, "there is nothing here"),
         }
     }
@@ -69,10 +62,9 @@ impl Ledger {
     /// Well only if the database can be written.
     fn health(&self) -> Response {
         match self.books(|b| b.check()) {
-            Ok(migrations) => Response::json(
-                200,
-                &json!({ "status": "ok", "serial": self.serial, "migrations": migrations }),
-            ),
+            Ok(migrations) => {
+                Response::json(200, &json!({ "status": "ok", "serial": self.serial, "migrations": migrations }))
+            }
             Err(e) => Response::error(503, &format!("the database does not work: {e}")),
         }
     }
@@ -81,13 +73,7 @@ impl Ledger {
         let order = match request.json() {
             Ok(value) => {
                 let text = |name| json_text(&value, name).unwrap_or_default();
-                Order::new(
-                    text("key"),
-                    text("from"),
-                    text("to"),
-                    text("amount"),
-                    text("currency"),
-                )
+                Order::new(text("key"), text("from"), text("to"), text("amount"), text("currency"))
             }
             Err(response) => return response,
         };
@@ -96,15 +82,9 @@ impl Ledger {
             Err(problem) => return Response::error(400, &problem),
         };
         match self.books(|b| b.book(&order)) {
-            Ok(Booked { payment, is_new }) => {
-                Response::json(if is_new { 201 } else { 200 }, &payment)
-            }
-            Err(BookError::OtherOrder) => {
-                Response::error(409, "this idempotency key was used for another payment")
-            }
-            Err(BookError::Overdrawn) => {
-                Response::error(422, &format!("`{}` has not enough money", order.from))
-            }
+            Ok(Booked { payment, is_new }) => Response::json(if is_new { 201 } else { 200 }, &payment),
+            Err(BookError::OtherOrder) => Response::error(409, "this idempotency key was used for another payment"),
+            Err(BookError::Overdrawn) => Response::error(422, &format!("`{}` has not enough money", order.from)),
             Err(BookError::Database(e)) => failed(&e),
         }
     }
@@ -126,19 +106,15 @@ impl Ledger {
                 None => return Response::error(400, "`after` is not a number"),
             },
         };
-        or_failed(
-            self.books(|b| b.list(&range, limit))
-                .map(|l| Response::json(200, &json!({ "payments": l }))),
-        )
+        or_failed(self.books(|b| b.list(&range, limit)).map(|l| Response::json(200, &json!({ "payments": l }))))
     }
 
     fn balance(&self, request: &Request) -> Response {
         match request.parameter("account") {
-            Some(account) if is_account(&account) => {
-                or_failed(self.books(|b| b.balance(&account)).map(|balances| {
-                    Response::json(200, &json!({ "account": account, "balances": balances }))
-                }))
-            }
+            Some(account) if is_account(&account) => or_failed(
+                self.books(|b| b.balance(&account))
+                    .map(|balances| Response::json(200, &json!({ "account": account, "balances": balances }))),
+            ),
             _ => Response::error(400, "`account` is not an account"),
         }
     }
@@ -160,10 +136,5 @@ fn failed(error: &rusqlite::Error) -> Response {
 
 /// Takes as long for every text of one length, so that time does not tell the token.
 fn same(given: &str, expected: &str) -> bool {
-    given.len() == expected.len()
-        && given
-            .bytes()
-            .zip(expected.bytes())
-            .fold(0, |differ, (a, b)| differ | (a ^ b))
-            == 0
+    given.len() == expected.len() && given.bytes().zip(expected.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }

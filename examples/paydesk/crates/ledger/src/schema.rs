@@ -42,10 +42,7 @@ pub fn migrate(database: &mut Connection) -> Result<()> {
     )?;
     for (id, sql) in MIGRATIONS {
         let transaction = database.transaction()?;
-        if transaction.execute(
-            "INSERT OR IGNORE INTO migrations (id) VALUES (?)",
-            params![id],
-        )? == 1
+        if transaction.execute("INSERT INTO migrations (id) VALUES (?) ON CONFLICT (id) DO NOTHING", params![id])? == 1
         {
             transaction.execute_batch(sql)?;
             println!("migrated {id}");
@@ -57,8 +54,5 @@ pub fn migrate(database: &mut Connection) -> Result<()> {
 
 /// The ids of all that have run, in order.
 pub fn applied(database: &Connection) -> Result<Vec<String>> {
-    database
-        .prepare("SELECT id FROM migrations ORDER BY id")?
-        .query_map([], |row| row.get(0))?
-        .collect()
+    database.prepare("SELECT id FROM migrations ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
 }

@@ -17,9 +17,7 @@ impl Amount {
 
     /// From cents.
     pub fn from_cents(cents: i64) -> Option<Self> {
-        (1..=AMOUNT_MAX_CENTS)
-            .contains(&cents)
-            .then_some(Self(cents))
+        (1..=AMOUNT_MAX_CENTS).contains(&cents).then_some(Self(cents))
     }
 }
 

@@ -23,21 +23,13 @@ pub struct Order {
 
 impl Order {
     /// Checks every part; the message says which is wrong.
-    pub fn new(
-        key: &str,
-        from: &str,
-        to: &str,
-        amount: &str,
-        currency: &str,
-    ) -> Result<Self, String> {
+    pub fn new(key: &str, from: &str, to: &str, amount: &str, currency: &str) -> Result<Self, String> {
         if !is_key(key) {
             return Err("the idempotency key is 8 to 64 letters, digits, `-` or `_`".to_owned());
         }
         for (name, account) in [("from", from), ("to", to)] {
             if !is_account(account) {
-                return Err(format!(
-                    "`{name}` is not an account: 1 to 32 small letters, digits or `-`"
-                ));
+                return Err(format!("`{name}` is not an account: 1 to 32 small letters, digits or `-`"));
             }
         }
         if from == to {
@@ -59,16 +51,10 @@ impl Order {
 
 /// Whether this can be an idempotency key.
 pub fn is_key(text: &str) -> bool {
-    (8..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// Whether this can be the name of an account.
 pub fn is_account(text: &str) -> bool {
-    (1..=32).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

@@ -32,14 +32,10 @@ struct Payments {
 impl Payments {
     fn answer(&self, request: &Request) -> Response {
         match (request.method.as_str(), request.path.as_str()) {
-            ("GET", "/health") => {
-                Response::json(200, &json!({ "status": "ok", "serial": self.serial }))
-            }
+            ("GET", "/health") => Response::json(200, &json!({ "status": "ok", "serial": self.serial })),
             ("POST", "/payments") => self.pay(request),
             ("GET", "/payments" | "/balance" | "/audit") => self.look_up(request),
-            (_, "/payments" | "/balance" | "/audit" | "/health") => {
-                Response::error(405, "not with this method")
-            }
+            (_, "/payments" | "/balance" | "/audit" | "/health") => Response::error(405, "not with this method"),
             _ => Response::error(404, "there is nothing here"),
         }
     }
@@ -68,28 +64,16 @@ impl Payments {
     }
 
     fn ask(&self, method: &str, target: &str, body: &[u8]) -> Outcome {
-        let headers = [
-            ("Authorization", self.authorization.as_str()),
-            ("Content-Type", "application/json"),
-        ];
+        let headers = [("Authorization", self.authorization.as_str()), ("Content-Type", "application/json")];
         self.ledger.ask(method, target, &headers, body)
     }
 }
 
 /// The key comes in the header `Idempotency-Key`.
 fn order(request: &Request, value: &Value) -> Result<Order, String> {
-    let text =
-        |name| json_text(value, name).ok_or_else(|| format!("`{name}` is missing or not a text"));
-    let key = request
-        .header("idempotency-key")
-        .ok_or("the header `Idempotency-Key` is missing")?;
-    Order::new(
-        key,
-        text("from")?,
-        text("to")?,
-        text("amount")?,
-        text("currency")?,
-    )
+    let text = |name| json_text(value, name).ok_or_else(|| format!("`{name}` is missing or not a text"));
+    let key = request.header("idempotency-key").ok_or("the header `Idempotency-Key` is missing")?;
+    Order::new(key, text("from")?, text("to")?, text("amount")?, text("currency")?)
 }
 
 fn passed_on(outcome: Outcome) -> Response {
@@ -98,18 +82,12 @@ fn passed_on(outcome: Outcome) -> Response {
             eprintln!("the ledger does not know our token");
             Response::error(502, "the ledger refused")
         }
-        Ok(answer) => Response {
-            status: answer.status,
-            content_type: "application/json",
-            headers: Vec::new(),
-            body: answer.body,
-        },
+        Ok(answer) => {
+            Response { status: answer.status, content_type: "application/json", headers: Vec::new(), body: answer.body }
+        }
         Err(e) => {
             eprintln!("ledger: {e}");
-            Response::error(
-                502,
-                "the ledger did not answer; asking again with the same key is safe",
-            )
+            Response::error(502, "the ledger did not answer; asking again with the same key is safe")
         }
     }
 }

@@ -20,28 +20,10 @@ pub fn new_key() -> io::Result<String> {
 }
 
 /// The whole page.
-pub fn render(
-    latest: &Value,
-    key: &str,
-    currency: &str,
-    serial: &str,
-    problem: Option<&str>,
-) -> String {
+pub fn render(latest: &Value, key: &str, currency: &str, serial: &str, problem: Option<&str>) -> String {
     let mut rows = String::new();
-    for payment in latest
-        .get("payments")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let text = |name| {
-            escaped(
-                payment
-                    .get(name)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default(),
-            )
-        };
+    for payment in latest.get("payments").and_then(Value::as_array).into_iter().flatten() {
+        let text = |name| escaped(payment.get(name).and_then(Value::as_str).unwrap_or_default());
         let _ = writeln!(
             rows,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td class=amount>{} {}</td></tr>",
@@ -52,9 +34,7 @@ pub fn render(
             text("currency"),
         );
     }
-    let problem = problem
-        .map(|p| format!("<p class=problem role=alert>{}</p>", escaped(p)))
-        .unwrap_or_default();
+    let problem = problem.map(|p| format!("<p class=problem role=alert>{}</p>", escaped(p))).unwrap_or_default();
     let (currency, serial) = (escaped(currency), escaped(serial));
     format!(
         "<!DOCTYPE html>
