@@ -1,10 +1,17 @@
 //! The `ledger` room.
+pub mod check;
 pub mod checkpoint;
 pub mod dsse;
 pub mod durable;
+pub mod follow;
 pub mod keys;
 pub mod log;
 pub mod merkle;
 pub mod note;
 pub mod store;
 pub mod statement;
+pub mod verified;
+pub mod witness;
+
+pub use follow::FreshCheckpoint;
+pub use verified::Verified;

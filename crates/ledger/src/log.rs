@@ -97,6 +97,9 @@ pub enum ReadError {
     /// A stored entry is not an envelope: the file was changed.
     #[error("entry {0} of the log is damaged")]
     Damaged(u64, #[source] EnvelopeError),
+    /// A stored body is not what its commitment says: the file was changed.
+    #[error("the body with the commitment {0} is damaged")]
+    Body(Digest),
     /// The store failed.
     #[error("the log can not be read")]
     Store(#[from] StoreError),
@@ -255,12 +258,16 @@ impl Log {
         }
     }
 
-    /// The body with this commitment, if it is kept.
+    /// The body with this commitment, if it is kept and still what was committed to.
     pub fn body(&self, commitment: &Digest) -> Result<Option<Body>, ReadError> {
-        Ok(self.store.body(commitment)?)
+        match self.store.body(commitment)? {
+            Some(body) if body.commitment() != *commitment => Err(ReadError::Body(*commitment)),
+            found => Ok(found),
+        }
     }
 
-    /// Keeps a cosignature for the head or an earlier checkpoint. Its signature is the caller's to verify.
+    /// Keeps a cosignature for the head or an earlier checkpoint. Its signature was verified by
+    /// [`crate::witness::cosign`].
     pub fn add_cosignature(&self, size: u64, signature: &NoteSignature) -> Result<(), ReadError> {
         Ok(self.store.add_cosignature(size, signature.name(), &signature.to_string())?)
     }

@@ -223,6 +223,16 @@ impl Note {
         }
     }
 
+    /// Drops every signature line.
+    pub(crate) fn clear(&mut self) {
+        self.signatures.clear();
+    }
+
+    /// Drops every signature line that is not under this name.
+    pub(crate) fn retain_name(&mut self, name: &str) {
+        self.signatures.retain(|s| s.name == name);
+    }
+
     /// Insists on a valid signature of this key (type 0x01), and on all of its signatures being valid.
     pub fn verify(&self, key: &VerifierKey) -> Result<(), NoteError> {
         if key.key_type != NoteKeyType::Ed25519 {

@@ -1,0 +1,193 @@
+//! A witness (C2SP tlog-witness v1.0.0): remembers the largest checkpoint of each log that it is configured for, and
+//! cosigns only what continues it. Without transport: bytes of a request in, a response out.
+//!
+//! It refuses to know what entries are. *Invariant persisted-before-reply:* the record of a checkpoint is synced (through
+//! [`crate::durable`]) before its cosignature leaves. A crash in between means that the log asks again with the size that
+//! the 409 tells it; nothing is ever cosigned that does not continue what was.
+
+mod client;
+mod record;
+mod request;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use model::Timestamp;
+
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
+    durable::{self, DurableError, Lock, LockError},
+    follow::Fork,
+    merkle::{empty_root, verify_consistency},
+    note::{NoteKeyType, NoteSigner, VerifierKey},
+};
+
+pub use client::{CosignError, Reply, cosign};
+pub use request::{AddCheckpoint, RequestError};
+
+use record::Record;
+
+/// The response to a request, for any transport that speaks HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Content-Type`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Two checkpoints that contradict each other, if that is what the request brought to light. Stored already.
+    pub fork: Option<Fork>,
+}
+
+/// Why a witness does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenWitnessError {
+    /// Its key is not of the cosignature type.
+    #[error("the key of a witness is of the cosignature type")]
+    Key,
+    /// Another process uses its folder.
+    #[error("the folder of the witness is in use")]
+    Lock(#[from] LockError),
+    /// Its folder can not be made.
+    #[error("the folder of the witness can not be used")]
+    Folder(#[from] DurableError),
+    /// A record is damaged. It is never started from nothing, for then it would cosign anything.
+    #[error("the record `{}` of the witness is damaged; restore it, or give the witness a new key", .0.display())]
+    Record(PathBuf),
+    /// A record can not be read.
+    #[error("the record `{}` of the witness can not be read", .0.display())]
+    Read(PathBuf, #[source] std::io::Error),
+}
+
+/// A witness with its state in a folder.
+pub struct Witness {
+    signer: NoteSigner,
+    logs: BTreeMap<String, VerifierKey>,
+    folder: PathBuf,
+    /// The latest cosigned checkpoint of each origin. One lock for checking, persisting and signing, so that the race
+    /// which the specification warns of (section `add-checkpoint`) can not happen.
+    latest: Mutex<BTreeMap<String, Record>>,
+    _lock: Lock,
+}
+
+/// Why a request was not answered with a cosignature: the statuses of the specification, in the order of its checks.
+enum Denied {
+    Malformed(RequestError),
+    UnknownOrigin,
+    Signature(CheckpointError),
+    OldBeyondSize,
+    OtherSize(u64),
+    Inconsistent(Option<Fork>),
+    ClockWentBack(Timestamp),
+    NotPersisted(DurableError),
+    NotSigned,
+}
+
+impl Witness {
+    /// Opens the folder, making it if it is not there, and reads the record of each log.
+    pub fn open(folder: &Path, signer: NoteSigner, logs: Vec<VerifierKey>) -> Result<Self, OpenWitnessError> {
+        if signer.vkey().key_type() != NoteKeyType::Cosignature {
+            return Err(OpenWitnessError::Key);
+        }
+        durable::create_folder(folder, 0o700)?;
+        let lock = Lock::take(&folder.join("lock"))?;
+        let mut latest = BTreeMap::new();
+        for log in &logs {
+            if let Some(record) = Record::read(folder, log.name(), signer.vkey())? {
+                latest.insert(log.name().to_owned(), record);
+            }
+        }
+        let logs = logs.into_iter().map(|log| (log.name().to_owned(), log)).collect();
+        Ok(Self { signer, logs, folder: folder.to_owned(), latest: Mutex::new(latest), _lock: lock })
+    }
+
+    /// The key that verifies its cosignatures.
+    pub const fn vkey(&self) -> &VerifierKey {
+        self.signer.vkey()
+    }
+
+    /// The latest checkpoint that it cosigned for an origin.
+    pub fn latest(&self, origin: &str) -> Option<Checkpoint> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.get(origin).map(|record| record.checkpoint.clone())
+    }
+
+    /// The note of that checkpoint, with the log's signature and the cosignature: what an auditor compares with.
+    pub fn latest_note(&self, origin: &str) -> Option<Vec<u8>> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.get(origin).map(|record| record.note.to_string().into_bytes())
+    }
+
+    /// Answers `POST <prefix>/add-checkpoint`.
+    pub fn add_checkpoint(&self, request: &[u8], now: Timestamp) -> Response {
+        match self.try_add(request, now) {
+            Ok(body) => Response { status: 200, content_type: "text/plain; charset=utf-8", body, fork: None },
+            Err(denied) => denied.into(),
+        }
+    }
+
+    fn try_add(&self, request: &[u8], now: Timestamp) -> Result<Vec<u8>, Denied> {
+        let request = AddCheckpoint::parse(request).map_err(Denied::Malformed)?;
+        let log = self.logs.get(request.origin()).ok_or(Denied::UnknownOrigin)?;
+        let theirs = SignedCheckpoint::open(request.note(), log).map_err(Denied::Signature)?;
+        if request.old() > theirs.size() {
+            return Err(Denied::OldBeyondSize);
+        }
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let ours = latest.get(log.name());
+        let (old_size, old_root) = ours.map_or((0, empty_root()), |r| (r.checkpoint.size, r.checkpoint.root));
+        if request.old() != old_size {
+            return Err(Denied::OtherSize(old_size));
+        }
+        if verify_consistency(old_size, &old_root, theirs.size(), &theirs.root(), request.proof()).is_err() {
+            let fork = ours.map(|r| Fork { ours: r.note.to_string().into_bytes(), theirs: theirs.to_bytes() });
+            if let Some(fork) = &fork {
+                // Evidence is kept as well as can be; the answer is no either way.
+                drop(record::keep_fork(&self.folder, fork));
+            }
+            return Err(Denied::Inconsistent(fork));
+        }
+        if let Some(time) = ours.map(|r| r.time).filter(|time| *time > now) {
+            return Err(Denied::ClockWentBack(time));
+        }
+        let cosignature = self.signer.sign(theirs.note().text(), now).map_err(|_| Denied::NotSigned)?;
+        let record = Record::new(&theirs, cosignature.clone(), now);
+        record.write(&self.folder).map_err(Denied::NotPersisted)?;
+        latest.insert(log.name().to_owned(), record);
+        Ok(cosignature.to_string().into_bytes())
+    }
+}
+
+impl From<Denied> for Response {
+    fn from(denied: Denied) -> Self {
+        let text = |status, text: &str| Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: format!("{text}\n").into_bytes(),
+            fork: None,
+        };
+        match denied {
+            Denied::Malformed(e) => text(400, &e.to_string()),
+            Denied::UnknownOrigin => text(404, "this witness does not know that log"),
+            Denied::Signature(e @ (CheckpointError::Malformed(_) | CheckpointError::Origin { .. })) => text(400, &e.to_string()),
+            Denied::Signature(e @ CheckpointError::Note(_)) => text(403, &e.to_string()),
+            Denied::OldBeyondSize => text(400, "the old size is larger than the checkpoint's"),
+            Denied::OtherSize(size) => {
+                Self { content_type: "text/x.tlog.size", ..text(409, &size.to_string()) }
+            }
+            Denied::Inconsistent(fork) => {
+                Self { fork, ..text(422, "the checkpoint does not continue the one that was cosigned before") }
+            }
+            Denied::ClockWentBack(time) => text(503, &format!("the clock of this witness went back behind {time}")),
+            Denied::NotPersisted(e) => text(503, &e.to_string()),
+            Denied::NotSigned => text(503, "the witness could not sign"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
