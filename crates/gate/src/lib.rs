@@ -1,1 +1,22 @@
-//! The `gate` room.
+//! The gate room: facts from the log, quorums, duties, policies, and `decide`.
+//!
+//! Everything here is a pure function of the statements that it is given. It refuses to know clocks, networks,
+//! files and bodies: an auditor runs it years later and gets the same answer.
+
+mod current;
+mod decide;
+mod dossier;
+pub mod duties;
+mod facts;
+pub mod policy;
+mod quorum;
+mod shown;
+mod time;
+
+pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
+pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
+pub use dossier::{CHANGE_COMMITS, Dossier, SuiteStanding, WHOLE_SUITE};
+pub use facts::{Facts, FactsError, Live, Said};
+pub use quorum::{Tally, tally};
+pub use shown::{shown, shown_digest};
+pub use time::LogTime;

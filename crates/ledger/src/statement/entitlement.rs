@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use model::{Digest, EnvironmentName, KeyId, PersonId, RobotId, RoleName, SystemName, Timestamp};
+
+use crate::keys::{PublicKey, Scheme};
 
 use super::{
     payload::Statement,
@@ -120,8 +121,7 @@ pub enum EntitlementError {
 #[derive(Clone, Debug)]
 struct Holder {
     signatory: Signatory,
-    scheme: KeyScheme,
-    wire: Vec<u8>,
+    public: PublicKey,
     roles: Vec<RoleName>,
     environments: Vec<EnvironmentName>,
 }
@@ -134,17 +134,13 @@ pub struct Members {
     by_key: BTreeMap<KeyId, Holder>,
 }
 
-/// The SSH wire form of an enrolled key (RFC 4253 section 6.6).
-pub fn wire_of(key: &Key) -> Result<Vec<u8>, EntitlementError> {
-    let wrong = || EntitlementError::PublicKey(key.public.clone());
-    let mut words = key.public.split(' ');
-    let (algorithm, encoded, rest) = (words.next(), words.next(), words.next());
-    if algorithm != Some("ssh-ed25519") || rest.is_some() {
-        return Err(wrong());
-    }
-    let wire = BASE64_STANDARD.decode(encoded.ok_or_else(wrong)?).map_err(|_| wrong())?;
-    let prefix = b"\0\0\0\x0bssh-ed25519\0\0\0\x20";
-    if wire.len() == prefix.len() + 32 && wire.starts_with(prefix) { Ok(wire) } else { Err(wrong()) }
+/// The public key of a charter's entry, with its id.
+pub fn public_key(key: &Key) -> Result<PublicKey, EntitlementError> {
+    let scheme = match key.scheme {
+        KeyScheme::Ed25519 => Scheme::Ed25519,
+        KeyScheme::Sshsig => Scheme::SshSig,
+    };
+    PublicKey::from_openssh(scheme, &key.public).map_err(|_| EntitlementError::PublicKey(key.public.clone()))
 }
 
 impl Members {
@@ -152,9 +148,9 @@ impl Members {
     pub fn of(charter: Charter, hash: Digest) -> Result<Self, EntitlementError> {
         let mut by_key = BTreeMap::new();
         let mut add = |key: &Key, signatory: Signatory, roles: Vec<RoleName>, environments: Vec<EnvironmentName>| {
-            let wire = wire_of(key)?;
-            let id = KeyId::of_wire(&wire);
-            let holder = Holder { signatory, scheme: key.scheme, wire, roles, environments };
+            let public = public_key(key)?;
+            let id = public.id();
+            let holder = Holder { signatory, public, roles, environments };
             match by_key.insert(id, holder) {
                 None => Ok(()),
                 Some(_) => Err(EntitlementError::SharedKey(id)),
@@ -182,10 +178,9 @@ impl Members {
         self.hash
     }
 
-    /// Scheme and SSH wire form of an enrolled key.
-    pub fn key(&self, id: KeyId) -> Result<(KeyScheme, &[u8]), EntitlementError> {
-        let holder = self.by_key.get(&id).ok_or(EntitlementError::UnknownKey(id))?;
-        Ok((holder.scheme, &holder.wire))
+    /// An enrolled key.
+    pub fn key(&self, id: KeyId) -> Result<&PublicKey, EntitlementError> {
+        self.by_key.get(&id).map(|h| &h.public).ok_or(EntitlementError::UnknownKey(id))
     }
 
     /// Who holds a key.

@@ -8,6 +8,8 @@ pub mod v1;
 
 mod entitlement;
 mod payload;
+mod read;
 
-pub use entitlement::{EntitlementError, FOUNDER_ROLE, LONGEST_LIFE_S, Members, Signatory, wire_of};
+pub use entitlement::{EntitlementError, FOUNDER_ROLE, LONGEST_LIFE_S, Members, Signatory, public_key};
+pub use read::{ReadError, open};
 pub use payload::{PAYLOAD_TYPE, PayloadError, Statement, Subject};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Digest, EnvironmentName, HostName, KeyId, PersonId, RobotId, RoleName, SystemName,
+    Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -218,10 +218,5 @@ impl Charter {
     /// The founders.
     pub fn founders(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|m| m.founder)
-    }
-
-    /// The robot with this key.
-    pub fn robot_with(&self, key: KeyId, id_of: impl Fn(&Key) -> Option<KeyId>) -> Option<&Robot> {
-        self.robots.iter().find(|r| id_of(&r.key) == Some(key))
     }
 }

@@ -1,0 +1,149 @@
+//! Permission to take one step: a verdict that was recomputed on a fresh checkpoint, used up by the step.
+
+use ledger::{FreshCheckpoint, statement::v1::Ruling};
+use model::{Digest, EnvironmentName, SystemName, Timestamp};
+
+use crate::{
+    decide::{DecideError, decide_with},
+    facts::Facts,
+    policy::Policy,
+};
+
+/// A granted verdict that this process recomputed itself, over everything up to a fresh checkpoint.
+///
+/// The fields are private and nothing clones it, so it can not be made elsewhere, kept, or used for two steps:
+///
+/// ```compile_fail
+/// let forged = gate::Current { proposal: 7, release: model::Digest::of(b"x"), until: Default::default() };
+/// ```
+///
+/// ```compile_fail
+/// fn twice(permission: gate::Current) -> (gate::Current, gate::Current) {
+///     (permission.clone(), permission)
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a permission is for one step"]
+pub struct Current {
+    proposal: u64,
+    release: Digest,
+    until: Timestamp,
+}
+
+impl Current {
+    /// The proposal.
+    pub const fn proposal(&self) -> u64 {
+        self.proposal
+    }
+
+    /// The release.
+    pub const fn release(&self) -> Digest {
+        self.release
+    }
+
+    /// Until when the verdict is granted.
+    pub const fn until(&self) -> Timestamp {
+        self.until
+    }
+}
+
+/// Why there is no permission.
+#[derive(Debug, thiserror::Error)]
+pub enum CurrentError {
+    /// The statements are not those under the checkpoint.
+    #[error("the checkpoint covers {checkpoint} statements, {facts} are known")]
+    Size {
+        /// What the checkpoint covers.
+        checkpoint: u64,
+        /// What has been read.
+        facts: u64,
+    },
+    /// `decide` could not answer.
+    #[error("no answer")]
+    NoAnswer(#[from] DecideError),
+    /// `decide` said no.
+    #[error("refused")]
+    Refused(Box<ledger::statement::v1::Verdict>),
+    /// The verdict's time is over.
+    #[error("the verdict ended at {0}")]
+    Over(Timestamp),
+}
+
+/// Recomputes the verdict on a fresh checkpoint. `now` is the caller's clock; it can only shorten a permission.
+pub fn current(
+    policy: &Policy,
+    facts: &Facts,
+    checkpoint: &FreshCheckpoint,
+    proposal: u64,
+    now: Timestamp,
+) -> Result<Current, CurrentError> {
+    if checkpoint.size() != facts.size() {
+        return Err(CurrentError::Size { checkpoint: checkpoint.size(), facts: facts.size() });
+    }
+    let decision = decide_with(policy, facts, proposal)?;
+    match decision.verdict.ruling {
+        Ruling::Granted { until } if now < until => {
+            Ok(Current { proposal, release: decision.verdict.release, until })
+        }
+        Ruling::Granted { until } => Err(CurrentError::Over(until)),
+        Ruling::Refused { .. } => Err(CurrentError::Refused(Box::new(decision.verdict))),
+    }
+}
+
+/// Permission to go back to the release that ran immediately before. It needs no new verdict: stopping a bad
+/// release is quick.
+#[derive(Debug)]
+pub struct Return {
+    release: Digest,
+    alarm: bool,
+}
+
+impl Return {
+    /// The release to go back to.
+    pub const fn release(&self) -> Digest {
+        self.release
+    }
+
+    /// Whether its own verdict would be refused today, which is worth an alarm.
+    pub const fn alarm(&self) -> bool {
+        self.alarm
+    }
+}
+
+/// Why it may not go back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReturnError {
+    /// Not what ran immediately before.
+    #[error("{0} did not run immediately before")]
+    NotPredecessor(Digest),
+    /// Its verdict was withdrawn, and the charter does not let it run again.
+    #[error("the verdict of {0} was withdrawn, and the charter does not let it run again")]
+    Withdrawn(Digest),
+}
+
+/// Whether an environment may go back to a release.
+pub fn may_return(
+    policy: &Policy,
+    facts: &Facts,
+    system: &SystemName,
+    environment: &EnvironmentName,
+    to: Digest,
+) -> Result<Return, ReturnError> {
+    let live = facts.live(system, environment);
+    let before = live.get(1).filter(|l| l.release == to).ok_or(ReturnError::NotPredecessor(to))?;
+    // What it replaced then is not what runs now, and its approvals have aged: only what speaks against the
+    // release itself counts here.
+    let against = ["full-suites-passed", "commits-are-signed-by-enrolled-people", "nobody-rejected-it", "build-names-these-images"];
+    let alarm = match decide_with(policy, facts, before.proposal) {
+        Ok(decision) => match decision.verdict.ruling {
+            Ruling::Granted { .. } => false,
+            Ruling::Refused { reasons } => reasons.iter().any(|r| against.contains(&r.rule.as_str())),
+        },
+        Err(_) => true,
+    };
+    let rule = facts.members().charter().environment(environment);
+    if alarm && rule.is_none_or(|r| r.rollback_s == 0) {
+        return Err(ReturnError::Withdrawn(to));
+    }
+    Ok(Return { release: to, alarm })
+}

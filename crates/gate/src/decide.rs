@@ -1,0 +1,84 @@
+//! `decide`: from the first N statements of a log to yes, until a time, or no, for these reasons.
+
+use ledger::statement::v1::{Reason, Ruling, Verdict};
+use model::Digest;
+
+use crate::{
+    dossier::Dossier,
+    facts::Facts,
+    policy::{Policy, PolicyError},
+};
+
+/// The version of this function. A change in what it answers is a new version beside this one.
+pub const DECIDE_VERSION: &str = "1";
+
+/// What `decide` answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The verdict, as the gate signs it.
+    pub verdict: Verdict,
+}
+
+impl Decision {
+    /// Whether it is granted.
+    pub const fn is_granted(&self) -> bool {
+        matches!(self.verdict.ruling, Ruling::Granted { .. })
+    }
+}
+
+/// Why there is no answer. No answer is no.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// No such proposal, or its signer's key was withdrawn.
+    #[error("there is no proposal at log index {0}")]
+    NoProposal(u64),
+    /// The charter's policy does not hold up.
+    #[error("the charter's policy is not valid")]
+    Policy(#[from] PolicyError),
+}
+
+/// Decides about a proposal over all statements in `facts`. A pure function: no clock (the log's ticks are the
+/// time), no network, no database, and it reads no other verdict.
+pub fn decide(facts: &Facts, proposal: u64) -> Result<Decision, DecideError> {
+    decide_with(&Policy::parse(&facts.members().charter().policy)?, facts, proposal)
+}
+
+/// The same, with the charter's policy parsed before, for who decides often.
+pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Decision, DecideError> {
+    let dossier = Dossier::gather(facts, proposal).ok_or(DecideError::NoProposal(proposal))?;
+    let charter = facts.members().charter();
+    let claim = &dossier.proposal.claim;
+    let reasons = policy.judge(&dossier).unwrap_or_else(|error| {
+        vec![Reason {
+            rule: "policy".to_owned(),
+            found: error.to_string(),
+            needed: "a policy that can be evaluated".to_owned(),
+        }]
+    });
+    let longest = charter.environment(&claim.environment).map_or(0, |rule| rule.verdict_s);
+    let until = dossier.ends.min(dossier.now.plus_s(longest));
+    let ruling = if !reasons.is_empty() {
+        Ruling::Refused { reasons }
+    } else if until <= dossier.now {
+        let found = format!("it would end at {until}, and it is {}", dossier.now);
+        let needed = "approvals that still count".to_owned();
+        Ruling::Refused { reasons: vec![Reason { rule: "in-time".to_owned(), found, needed }] }
+    } else {
+        Ruling::Granted { until }
+    };
+    Ok(Decision {
+        verdict: Verdict {
+            environment: claim.environment.clone(),
+            proposal,
+            release: claim.release,
+            serial: claim.serial.clone(),
+            ruling,
+            size: facts.size(),
+            rests_on: dossier.rests_on.iter().copied().collect(),
+            decide: DECIDE_VERSION.to_owned(),
+            policy: Digest::of(charter.policy.as_bytes()),
+            at: dossier.now,
+            unwitnessed: !dossier.witnessed,
+        },
+    })
+}

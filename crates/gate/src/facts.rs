@@ -1,0 +1,380 @@
+//! Facts: the statements of a log, folded into what `decide` asks about.
+//!
+//! Nothing is thrown away by the fold: a withdrawn key makes earlier statements void, so facts are kept as they
+//! were said and judged when asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::{
+    Verified,
+    statement::{
+        Members, Signatory, Statement,
+        v1::{
+            Approval, Build, Change, Claim, Evidence, EvidenceOutcome, Exception, Halt, Header, Kind, Milestone,
+            MilestoneKind, Proposal, Rejection, Resume, Rollback,
+        },
+    },
+};
+use model::{Digest, EnvironmentName, KeyId, PersonId, RoleName, Serial, SystemName, Timestamp};
+
+use crate::{quorum::tally, time::LogTime};
+
+/// One statement with who said it and where it stands.
+#[derive(Clone, Debug)]
+pub struct Said<T> {
+    /// Its log index.
+    pub index: u64,
+    /// The key that signed it.
+    pub key: KeyId,
+    /// Who that is.
+    pub by: Signatory,
+    /// Its header.
+    pub header: Header,
+    /// What it says.
+    pub claim: T,
+}
+
+/// What runs in an environment, by the agent's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// The release.
+    pub release: Digest,
+    /// Its serial.
+    pub serial: Serial,
+    /// The proposal under which it came.
+    pub proposal: u64,
+    /// The log index of the milestone.
+    pub index: u64,
+    /// What it replaced.
+    pub before: Option<Digest>,
+}
+
+/// Why a statement can not be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// The statements did not come in order.
+    #[error("expected the statement at index {expected}, got {found}")]
+    Order {
+        /// The index that comes next.
+        expected: u64,
+        /// The index that came.
+        found: u64,
+    },
+    /// The signer is not one that the charter lists.
+    #[error(transparent)]
+    Signer(#[from] ledger::statement::EntitlementError),
+}
+
+/// The first `size` statements of a log.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    members: Members,
+    size: u64,
+    founders: BTreeSet<PersonId>,
+    changes: BTreeMap<u64, Said<Change>>,
+    builds: BTreeMap<u64, Said<Build>>,
+    evidence: BTreeMap<u64, Said<Evidence>>,
+    proposals: BTreeMap<u64, Said<Proposal>>,
+    approvals: BTreeMap<u64, Said<Approval>>,
+    rejections: BTreeMap<u64, Said<Rejection>>,
+    milestones: BTreeMap<u64, Said<Milestone>>,
+    halts: BTreeMap<u64, Said<Halt>>,
+    resumes: BTreeMap<u64, Said<Resume>>,
+    rollbacks: BTreeMap<u64, Said<Rollback>>,
+    exceptions: BTreeMap<u64, Said<Exception>>,
+    void_from: BTreeMap<KeyId, u64>,
+    withdrawals: BTreeMap<KeyId, u64>,
+    times: Vec<LogTime>,
+}
+
+impl Facts {
+    /// No statements yet, under this charter.
+    pub fn new(members: Members) -> Self {
+        Self {
+            members,
+            size: 0,
+            founders: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            builds: BTreeMap::new(),
+            evidence: BTreeMap::new(),
+            proposals: BTreeMap::new(),
+            approvals: BTreeMap::new(),
+            rejections: BTreeMap::new(),
+            milestones: BTreeMap::new(),
+            halts: BTreeMap::new(),
+            resumes: BTreeMap::new(),
+            rollbacks: BTreeMap::new(),
+            exceptions: BTreeMap::new(),
+            void_from: BTreeMap::new(),
+            withdrawals: BTreeMap::new(),
+            times: Vec::new(),
+        }
+    }
+
+    /// Takes the next statement.
+    pub fn apply(&mut self, entry: &Verified<Statement>) -> Result<(), FactsError> {
+        if entry.index() != self.size {
+            return Err(FactsError::Order { expected: self.size, found: entry.index() });
+        }
+        let by = self.members.holder(entry.key())?.clone();
+        let (index, key) = (entry.index(), entry.key());
+        let header = entry.value().header.clone();
+        macro_rules! keep {
+            ($map:ident, $claim:expr) => {{
+                let claim = Clone::clone($claim);
+                self.$map.insert(index, Said { index, key, by, header, claim });
+            }};
+        }
+        match &entry.value().claim {
+            Claim::Charter(_) => self.founders.extend(by.persons().iter().cloned()),
+            Claim::Tick(tick) => {
+                // Time never runs backwards: a tick with older cosignatures than the last adds nothing.
+                if let Some(time) = LogTime::of(tick, index, self.members.charter())
+                    && self.times.last().is_none_or(|last| last.earliest <= time.earliest)
+                {
+                    self.times.push(time);
+                }
+            }
+            Claim::Change(c) => keep!(changes, c.as_ref()),
+            Claim::Build(c) => keep!(builds, c.as_ref()),
+            Claim::Evidence(c) => keep!(evidence, c.as_ref()),
+            Claim::Proposal(c) => keep!(proposals, c.as_ref()),
+            Claim::Approval(c) => keep!(approvals, c),
+            Claim::Rejection(c) => keep!(rejections, c),
+            Claim::Milestone(c) => keep!(milestones, c.as_ref()),
+            Claim::Halt(c) => keep!(halts, c),
+            Claim::Resume(c) => keep!(resumes, c),
+            Claim::Rollback(c) => keep!(rollbacks, c),
+            Claim::Exception(c) => keep!(exceptions, c),
+            Claim::KeyWithdrawal(c) => {
+                let from = self.void_from.entry(c.key).or_insert(c.void_from);
+                *from = c.void_from.min(*from);
+                self.withdrawals.entry(c.key).or_insert(index);
+            }
+            // A verdict is never read by a verdict.
+            Claim::Verdict(_) => {}
+        }
+        self.size += 1;
+        Ok(())
+    }
+
+    /// How many statements.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The charter and its keys.
+    pub const fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// Whether every founder has signed the charter.
+    pub fn is_founded(&self) -> bool {
+        self.members.charter().founders().all(|m| self.founders.contains(&m.id))
+    }
+
+    /// The log's time now: what its last tick says.
+    pub fn time(&self) -> Option<LogTime> {
+        self.times.last().copied()
+    }
+
+    /// The first tick that covers an entry.
+    pub fn covered(&self, index: u64) -> Option<LogTime> {
+        let at = self.times.partition_point(|t| t.covers <= index);
+        self.times.get(at).copied()
+    }
+
+    /// Whether what this key signed at this index is void.
+    pub fn is_void(&self, key: KeyId, index: u64) -> bool {
+        self.void_from.get(&key).is_some_and(|from| index >= *from)
+    }
+
+    /// The log index of the withdrawal of a key.
+    pub fn withdrawal(&self, key: KeyId) -> Option<u64> {
+        self.withdrawals.get(&key).copied()
+    }
+
+    fn standing<'a, T>(&'a self, map: &'a BTreeMap<u64, Said<T>>) -> impl DoubleEndedIterator<Item = &'a Said<T>> {
+        map.values().filter(|said| !self.is_void(said.key, said.index))
+    }
+
+    /// A change, unless its signer's key was withdrawn.
+    pub fn change(&self, index: u64) -> Option<&Said<Change>> {
+        self.changes.get(&index).filter(|s| !self.is_void(s.key, s.index))
+    }
+
+    /// All changes of a system that stand, oldest first.
+    pub fn changes(&self, system: &SystemName) -> impl DoubleEndedIterator<Item = &Said<Change>> {
+        self.standing(&self.changes).filter(move |s| &s.claim.system == system)
+    }
+
+    /// A build.
+    pub fn build(&self, index: u64) -> Option<&Said<Build>> {
+        self.builds.get(&index).filter(|s| !self.is_void(s.key, s.index))
+    }
+
+    /// All builds that stand.
+    pub fn builds(&self) -> impl DoubleEndedIterator<Item = &Said<Build>> {
+        self.standing(&self.builds)
+    }
+
+    /// One evidence.
+    pub fn one_evidence(&self, index: u64) -> Option<&Said<Evidence>> {
+        self.evidence.get(&index).filter(|s| !self.is_void(s.key, s.index))
+    }
+
+    /// All evidence about a change that stands, oldest first. Bad news stands even when its signer's key was
+    /// withdrawn: otherwise whoever withdraws a key could make a failure disappear.
+    pub fn evidence(&self, change: u64) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
+        self.evidence.values().filter(move |s| {
+            let good = s.claim.outcome == EvidenceOutcome::Passed;
+            s.claim.change == change && !(good && self.is_void(s.key, s.index))
+        })
+    }
+
+    /// A proposal.
+    pub fn proposal(&self, index: u64) -> Option<&Said<Proposal>> {
+        self.proposals.get(&index).filter(|s| !self.is_void(s.key, s.index))
+    }
+
+    /// All proposals that stand, oldest first.
+    pub fn proposals(&self) -> impl DoubleEndedIterator<Item = &Said<Proposal>> {
+        self.standing(&self.proposals)
+    }
+
+    /// All approvals of a proposal that stand.
+    pub fn approvals(&self, proposal: u64) -> impl DoubleEndedIterator<Item = &Said<Approval>> {
+        self.standing(&self.approvals).filter(move |s| s.claim.proposal == proposal)
+    }
+
+    /// All rejections of a proposal, also by keys withdrawn since: stopping is not undone by a withdrawal.
+    pub fn rejections(&self, proposal: u64) -> impl DoubleEndedIterator<Item = &Said<Rejection>> {
+        self.rejections.values().filter(move |s| s.claim.proposal == proposal)
+    }
+
+    /// All milestones of an environment of a system that stand, oldest first.
+    pub fn milestones<'a>(
+        &'a self,
+        system: &'a SystemName,
+        environment: &'a EnvironmentName,
+    ) -> impl DoubleEndedIterator<Item = &'a Said<Milestone>> {
+        self.standing(&self.milestones)
+            .filter(move |s| s.claim.serial.system() == system && &s.claim.environment == environment)
+    }
+
+    /// All rollback orders, also by keys withdrawn since.
+    pub fn rollbacks<'a>(
+        &'a self,
+        system: &'a SystemName,
+        environment: &'a EnvironmentName,
+    ) -> impl DoubleEndedIterator<Item = &'a Said<Rollback>> {
+        self.rollbacks
+            .values()
+            .filter(move |s| s.header.system.as_ref() == Some(system) && &s.claim.environment == environment)
+    }
+
+    /// What runs now, and what ran before it, newest first.
+    pub fn live(&self, system: &SystemName, environment: &EnvironmentName) -> Vec<Live> {
+        let mut stack: Vec<Live> = Vec::new();
+        for said in self.milestones(system, environment) {
+            let m = &said.claim;
+            match m.what {
+                MilestoneKind::Live => {
+                    // Going back to the predecessor ends with that one live again: the stack shrinks to it.
+                    if let Some(at) = stack.iter().position(|l| l.proposal == m.proposal) {
+                        stack.truncate(at);
+                    }
+                    stack.push(Live {
+                        release: m.release,
+                        serial: m.serial.clone(),
+                        proposal: m.proposal,
+                        index: said.index,
+                        before: m.other,
+                    });
+                }
+                MilestoneKind::WentBackUnhealthy
+                | MilestoneKind::WentBackErrors
+                | MilestoneKind::WentBackFailed
+                | MilestoneKind::WentBackWithdrawn => stack.retain(|l| l.proposal != m.proposal),
+                _ => {}
+            }
+        }
+        stack.reverse();
+        stack
+    }
+
+    /// Whether a proposal has been tried and gone back from, or ordered back from: it needs a new proposal.
+    pub fn spent(&self, proposal: u64) -> Option<u64> {
+        let said = self.proposal(proposal)?;
+        let (system, environment) = (said.claim.serial.system(), &said.claim.environment);
+        let back = self.milestones(system, environment).find(|m| {
+            m.claim.proposal == proposal
+                && matches!(
+                    m.claim.what,
+                    MilestoneKind::WentBackUnhealthy
+                        | MilestoneKind::WentBackErrors
+                        | MilestoneKind::WentBackFailed
+                        | MilestoneKind::WentBackWithdrawn
+                )
+        });
+        let ordered =
+            self.rollbacks(system, environment).find(|r| r.index > proposal && r.claim.from == said.claim.release);
+        back.map(|m| m.index).or(ordered.map(|r| r.index))
+    }
+
+    /// The halt in force for an environment of a system, if there is one; also by a key withdrawn since.
+    pub fn halted(&self, system: &SystemName, environment: &EnvironmentName) -> Option<&Said<Halt>> {
+        self.halts.values().find(|halt| {
+            let here = halt.claim.environment.as_ref().is_none_or(|e| e == environment)
+                && halt.header.system.as_ref().is_none_or(|s| s == system);
+            here && !self.is_resumed(halt.index, environment)
+        })
+    }
+
+    fn is_resumed(&self, halt: u64, environment: &EnvironmentName) -> bool {
+        let Some(rule) = self.members.charter().environment(environment) else { return false };
+        let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
+        for resume in self.standing(&self.resumes).filter(|r| r.claim.halt == halt && r.index > halt) {
+            for person in resume.by.persons() {
+                spoke.entry(person.clone()).or_default().insert(resume.header.role.clone());
+            }
+        }
+        tally(&rule.resume, &spoke).is_met()
+    }
+
+    /// The persons who made exceptions for a case of a suite that count at a time, without those who contributed.
+    pub fn excepted(
+        &self,
+        system: &SystemName,
+        suite: &model::SuiteName,
+        case: Digest,
+        contributors: &BTreeSet<PersonId>,
+        now: Timestamp,
+    ) -> BTreeSet<PersonId> {
+        let mut by_terms: BTreeMap<(PersonId, Timestamp), BTreeSet<PersonId>> = BTreeMap::new();
+        for said in self.standing(&self.exceptions) {
+            let claim = &said.claim;
+            if said.header.system.as_ref() == Some(system)
+                && &claim.suite == suite
+                && claim.case == case
+                && now < claim.ends
+                && now < said.header.expires
+            {
+                let who = by_terms.entry((claim.owner.clone(), claim.ends)).or_default();
+                who.extend(said.by.persons().iter().filter(|p| !contributors.contains(*p)).cloned());
+            }
+        }
+        by_terms.into_values().max_by_key(BTreeSet::len).unwrap_or_default()
+    }
+
+    /// The exceptions that stand, for the tester: those that two persons who did not contribute have signed.
+    pub fn exceptions(&self) -> impl Iterator<Item = &Said<Exception>> {
+        self.standing(&self.exceptions)
+    }
+
+    /// Whether the holder of a key exercised a role that may say a kind. Readers check entitlement when they
+    /// verify; this is for rules that ask about a role by what it may say.
+    pub fn may_say(&self, role: &RoleName, kind: Kind) -> bool {
+        self.members.charter().may_say(role, kind)
+    }
+}

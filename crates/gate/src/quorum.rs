@@ -1,0 +1,75 @@
+//! Quorums: people counted, not keys, accounts or signatures.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::statement::v1::Quorum;
+use model::{PersonId, RoleName};
+
+/// How far a quorum is met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// How many persons it takes in all.
+    pub needed: u32,
+    /// How many of them are there, no person counted twice.
+    pub counted: u32,
+    /// The persons that count.
+    pub persons: BTreeSet<PersonId>,
+}
+
+impl Tally {
+    /// Whether every group is met by persons of its own.
+    pub const fn is_met(&self) -> bool {
+        self.counted >= self.needed
+    }
+}
+
+/// Counts the people who spoke, each in the roles that they exercised, against a quorum whose groups each need
+/// persons of their own. This is maximum bipartite matching (Kuhn's augmenting paths): a person who could count
+/// in two groups counts where it helps most, and once.
+///
+/// An empty quorum is met by nobody: it would let everything through, so it asks for one person more than there are.
+pub fn tally(quorum: &Quorum, spoke: &BTreeMap<PersonId, BTreeSet<RoleName>>) -> Tally {
+    let places: Vec<&RoleName> =
+        quorum.groups.iter().flat_map(|g| std::iter::repeat_n(&g.role, g.count as usize)).collect();
+    let persons: Vec<(&PersonId, &BTreeSet<RoleName>)> = spoke.iter().collect();
+    let mut held_by: Vec<Option<usize>> = vec![None; places.len()];
+    let mut counted = 0;
+    for person in 0..persons.len() {
+        let mut tried = vec![false; places.len()];
+        if place_person(person, &persons, &places, &mut held_by, &mut tried) {
+            counted += 1;
+        }
+    }
+    let persons =
+        held_by.iter().flatten().filter_map(|p| persons.get(*p)).map(|(id, _)| (*id).clone()).collect();
+    let needed = if places.is_empty() { u32::MAX } else { u32::try_from(places.len()).unwrap_or(u32::MAX) };
+    Tally { needed, counted, persons }
+}
+
+fn place_person(
+    person: usize,
+    persons: &[(&PersonId, &BTreeSet<RoleName>)],
+    places: &[&RoleName],
+    held_by: &mut [Option<usize>],
+    tried: &mut [bool],
+) -> bool {
+    let Some((_, roles)) = persons.get(person) else { return false };
+    for (place, role) in places.iter().enumerate() {
+        let seen = tried.get_mut(place).is_none_or(|t| std::mem::replace(t, true));
+        if seen || !roles.contains(*role) {
+            continue;
+        }
+        let free = match held_by.get(place).copied().flatten() {
+            None => true,
+            Some(other) => place_person(other, persons, places, held_by, tried),
+        };
+        if free && let Some(slot) = held_by.get_mut(place) {
+            *slot = Some(person);
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! Reading a log of statements: following its checkpoints and opening every entry under the charter.
+//!
+//! What comes out is `Verified`: included under an accepted checkpoint, signed by an enrolled key, and said by
+//! somebody who may say it. One entry that is not makes the reader stop where it was: a log that let it in is not
+//! the log that the charter describes.
+
+use model::{Digest, Timestamp};
+
+use crate::{
+    checkpoint::SignedCheckpoint,
+    dsse::{Envelope, EnvelopeError},
+    follow::{FollowError, Follower, FreshCheckpoint, PolicyError, StaleError, WitnessKey, WitnessPolicy},
+    note::{VerifierKey, VkeyError},
+    statement::{self, Members, Statement, v1::{Charter, Kind}},
+    verified::Verified,
+};
+
+/// Why a log can not be read any further.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The charter's log key or witnesses make no sense.
+    #[error("the charter's keys of log and witnesses do not hold up")]
+    Keys(#[from] KeysError),
+    /// Checkpoint and entries do not continue what was seen.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// An entry is not an envelope.
+    #[error("entry {index} is not an envelope")]
+    Envelope {
+        /// Which entry.
+        index: u64,
+        /// Why.
+        #[source]
+        source: EnvelopeError,
+    },
+    /// An entry is not a statement that its signer may make.
+    #[error("entry {index} is not a statement of this log")]
+    Statement {
+        /// Which entry.
+        index: u64,
+        /// Why.
+        #[source]
+        source: statement::ReadError,
+    },
+    /// The log does not begin with the charter, or repeats one later.
+    #[error("entry {0} is not where a charter stands: the founders' signatures come first and nowhere else")]
+    Charter(u64),
+}
+
+/// Why a charter's keys make no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// Not a verifier key.
+    #[error("a verifier key does not parse")]
+    Vkey(#[from] VkeyError),
+    /// The witnesses can not be counted.
+    #[error("the witnesses can not be counted")]
+    Policy(#[from] PolicyError),
+    /// The log's key has another name than its origin.
+    #[error("the log's key is named `{0}`, which is not its origin")]
+    Origin(String),
+}
+
+/// The log's key and the witness policy of a charter.
+pub fn keys_of(charter: &Charter) -> Result<(VerifierKey, WitnessPolicy), KeysError> {
+    let log: VerifierKey = charter.log.vkey.parse()?;
+    if log.name() != charter.log.origin {
+        return Err(KeysError::Origin(log.name().to_owned()));
+    }
+    let mut witnesses = Vec::new();
+    for witness in &charter.witnesses {
+        witnesses.push(WitnessKey { vkey: witness.vkey.parse()?, operator: witness.operator.clone() });
+    }
+    Ok((log, WitnessPolicy::new(witnesses, charter.witness_quorum as usize)?))
+}
+
+/// Reads one log under one charter.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    members: Members,
+    follower: Follower,
+    begun: bool,
+}
+
+impl Reader {
+    /// Begins at the first entry.
+    pub fn new(members: Members) -> Result<Self, LogError> {
+        let (log, policy) = keys_of(members.charter())?;
+        Ok(Self { members, follower: Follower::new(log, policy), begun: false })
+    }
+
+    /// The same, but takes checkpoints without witnesses. For the roles that only make statements, and for looking
+    /// at a log; never for acting on it.
+    pub fn unwitnessed(members: Members) -> Result<Self, LogError> {
+        let (log, _) = keys_of(members.charter())?;
+        Ok(Self { members, follower: Follower::new(log, WitnessPolicy::unwitnessed()), begun: false })
+    }
+
+    /// How many entries are read; the index of the next.
+    pub const fn size(&self) -> u64 {
+        self.follower.size()
+    }
+
+    /// The charter and its keys.
+    pub const fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// What is remembered of the log.
+    pub const fn follower(&self) -> &Follower {
+        &self.follower
+    }
+
+    /// The last accepted checkpoint.
+    pub fn checkpoint(&self) -> Option<&SignedCheckpoint> {
+        self.follower.checkpoint()
+    }
+
+    /// The last accepted checkpoint as one to act on.
+    pub fn fresh(&self, now: Timestamp, max_age_s: u64) -> Result<FreshCheckpoint, StaleError> {
+        self.follower.fresh(now, max_age_s)
+    }
+
+    /// How many entries a checkpoint covers, before they are fetched; refuses one that shrank or forked.
+    pub fn target(&self, note: &[u8], now: Timestamp) -> Result<u64, LogError> {
+        Ok(self.follower.begin(note, now)?.target())
+    }
+
+    /// Goes on to a checkpoint with the entries up to it, and returns what they say. All or nothing.
+    pub fn advance<E: AsRef<[u8]>>(
+        &mut self,
+        entries: &[E],
+        note: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<Verified<Statement>>, LogError> {
+        let mut advance = self.follower.begin(note, now)?;
+        let mut index = self.size();
+        let mut begun = self.begun;
+        let mut said = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let entry = entry.as_ref();
+            advance.push(entry);
+            said.push(self.open(index, entry, &mut begun)?);
+            index += 1;
+        }
+        self.follower.finish(advance)?;
+        self.begun = begun;
+        Ok(said)
+    }
+
+    fn open(&self, index: u64, entry: &[u8], begun: &mut bool) -> Result<Verified<Statement>, LogError> {
+        let envelope = Envelope::from_entry(entry).map_err(|source| LogError::Envelope { index, source })?;
+        let (statement, _) =
+            statement::open(&envelope, &self.members).map_err(|source| LogError::Statement { index, source })?;
+        let is_charter = statement.claim.kind() == Kind::Charter;
+        if is_charter && (*begun || Digest::of(envelope.payload()) != self.members.hash()) || !is_charter && index == 0 {
+            return Err(LogError::Charter(index));
+        }
+        *begun |= !is_charter;
+        Ok(Verified::new(index, envelope.signer(), statement))
+    }
+}
