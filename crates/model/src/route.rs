@@ -109,8 +109,8 @@ pub struct ComponentCounts {
     pub abandoned: u64,
     /// Times that a request was tried again on another instance, of the same version or another.
     pub retried: u64,
-    /// Requests that no instance of the chosen version took and that went on to another version; they count for both,
-    /// for the first as an error.
+    /// Times that no instance of the chosen version took a request and it went on to another version, or to new
+    /// instances after a switch; it counts for both, for the first as an error.
     pub moved: u64,
 }
 

@@ -1,0 +1,277 @@
+//! What the edge counts. Exact under concurrency: every number is an atomic that moves once for each thing counted, and a
+//! request is counted by a guard, so that no way out of the code forgets it.
+//!
+//! It refuses to know what a number means for a rollout.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use hyper::header::HeaderValue;
+use model::{
+    ComponentName, Serial,
+    route::{ComponentCounts, VersionCounts},
+};
+
+use crate::limits::{MAX_CLIENTS, MAX_COUNTED_VERSIONS};
+
+/// Bounds from 64 µs in powers of two; the 21st is 67 s, above the longest wait for an answer by default.
+pub(crate) const LATENCY_BOUNDS: usize = 21;
+/// The first bound is 2 to this power, in microseconds.
+const FIRST_BOUND_LOG2: u32 = 6;
+
+/// All counters.
+#[derive(Default)]
+pub(crate) struct Counts {
+    versions: Mutex<Versions>,
+    components: Mutex<HashMap<ComponentName, Arc<ComponentCounter>>>,
+    held_now: AtomicU64,
+}
+
+#[derive(Default)]
+struct Versions {
+    by_name: HashMap<(ComponentName, Serial), Arc<VersionCounter>>,
+    next_id: u64,
+}
+
+/// The counters of one component.
+#[derive(Default)]
+pub(crate) struct ComponentCounter {
+    pub(crate) requests: AtomicU64,
+    pub(crate) turned_away: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) abandoned: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) moved: AtomicU64,
+}
+
+/// The counters of one version of one component.
+pub(crate) struct VersionCounter {
+    /// Larger than that of every version counted before.
+    id: u64,
+    /// The serial as answers carry it.
+    pub(crate) header: HeaderValue,
+    requests: AtomicU64,
+    errors: AtomicU64,
+    in_flight: AtomicU64,
+    held: AtomicU64,
+    clients: Mutex<HashSet<IpAddr>>,
+    latency: [AtomicU64; LATENCY_BOUNDS + 1],
+}
+
+/// Adds one. The numbers are read one by one and order nothing but `in_flight`, so relaxed is enough.
+pub(crate) fn add_one(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A panic while one of these locks was held can not leave a set or a map half changed, so its poison is ignored.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Counts {
+    /// The counter of this component, made at its first use.
+    pub(crate) fn component(&self, component: &ComponentName) -> Arc<ComponentCounter> {
+        Arc::clone(locked(&self.components).entry(component.clone()).or_default())
+    }
+
+    /// The counter of this version, made at its first use.
+    pub(crate) fn version(&self, component: &ComponentName, serial: &Serial) -> Arc<VersionCounter> {
+        let mut versions = locked(&self.versions);
+        if let Some(counter) = versions.by_name.get(&(component.clone(), serial.clone())) {
+            return Arc::clone(counter);
+        }
+        versions.next_id += 1;
+        let counter = Arc::new(VersionCounter::new(versions.next_id, serial));
+        versions.by_name.insert((component.clone(), serial.clone()), Arc::clone(&counter));
+        counter
+    }
+
+    /// Forgets the oldest versions that nothing refers to, once there are more than the limit.
+    pub(crate) fn forget_old(&self) {
+        let mut versions = locked(&self.versions);
+        let surplus = versions.by_name.len().saturating_sub(MAX_COUNTED_VERSIONS);
+        if surplus == 0 {
+            return;
+        }
+        let mut unused: Vec<_> = versions
+            .by_name
+            .iter()
+            .filter(|(_, counter)| Arc::strong_count(counter) == 1)
+            .map(|(name, counter)| (counter.id, name.clone()))
+            .collect();
+        unused.sort_unstable_by_key(|(id, _)| *id);
+        for (_, name) in unused.into_iter().take(surplus) {
+            versions.by_name.remove(&name);
+        }
+    }
+
+    /// Takes one of the places for held requests, if one is free.
+    pub(crate) fn take_hold_place(&self, limit: u64) -> bool {
+        let take = |held: u64| (held < limit).then_some(held + 1);
+        self.held_now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// Gives a place for held requests back.
+    pub(crate) fn give_hold_place(&self) {
+        self.held_now.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Requests that wait now.
+    pub(crate) fn held_now(&self) -> u64 {
+        self.held_now.load(Ordering::Relaxed)
+    }
+
+    /// Rows by component and serial, sorted.
+    pub(crate) fn version_rows(&self) -> Vec<VersionCounts> {
+        let versions = locked(&self.versions);
+        let mut rows: Vec<_> = versions.by_name.iter().map(|((component, serial), counter)| counter.row(component, serial)).collect();
+        rows.sort_unstable_by(|a, b| (&a.component, &a.serial).cmp(&(&b.component, &b.serial)));
+        rows
+    }
+
+    /// Rows by component, sorted.
+    pub(crate) fn component_rows(&self) -> Vec<ComponentCounts> {
+        let components = locked(&self.components);
+        let mut rows: Vec<_> = components
+            .iter()
+            .map(|(component, counter)| ComponentCounts {
+                component: component.clone(),
+                requests: counter.requests.load(Ordering::Relaxed),
+                turned_away: counter.turned_away.load(Ordering::Relaxed),
+                rejected: counter.rejected.load(Ordering::Relaxed),
+                abandoned: counter.abandoned.load(Ordering::Relaxed),
+                retried: counter.retried.load(Ordering::Relaxed),
+                moved: counter.moved.load(Ordering::Relaxed),
+            })
+            .collect();
+        rows.sort_unstable_by(|a, b| a.component.cmp(&b.component));
+        rows
+    }
+}
+
+impl VersionCounter {
+    fn new(id: u64, serial: &Serial) -> Self {
+        Self {
+            id,
+            // A serial is lower-case letters, digits and hyphens, all of which a header value may have.
+            header: HeaderValue::from_str(&serial.to_string()).unwrap_or(HeaderValue::from_static("unknown")),
+            requests: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+            clients: Mutex::default(),
+            latency: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// Unlike that of any other version since the edge started.
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Counts a request that was held before it came here.
+    pub(crate) fn was_held(&self) {
+        add_one(&self.held);
+    }
+
+    /// Counts the client, if it is a new one.
+    pub(crate) fn seen(&self, client: IpAddr) {
+        let mut clients = locked(&self.clients);
+        if clients.len() < MAX_CLIENTS {
+            clients.insert(client);
+        }
+    }
+
+    /// Counts the time that the head of an answer took.
+    pub(crate) fn took(&self, time: Duration) {
+        if let Some(bucket) = self.latency.get(bucket(time)) {
+            add_one(bucket);
+        }
+    }
+
+    fn row(&self, component: &ComponentName, serial: &Serial) -> VersionCounts {
+        // `in_flight` is read first: whoever sees 0 sees every request that has been in flight among `requests`.
+        let in_flight = self.in_flight.load(Ordering::SeqCst);
+        VersionCounts {
+            component: component.clone(),
+            serial: serial.clone(),
+            requests: self.requests.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            in_flight,
+            clients: locked(&self.clients).len() as u64,
+            held: self.held.load(Ordering::Relaxed),
+            latency_us: self.latency.iter().enumerate().map(|(i, n)| (bound_us(i), n.load(Ordering::Relaxed))).collect(),
+        }
+    }
+}
+
+/// The upper bound of a bucket in microseconds, itself included.
+pub(crate) const fn bound_us(bucket: usize) -> u64 {
+    if bucket < LATENCY_BOUNDS { 1 << (FIRST_BOUND_LOG2 as usize + bucket) } else { u64::MAX }
+}
+
+/// The bucket of a time: the first whose bound is not below it.
+fn bucket(time: Duration) -> usize {
+    let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let log2_ceil = u64::BITS - us.saturating_sub(1).leading_zeros();
+    (log2_ceil.saturating_sub(FIRST_BOUND_LOG2) as usize).min(LATENCY_BOUNDS)
+}
+
+/// One request in flight on a version. It ends when this is dropped, and then counts as one request.
+pub(crate) struct InFlight {
+    version: Arc<VersionCounter>,
+    began: Instant,
+    failed: bool,
+    counts: bool,
+}
+
+impl InFlight {
+    /// Begins (invariant `counted-before-sent`).
+    pub(crate) fn begin(version: Arc<VersionCounter>) -> Self {
+        version.in_flight.fetch_add(1, Ordering::SeqCst);
+        Self { version, began: Instant::now(), failed: false, counts: true }
+    }
+
+    /// Ends it as if it had never begun: nothing was sent.
+    pub(crate) fn withdraw(mut self) {
+        self.counts = false;
+    }
+
+    /// It counts as an error too.
+    pub(crate) const fn fail(&mut self) {
+        self.failed = true;
+    }
+
+    /// The head of the answer is here.
+    pub(crate) fn answered(&mut self, server_error: bool) {
+        self.version.took(self.began.elapsed());
+        self.failed |= server_error;
+    }
+
+    /// The version's counters.
+    pub(crate) const fn version(&self) -> &Arc<VersionCounter> {
+        &self.version
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.counts {
+            if self.failed {
+                add_one(&self.version.errors);
+            }
+            add_one(&self.version.requests);
+        }
+        self.version.in_flight.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests;

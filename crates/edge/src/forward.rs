@@ -1,0 +1,230 @@
+//! One request: from its head to the head of its answer, over as many instances as it takes and the limits allow.
+//!
+//! Invariant `sent-at-most-once`: a request goes to another instance only if nothing of it was sent, or, once, if it went
+//! out on a connection that had been idle, has no body, its method is idempotent (RFC 9110 section 9.2.2), and no answer
+//! began.
+
+use std::{sync::Arc, time::Duration};
+
+use hyper::{
+    Request, Response, StatusCode, Version,
+    body::{Body, Incoming},
+    header::HeaderValue,
+};
+
+use crate::{
+    answer::{Answer, Open},
+    connection::Visitor,
+    counts::{ComponentCounter, InFlight, add_one},
+    headers,
+    hold::{Chosen, Held, choose},
+    instance::{Instance, Link, Lost},
+    limits::{IDLE_LINK_TTL, MAX_TRIES, YOUNG_LINK_TTL},
+    listener::Listener,
+    refusal::Refusal,
+    tunnel,
+    upload::{Upload, UploadFault, UploadWatch},
+};
+
+/// Answers a request.
+pub(crate) async fn forward(listener: Arc<Listener>, visitor: Arc<Visitor>, mut request: Request<Incoming>) -> Response<Answer> {
+    let component = Arc::clone(&listener.route.load().component);
+    add_one(&component.requests);
+    let http2 = request.version() == Version::HTTP_2;
+    let protocol = tunnel::protocol_asked(&request);
+    let max_bytes = listener.limits.max_body_bytes;
+    let fault = headers::to_instance(&mut request, &visitor.origin, listener.address).err().map(Refusal::Head);
+    let too_large = (request.body().size_hint().lower() > max_bytes).then_some(Refusal::Body(UploadFault::TooLarge));
+    if let Some(refusal) = fault.or(too_large) {
+        add_one(&component.rejected);
+        return refusal.closing_answer(http2);
+    }
+    let mut errand = Errand {
+        listener: &listener,
+        visitor: &visitor,
+        component,
+        held: Held::default(),
+        tried: Vec::new(),
+        tries: 0,
+        chosen: None,
+        serial: None,
+    };
+    let outcome = match protocol {
+        Some(protocol) => tunnel::open(&mut errand, request, protocol).await,
+        None => {
+            let request = request.map(|body| Upload::new(body, max_bytes, listener.limits.idle_timeout()));
+            send(&mut errand, request).await
+        }
+    };
+    match outcome {
+        Ok(response) => response,
+        Err(Refusal::Body(fault)) => Refusal::Body(fault).closing_answer(http2),
+        Err(refusal) => refusal.answer(errand.serial.as_ref()),
+    }
+}
+
+/// One request on its way, and what it met so far. Dropping it ends the request.
+pub(crate) struct Errand<'a> {
+    pub(crate) listener: &'a Arc<Listener>,
+    visitor: &'a Visitor,
+    component: Arc<ComponentCounter>,
+    held: Held,
+    /// Instances that did not take it.
+    tried: Vec<Arc<Instance>>,
+    tries: usize,
+    chosen: Option<Chosen>,
+    serial: Option<HeaderValue>,
+}
+
+impl Errand<'_> {
+    /// The instance to try next: of the version that was chosen first, as long as it has one that was not tried, and
+    /// then of the version that is current by then, which may mean to be held.
+    pub(crate) async fn next_instance(&mut self) -> Result<Arc<Instance>, Refusal> {
+        if self.tries >= MAX_TRIES {
+            self.fail();
+            return Err(Refusal::Unreachable);
+        }
+        let instance = match self.chosen.as_ref().and_then(|chosen| chosen.instance(&self.tried)) {
+            Some(instance) => instance,
+            None => self.choose().await?,
+        };
+        if self.tries > 0 {
+            add_one(&self.component.retried);
+        }
+        self.tries += 1;
+        Ok(instance)
+    }
+
+    async fn choose(&mut self) -> Result<Arc<Instance>, Refusal> {
+        // Ended before the wait: a request that is held must not keep the version in flight that it waits to see gone.
+        let first = self.chosen.is_none();
+        self.fail();
+        let chosen = match choose(self.listener, &self.tried, &mut self.held, first).await {
+            Ok(chosen) => chosen,
+            Err(refusal) => {
+                if first {
+                    add_one(&self.component.turned_away);
+                    return Err(refusal);
+                }
+                return Err(if refusal == Refusal::NoVersion { Refusal::Unreachable } else { refusal });
+            }
+        };
+        if !first {
+            add_one(&self.component.moved);
+        }
+        let version = chosen.in_flight.version();
+        self.visitor.visits(version);
+        if self.held.was() {
+            version.was_held();
+        }
+        self.serial = Some(version.header.clone());
+        let instance = chosen.instance(&self.tried);
+        self.chosen = Some(chosen);
+        instance.ok_or(Refusal::NoVersion)
+    }
+
+    /// The instance did not take it.
+    pub(crate) fn not_taken(&mut self, instance: Arc<Instance>, error: &(dyn std::error::Error + 'static)) {
+        tracing::debug!(address = %instance.address, error, "a request was not taken");
+        self.tried.push(instance);
+    }
+
+    /// Ends it on the version that was chosen, as an error.
+    pub(crate) fn fail(&mut self) {
+        if let Some(mut chosen) = self.chosen.take() {
+            chosen.in_flight.fail();
+        }
+    }
+
+    /// Hands the count of it on to whatever carries the answer.
+    pub(crate) fn answered(&mut self, status: StatusCode) -> Result<InFlight, Refusal> {
+        let mut in_flight = self.chosen.take().ok_or(Refusal::NoVersion)?.in_flight;
+        in_flight.answered(status.is_server_error());
+        Ok(in_flight)
+    }
+}
+
+async fn send(errand: &mut Errand<'_>, mut request: Request<Upload>) -> Result<Response<Answer>, Refusal> {
+    let limits = Arc::clone(&errand.listener.limits);
+    let watch = request.body().watch();
+    let idempotent = request.method().is_idempotent();
+    let ttl = if idempotent { IDLE_LINK_TTL } else { YOUNG_LINK_TTL };
+    let (mut fresh, mut resent) = (false, false);
+    loop {
+        let instance = errand.next_instance().await?;
+        let (mut link, reused) = match link(&instance, ttl, fresh, limits.connect_timeout()).await {
+            Ok(link) => link,
+            Err(error) => {
+                errand.not_taken(instance, &error);
+                continue;
+            }
+        };
+        let spare = (reused && idempotent && watch.is_none() && !resent).then(|| copy(&request));
+        match link.exchange(request, watch.as_deref(), limits.answer_timeout()).await {
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                errand.fail();
+                return Err(Refusal::Unanswered);
+            }
+            Ok(response) => {
+                let upload = watch;
+                return pass_on(errand, response, Some((link, instance)), upload, limits.idle_timeout());
+            }
+            Err(Lost::NotSent(unsent)) => {
+                request = *unsent;
+                fresh = true;
+            }
+            Err(Lost::Unanswered(error)) => {
+                if let Some(fault) = watch.as_ref().and_then(|watch| watch.fault()) {
+                    return Err(Refusal::Body(fault));
+                }
+                match spare {
+                    Some(spare) if !error.is_parse() => {
+                        request = spare;
+                        (fresh, resent) = (true, true);
+                    }
+                    _ => {
+                        tracing::debug!(address = %instance.address, %error, "a request was not answered");
+                        errand.fail();
+                        return Err(Refusal::Unanswered);
+                    }
+                }
+            }
+            Err(Lost::TooSlow) => {
+                errand.fail();
+                return Err(Refusal::AnswerTooLate);
+            }
+        }
+    }
+}
+
+/// An idle connection, unless it must be `fresh`, or a new one; and which it is.
+async fn link(instance: &Instance, ttl: Duration, fresh: bool, limit: Duration) -> Result<(Box<Link>, bool), crate::instance::ConnectError> {
+    if !fresh && let Some(link) = instance.idle_link(ttl).await {
+        return Ok((link, true));
+    }
+    Ok((instance.connect(limit).await?, false))
+}
+
+/// The same request again; it has no body.
+fn copy(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::default());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+/// Makes an instance's answer the client's.
+pub(crate) fn pass_on(
+    errand: &mut Errand<'_>,
+    response: Response<Incoming>,
+    link: Option<(Box<Link>, Arc<Instance>)>,
+    upload: Option<Arc<UploadWatch>>,
+    idle: Duration,
+) -> Result<Response<Answer>, Refusal> {
+    let in_flight = errand.answered(response.status())?;
+    let (mut head, body) = response.into_parts();
+    head.version = Version::HTTP_11;
+    headers::to_client(&mut head.headers, &in_flight.version().header);
+    Ok(Response::from_parts(head, Answer::streamed(body, Open { in_flight, link, upload }, idle)))
+}

@@ -1,0 +1,121 @@
+//! Choosing where a request goes: it waits while the route holds, takes a version by weight, and is counted there before
+//! anything is sent.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    counts::{ComponentCounter, Counts, InFlight, add_one},
+    instance::Instance,
+    listener::Listener,
+    refusal::Refusal,
+    table::{InForce, VersionInForce},
+};
+use model::route::RouteState;
+
+/// A route as it was when the request was counted on one of its versions.
+pub(crate) struct Chosen {
+    route: Arc<InForce>,
+    version: usize,
+    pub(crate) in_flight: InFlight,
+}
+
+impl Chosen {
+    /// An instance of the version that has not been tried, one that did not refuse lately if there is one.
+    pub(crate) fn instance(&self, tried: &[Arc<Instance>]) -> Option<Arc<Instance>> {
+        self.route.versions.get(self.version)?.next_instance(tried)
+    }
+}
+
+/// The time that one request has been held, over all its tries.
+#[derive(Default)]
+pub(crate) struct Held {
+    since: Option<Instant>,
+}
+
+impl Held {
+    /// Whether it was held at all.
+    pub(crate) const fn was(&self) -> bool {
+        self.since.is_some()
+    }
+}
+
+/// A place among the held requests. A client that leaves meanwhile drops it unreleased.
+struct Place<'a> {
+    counts: &'a Counts,
+    component: Arc<ComponentCounter>,
+    /// Only a request that is on no version is counted as abandoned.
+    counts_abandoned: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.counts.give_hold_place();
+        if self.counts_abandoned {
+            add_one(&self.component.abandoned);
+        }
+    }
+}
+
+/// Chooses a version that has an instance which was not tried yet, and counts the request there. `first` says that the
+/// request is on no version yet.
+pub(crate) async fn choose(listener: &Listener, tried: &[Arc<Instance>], held: &mut Held, first: bool) -> Result<Chosen, Refusal> {
+    let mut place = None;
+    let outcome = wait_and_choose(listener, tried, held, first, &mut place).await;
+    if let Some(place) = &mut place {
+        place.counts_abandoned = false;
+    }
+    outcome
+}
+
+async fn wait_and_choose<'a>(
+    listener: &'a Listener,
+    tried: &[Arc<Instance>],
+    held: &mut Held,
+    first: bool,
+    place: &mut Option<Place<'a>>,
+) -> Result<Chosen, Refusal> {
+    let mut changes = None;
+    loop {
+        let epoch = listener.epoch.load(Ordering::SeqCst);
+        let route = listener.route.load_full();
+        let limit_ms = match route.state {
+            RouteState::Closed => return Err(Refusal::Closed),
+            RouteState::Open => {
+                let version = route.choose(&listener.turn, tried).ok_or(Refusal::NoVersion)?;
+                let counter = route.versions.get(version).map(VersionInForce::counter).ok_or(Refusal::NoVersion)?;
+                let in_flight = InFlight::begin(counter);
+                // Invariant `counted-before-sent`: either the route is still the one in force now that the request is
+                // counted, or whoever reads the counts after the switch might not have seen it, and it must choose again.
+                if listener.epoch.load(Ordering::SeqCst) == epoch {
+                    return Ok(Chosen { route, version, in_flight });
+                }
+                in_flight.withdraw();
+                continue;
+            }
+            RouteState::Hold { limit_ms } => limit_ms,
+        };
+        // Subscribed before the route is read again, so that no change is missed.
+        let Some(changes) = &mut changes else {
+            changes = Some(listener.changes());
+            continue;
+        };
+        if place.is_none() {
+            if !listener.counts.take_hold_place(listener.limits.max_held) {
+                return Err(Refusal::HoldFull);
+            }
+            *place = Some(Place { counts: &listener.counts, component: Arc::clone(&route.component), counts_abandoned: first });
+        }
+        let until = *held.since.get_or_insert_with(Instant::now) + Duration::from_millis(u64::from(limit_ms));
+        match timeout_at(until, changes.changed()).await {
+            Err(_) => return Err(Refusal::HoldTooLong),
+            // The listener, which this borrows, has the sender.
+            Ok(Err(_)) => return Err(Refusal::Closed),
+            Ok(Ok(())) => {}
+        }
+    }
+}

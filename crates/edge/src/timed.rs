@@ -1,0 +1,101 @@
+//! A stream whose writes may not stall for ever: a client that stops reading would otherwise keep its request in flight,
+//! and with it the version that it is on.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+/// A timer that costs nothing until something has to be waited for.
+pub(crate) struct Patience {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    waits: bool,
+}
+
+impl Patience {
+    pub(crate) const fn new(limit: Duration) -> Self {
+        Self { limit, timer: None, waits: false }
+    }
+
+    /// There was progress: the next wait begins anew.
+    pub(crate) const fn renew(&mut self) {
+        self.waits = false;
+    }
+
+    /// Ready once the wait has lasted for the limit without a `renew`.
+    pub(crate) fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if !self.waits {
+                    timer.as_mut().reset(Instant::now() + self.limit);
+                }
+                timer
+            }
+            none => none.insert(Box::pin(sleep(self.limit))),
+        };
+        self.waits = true;
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// A stream whose writes fail with `TimedOut` when they make no progress for the limit.
+pub(crate) struct Timed<S> {
+    stream: S,
+    patience: Patience,
+}
+
+impl<S> Timed<S> {
+    pub(crate) const fn new(stream: S, limit: Duration) -> Self {
+        Self { stream, patience: Patience::new(limit) }
+    }
+
+    fn judge<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.patience.renew();
+            return written;
+        }
+        ready!(self.patience.poll_spent(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, written)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.judge(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.judge(cx, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.judge(cx, shut)
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of the edge against real sockets on the loopback: clients, the edge, and instances that behave and misbehave.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+mod switching;
