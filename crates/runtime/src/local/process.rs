@@ -1,0 +1,151 @@
+//! Processes as `/proc` shows them (`proc(5)`): who they are, and how they are confined.
+//!
+//! A process is named by pid, start time and boot together, because pids are used again.
+
+use std::{
+    fs, io,
+    os::linux::fs::MetadataExt as _,
+    path::PathBuf,
+};
+
+use nix::{
+    errno::Errno,
+    sys::signal::{Signal, kill, killpg},
+    unistd::Pid,
+};
+use serde::{Deserialize, Serialize};
+
+/// A process that is never mistaken for a later one with its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProcessId {
+    pid: i32,
+    /// In clock ticks since boot (field 22 of `stat`).
+    started_ticks: u64,
+    boot: String,
+}
+
+/// What `/proc/<pid>/status` says of its confinement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Confinement {
+    pub(crate) uids: Vec<u32>,
+    pub(crate) gids: Vec<u32>,
+    pub(crate) seccomp: u32,
+    pub(crate) no_new_privileges: u32,
+    pub(crate) capabilities: Vec<u64>,
+}
+
+impl ProcessId {
+    /// The process that has this pid now, if one has.
+    pub(crate) fn of(pid: i32) -> io::Result<Option<Self>> {
+        let Some((_, started_ticks)) = stat(pid)? else { return Ok(None) };
+        Ok(Some(Self { pid, started_ticks, boot: boot()? }))
+    }
+
+    pub(crate) const fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether it still runs; a zombie does not.
+    pub(crate) fn runs(&self) -> io::Result<bool> {
+        if self.boot != boot()? {
+            return Ok(false);
+        }
+        Ok(stat(self.pid)?.is_some_and(|(state, ticks)| ticks == self.started_ticks && !matches!(state, 'Z' | 'X')))
+    }
+
+    /// Sends a signal; nothing happens if it has ended.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        if !self.runs()? {
+            return Ok(());
+        }
+        gone_is_fine(kill(Pid::from_raw(self.pid), signal))
+    }
+
+    /// Ends it and all of its process group.
+    pub(crate) fn kill_group(&self) -> io::Result<()> {
+        if !self.runs()? {
+            return Ok(());
+        }
+        gone_is_fine(killpg(Pid::from_raw(self.pid), Signal::SIGKILL))
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.pid))
+    }
+
+    /// How it is confined.
+    pub(crate) fn confinement(&self) -> io::Result<Confinement> {
+        let text = fs::read_to_string(self.path("status"))?;
+        let field = |name: &str| {
+            text.lines().find_map(|line| line.strip_prefix(name)).and_then(|rest| rest.strip_prefix(':')).unwrap_or_default().trim()
+        };
+        let wrong = |name: &str| io::Error::other(format!("`{name}` in `/proc/{}/status` is not a number", self.pid));
+        let number = |name: &str| field(name).parse::<u32>().map_err(|_| wrong(name));
+        let numbers = |name: &str| field(name).split_whitespace().map(|n| n.parse::<u32>().map_err(|_| wrong(name))).collect::<io::Result<Vec<_>>>();
+        let set = |name: &str| u64::from_str_radix(field(name), 16).map_err(|_| wrong(name));
+        Ok(Confinement {
+            uids: numbers("Uid")?,
+            gids: numbers("Gid")?,
+            seccomp: number("Seccomp")?,
+            no_new_privileges: number("NoNewPrivs")?,
+            capabilities: vec![set("CapInh")?, set("CapPrm")?, set("CapEff")?, set("CapBnd")?, set("CapAmb")?],
+        })
+    }
+
+    /// The identity of one of its namespaces.
+    pub(crate) fn namespace(&self, kind: &str) -> io::Result<u64> {
+        Ok(fs::metadata(self.path("ns").join(kind))?.st_ino())
+    }
+
+    /// The device that the program it runs is on.
+    pub(crate) fn program_device(&self) -> io::Result<u64> {
+        Ok(fs::metadata(self.path("exe"))?.st_dev())
+    }
+
+    /// The device of its root folder.
+    pub(crate) fn root_device(&self) -> io::Result<u64> {
+        Ok(fs::metadata(self.path("root"))?.st_dev())
+    }
+
+    /// The type and the options of its root mount, from `mountinfo`: `(erofs, ro,…)`.
+    pub(crate) fn root_mount(&self) -> io::Result<(String, String)> {
+        let text = fs::read_to_string(self.path("mountinfo"))?;
+        // 36 35 98:0 /mnt1 / rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+        let root = text.lines().rfind(|line| line.split(' ').nth(4) == Some("/"));
+        let fields = root.and_then(|line| {
+            let (before, after) = line.split_once(" - ")?;
+            Some((after.split(' ').next()?.to_owned(), format!("{};{}", before.split(' ').nth(5)?, after.split(' ').nth(2)?)))
+        });
+        fields.ok_or_else(|| io::Error::other("it has no root mount"))
+    }
+}
+
+/// The id of this boot.
+pub(crate) fn boot() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// State and start time, after the name, which may hold anything but ends at the last parenthesis.
+fn stat(pid: i32) -> io::Result<Option<(char, u64)>> {
+    let text = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let rest = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+    let mut fields = rest.split_whitespace();
+    let state = fields.next().and_then(|s| s.chars().next());
+    let ticks = fields.nth(18).and_then(|t| t.parse().ok());
+    match (state, ticks) {
+        (Some(state), Some(ticks)) => Ok(Some((state, ticks))),
+        _ => Err(io::Error::other(format!("`/proc/{pid}/stat` is not as expected"))),
+    }
+}
+
+fn gone_is_fine(sent: nix::Result<()>) -> io::Result<()> {
+    match sent {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
