@@ -3,8 +3,6 @@
 //! Invariant `steps-stand-alone`: each step of one plan may be done now, in any order with the others, twice, or not at
 //! all. What must come after something else is not in the plan until that is seen.
 
-use std::collections::BTreeMap;
-
 use model::{ComponentName, Digest, Timestamp, release::Component};
 
 use crate::{
@@ -66,24 +64,24 @@ fn kept(state: &State) -> Option<Kept<'_>> {
 
 /// Counts the ends of instances that are kept running, so that one that keeps ending is started less and less often.
 pub(crate) fn count_ends(scene: &Scene<'_>, progress: &mut Progress) {
-    let mut counted = BTreeMap::new();
+    let mut counted = Vec::new();
     let noted = matches!(progress.state, State::Idle { .. } | State::Stuck { .. });
     if let Some(Kept { version, but, .. }) = kept(&progress.state) {
         for component in version.release.components.iter().filter(|c| !but.contains(&&c.name)) {
             for id in scene.ids(version, component) {
-                let before = progress.restarts.get(&id).copied();
+                let before = progress.restarts.iter().find(|r| r.instance == id).cloned();
                 let after = match scene.look(version, component, &id) {
-                    Look::Exited { at, .. } if before.is_none_or(|r| r.ended != at) => {
+                    Look::Exited { at, .. } if before.as_ref().is_none_or(|r| r.ended != at) => {
                         let times = before.map_or(1, |r| r.times.saturating_add(1));
                         if noted {
                             progress.outbox.note(Milestone::Restarted { instance: id.clone(), times });
                         }
-                        Some(Restarts { times, ended: at, again: scene.now.plus_s(pause_s(times)) })
+                        Some(Restarts { instance: id, times, ended: at, again: scene.now.plus_s(pause_s(times)) })
                     }
                     Look::Healthy { since } if scene.now.since_s(since) > RESTARTS_FORGOTTEN_S => None,
                     _ => before,
                 };
-                counted.extend(after.map(|r| (id, r)));
+                counted.extend(after);
             }
         }
     }
@@ -296,7 +294,7 @@ impl ToDo<'_> {
             for id in self.scene.ids(version, component) {
                 match self.scene.look(version, component, &id) {
                     Look::Absent => self.start(version, component, &id, kept.grounds),
-                    Look::Exited { .. } => match self.progress.restarts.get(&id) {
+                    Look::Exited { .. } => match self.progress.restarts.iter().find(|r| r.instance == id) {
                         Some(r) if self.scene.now < r.again => {
                             self.waits.push(Wait::Backoff { instance: id, times: r.times, at: r.again });
                         }

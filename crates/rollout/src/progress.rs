@@ -34,7 +34,7 @@ pub struct Progress {
     /// The route table that the edge was last given.
     pub issued: Issued,
     /// Instances that ended by themselves, and how often.
-    pub restarts: BTreeMap<InstanceId, Restarts>,
+    pub restarts: Vec<Restarts>,
     /// Steps that keep failing, by what they are in words.
     pub failing: BTreeMap<String, Failing>,
     /// What happened and is not in the log yet.
@@ -69,7 +69,7 @@ impl Progress {
 
     fn at(environment: EnvironmentName, system: SystemName, state: State) -> Self {
         let issued = Issued { generation: 0, revision: 0, routes: Vec::new() };
-        Self { form: FORM, environment, system, state, issued, restarts: BTreeMap::new(), failing: BTreeMap::new(), outbox: Outbox::default() }
+        Self { form: FORM, environment, system, state, issued, restarts: Vec::new(), failing: BTreeMap::new(), outbox: Outbox::default() }
     }
 
     /// The bytes to store.
@@ -322,9 +322,11 @@ pub struct Issued {
 }
 
 /// How often an instance ended by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restarts {
+    /// Which.
+    pub instance: InstanceId,
     /// How often since it last ran well for long.
     pub times: u32,
     /// The end that was counted last.
