@@ -108,12 +108,7 @@ impl Registry {
                 .spawn(move || accept(&listener, address, &shelf, &stopping))
                 .map_err(listen)?
         };
-        Ok(Self {
-            address,
-            packages,
-            stopping,
-            door: Some(door),
-        })
+        Ok(Self { address, packages, stopping, door: Some(door) })
     }
 
     /// Where it listens.
@@ -150,14 +145,8 @@ struct Shelf {
 
 impl Shelf {
     fn read(folder: &Path) -> Result<Self, RegistryError> {
-        let unread = |source| RegistryError::Folder {
-            folder: folder.to_owned(),
-            source,
-        };
-        let mut shelf = Self {
-            index: BTreeMap::new(),
-            packages: BTreeMap::new(),
-        };
+        let unread = |source| RegistryError::Folder { folder: folder.to_owned(), source };
+        let mut shelf = Self { index: BTreeMap::new(), packages: BTreeMap::new() };
         for entry in fs::read_dir(folder).map_err(unread)? {
             let file = entry.map_err(unread)?.path();
             if file.extension().is_none_or(|e| e != "crate") {
@@ -169,19 +158,10 @@ impl Shelf {
             let package = read_limited(&file)
                 .map_err(PackageError::Io)
                 .and_then(|bytes| index::read(&bytes))
-                .map_err(|source| RegistryError::Package {
-                    file: file.clone(),
-                    source,
-                })?;
+                .map_err(|source| RegistryError::Package { file: file.clone(), source })?;
             // One line a version.
-            shelf
-                .index
-                .entry(package.index_path())
-                .or_default()
-                .extend_from_slice(&package.line);
-            shelf
-                .packages
-                .insert(format!("{}/{}.crate", package.name, package.version), file);
+            shelf.index.entry(package.index_path()).or_default().extend_from_slice(&package.line);
+            shelf.packages.insert(format!("{}/{}.crate", package.name, package.version), file);
         }
         if shelf.packages.is_empty() {
             return Err(RegistryError::Empty(folder.to_owned()));
@@ -191,25 +171,17 @@ impl Shelf {
 
     fn find(&self, path: &str, address: SocketAddr) -> Option<io::Result<Vec<u8>>> {
         if path == "/index/config.json" {
-            let config =
-                format!("{{\"dl\":\"http://{address}/crates/{{crate}}/{{version}}.crate\"}}\n");
+            let config = format!("{{\"dl\":\"http://{address}/crates/{{crate}}/{{version}}.crate\"}}\n");
             return Some(Ok(config.into_bytes()));
         }
         if let Some(path) = path.strip_prefix("/index/") {
             return self.index.get(path).map(|lines| Ok(lines.clone()));
         }
-        self.packages
-            .get(path.strip_prefix("/crates/")?)
-            .map(|file| read_limited(file))
+        self.packages.get(path.strip_prefix("/crates/")?).map(|file| read_limited(file))
     }
 }
 
-fn accept(
-    listener: &TcpListener,
-    address: SocketAddr,
-    shelf: &Arc<Shelf>,
-    stopping: &Arc<AtomicBool>,
-) {
+fn accept(listener: &TcpListener, address: SocketAddr, shelf: &Arc<Shelf>, stopping: &Arc<AtomicBool>) {
     let open = Arc::new(AtomicUsize::new(0));
     for connection in listener.incoming() {
         if stopping.load(Ordering::SeqCst) {
@@ -225,16 +197,13 @@ fn accept(
             }
         };
         open.fetch_add(1, Ordering::SeqCst);
-        let (shelf, stopping, counted) =
-            (Arc::clone(shelf), Arc::clone(stopping), Arc::clone(&open));
-        let started = thread::Builder::new()
-            .name("registry-client".to_owned())
-            .spawn(move || {
-                if let Err(error) = converse(stream, address, &shelf, &stopping) {
-                    tracing::debug!(%error, "a client of the registry went away");
-                }
-                counted.fetch_sub(1, Ordering::SeqCst);
-            });
+        let (shelf, stopping, counted) = (Arc::clone(shelf), Arc::clone(stopping), Arc::clone(&open));
+        let started = thread::Builder::new().name("registry-client".to_owned()).spawn(move || {
+            if let Err(error) = converse(stream, address, &shelf, &stopping) {
+                tracing::debug!(%error, "a client of the registry went away");
+            }
+            counted.fetch_sub(1, Ordering::SeqCst);
+        });
         if let Err(error) = started {
             open.fetch_sub(1, Ordering::SeqCst);
             tracing::warn!(%error, "the registry could not start a thread");
@@ -243,12 +212,7 @@ fn accept(
 }
 
 /// Answers the requests of one connection, one after the other.
-fn converse(
-    mut stream: TcpStream,
-    address: SocketAddr,
-    shelf: &Shelf,
-    stopping: &AtomicBool,
-) -> io::Result<()> {
+fn converse(mut stream: TcpStream, address: SocketAddr, shelf: &Shelf, stopping: &AtomicBool) -> io::Result<()> {
     stream.set_read_timeout(Some(IDLE_TIMEOUT))?;
     stream.set_write_timeout(Some(IDLE_TIMEOUT))?;
     stream.set_nodelay(true)?;
@@ -257,6 +221,7 @@ fn converse(
         if stopping.load(Ordering::SeqCst) {
             return Ok(());
         }
+        let ends = head.to_ascii_lowercase().contains("\r\nconnection: close\r\n");
         let mut words = head.split(' ');
         let (status, body) = match (words.next(), words.next()) {
             (Some("GET"), Some(path)) => match shelf.find(path, address) {
@@ -269,12 +234,12 @@ fn converse(
             },
             _ => ("405 Method Not Allowed", Vec::new()),
         };
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
         stream.write_all(head.as_bytes())?;
         stream.write_all(&body)?;
+        if ends {
+            return Ok(());
+        }
     }
     Ok(())
 }
@@ -289,10 +254,7 @@ fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<
             return Ok(Some(String::from_utf8_lossy(&head).into_owned()));
         }
         if buffer.len() > REQUEST_MAX_BYTES {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the request is too large",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the request is too large"));
         }
         let read = stream.read(&mut chunk)?;
         if read == 0 {
@@ -304,14 +266,9 @@ fn read_head(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<
 
 fn read_limited(file: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = fs::File::open(file)?
-        .take(PACKAGE_MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
+    let read = fs::File::open(file)?.take(PACKAGE_MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if read as u64 > PACKAGE_MAX_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the file is too large for a package",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file is too large for a package"));
     }
     Ok(bytes)
 }

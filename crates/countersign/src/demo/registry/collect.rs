@@ -33,9 +33,7 @@ pub enum CollectError {
         source: toml_edit::de::Error,
     },
     /// A package comes from elsewhere than the ordinary registry, or has no checksum.
-    #[error(
-        "the package `{0}` of the lock file has no checksum or is not from the ordinary registry"
-    )]
+    #[error("the package `{0}` of the lock file has no checksum or is not from the ordinary registry")]
     Source(String),
     /// cargo has not downloaded all of them.
     #[error(
@@ -79,14 +77,9 @@ pub(super) const ORDINARY: &str = "registry+https://github.com/rust-lang/crates.
 /// `out`, which is made if needed, and answers how many there are. Only files with the checksum of the lock are
 /// taken; those that are there already stay. Packages without a source are the project's own.
 pub fn collect(lock: &Path, cargo_home: &Path, out: &Path) -> Result<usize, CollectError> {
-    let text = fs::read_to_string(lock).map_err(|source| CollectError::Lock {
-        file: lock.to_owned(),
-        source,
-    })?;
-    let locked: Lock = toml_edit::de::from_str(&text).map_err(|source| CollectError::Syntax {
-        file: lock.to_owned(),
-        source,
-    })?;
+    let text = fs::read_to_string(lock).map_err(|source| CollectError::Lock { file: lock.to_owned(), source })?;
+    let locked: Lock =
+        toml_edit::de::from_str(&text).map_err(|source| CollectError::Syntax { file: lock.to_owned(), source })?;
     let failed = |file: &Path| {
         let file = file.to_owned();
         move |source| CollectError::Copy { file, source }
@@ -105,11 +98,7 @@ pub fn collect(lock: &Path, cargo_home: &Path, out: &Path) -> Result<usize, Coll
         let there = out.join(&name);
         if is(&there, &checksum) {
             count += 1;
-        } else if let Some(found) = caches
-            .iter()
-            .map(|c| c.join(&name))
-            .find(|f| is(f, &checksum))
-        {
+        } else if let Some(found) = caches.iter().map(|c| c.join(&name)).find(|f| is(f, &checksum)) {
             fs::copy(&found, &there).map_err(failed(&found))?;
             count += 1;
         } else {
@@ -119,10 +108,7 @@ pub fn collect(lock: &Path, cargo_home: &Path, out: &Path) -> Result<usize, Coll
     let lacking = missing.len();
     match missing.into_iter().next() {
         None => Ok(count),
-        Some(first) => Err(CollectError::Missing {
-            count: lacking,
-            first,
-        }),
+        Some(first) => Err(CollectError::Missing { count: lacking, first }),
     }
 }
 

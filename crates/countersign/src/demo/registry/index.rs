@@ -64,20 +64,8 @@ impl Package {
 
 /// Reads a `.crate` file.
 pub(super) fn read(bytes: &[u8]) -> Result<Package, PackageError> {
-    let manifest: Manifest =
-        toml_edit::de::from_str(&manifest_text(bytes)?).map_err(PackageError::Manifest)?;
-    let Manifest {
-        package:
-            Meta {
-                name,
-                version,
-                links,
-                rust_version,
-            },
-        features,
-        target,
-        tables,
-    } = manifest;
+    let manifest: Manifest = toml_edit::de::from_str(&manifest_text(bytes)?).map_err(PackageError::Manifest)?;
+    let Manifest { package: Meta { name, version, links, rust_version }, features, target, tables } = manifest;
     let valid = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || name.len() > 64 || !name.chars().all(valid) {
         return Err(PackageError::Name(name));
@@ -89,11 +77,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Package, PackageError> {
     }
     // Old cargos can not read `dep:` and `?/`, so the format has them apart, and marks the entry.
     let (features2, features): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        features.into_iter().partition(|(_, means)| {
-            means
-                .iter()
-                .any(|m| m.starts_with("dep:") || m.contains("?/"))
-        });
+        features.into_iter().partition(|(_, means)| means.iter().any(|m| m.starts_with("dep:") || m.contains("?/")));
     let entry = Entry {
         name: &name,
         vers: &version,
@@ -108,11 +92,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Package, PackageError> {
     };
     let mut line = serde_json::to_vec(&entry).map_err(PackageError::Entry)?;
     line.push(b'\n');
-    Ok(Package {
-        name,
-        version,
-        line,
-    })
+    Ok(Package { name, version, line })
 }
 
 fn manifest_text(bytes: &[u8]) -> Result<String, PackageError> {
@@ -122,44 +102,19 @@ fn manifest_text(bytes: &[u8]) -> Result<String, PackageError> {
         let path = entry.path().map_err(PackageError::Io)?;
         if path.components().count() == 2 && path.ends_with("Cargo.toml") {
             let mut text = String::new();
-            entry
-                .take(MANIFEST_MAX_BYTES)
-                .read_to_string(&mut text)
-                .map_err(PackageError::Io)?;
+            entry.take(MANIFEST_MAX_BYTES).read_to_string(&mut text).map_err(PackageError::Io)?;
             return Ok(text);
         }
     }
     Err(PackageError::NoManifest)
 }
 
-fn add(
-    to: &mut Vec<EntryDependency>,
-    tables: Tables,
-    target: Option<&str>,
-) -> Result<(), PackageError> {
-    let Tables {
-        dependencies,
-        build_dependencies,
-        dev_dependencies,
-    } = tables;
-    for (kind, table) in [
-        ("normal", dependencies),
-        ("build", build_dependencies),
-        ("dev", dev_dependencies),
-    ] {
+fn add(to: &mut Vec<EntryDependency>, tables: Tables, target: Option<&str>) -> Result<(), PackageError> {
+    let Tables { dependencies, build_dependencies, dev_dependencies } = tables;
+    for (kind, table) in [("normal", dependencies), ("build", build_dependencies), ("dev", dev_dependencies)] {
         for (name, dependency) in table {
-            let Detail {
-                version,
-                features,
-                optional,
-                default_features,
-                package,
-                registry_index,
-            } = match dependency {
-                Dependency::Version(version) => Detail {
-                    version: Some(version),
-                    ..Detail::default()
-                },
+            let Detail { version, features, optional, default_features, package, registry_index } = match dependency {
+                Dependency::Version(version) => Detail { version: Some(version), ..Detail::default() },
                 Dependency::Detail(detail) => detail,
             };
             let Some(req) = version.filter(|_| registry_index.is_none()) else {

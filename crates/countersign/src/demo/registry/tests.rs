@@ -45,25 +45,18 @@ version = "0.5"
 
 fn package(manifest: &str) -> Vec<u8> {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    for (path, text) in [
-        ("purse-1.2.3/src/Cargo.toml", "not this one"),
-        ("purse-1.2.3/Cargo.toml", manifest),
-    ] {
+    for (path, text) in [("purse-1.2.3/src/Cargo.toml", "not this one"), ("purse-1.2.3/Cargo.toml", manifest)] {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
-        archive
-            .append_data(&mut header, path, text.as_bytes())
-            .unwrap();
+        archive.append_data(&mut header, path, text.as_bytes()).unwrap();
     }
     archive.into_inner().unwrap().finish().unwrap()
 }
 
 fn get(address: SocketAddr, paths: &[&str]) -> Vec<(String, Vec<u8>)> {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut answers = Vec::new();
     let mut reader = io::BufReader::new(stream.try_clone().unwrap());
     for path in paths {
@@ -77,10 +70,7 @@ fn get(address: SocketAddr, paths: &[&str]) -> Vec<(String, Vec<u8>)> {
             }
             lines.push(line.trim_end().to_owned());
         }
-        let length = lines
-            .iter()
-            .find_map(|l| l.strip_prefix("Content-Length: "))
-            .unwrap();
+        let length = lines.iter().find_map(|l| l.strip_prefix("Content-Length: ")).unwrap();
         let mut body = vec![0; length.parse().unwrap()];
         reader.read_exact(&mut body).unwrap();
         answers.push((lines[0].clone(), body));
@@ -101,10 +91,7 @@ fn an_entry_has_what_the_manifest_says() {
         })
     };
     let with = |mut value: serde_json::Value, changes: serde_json::Value| {
-        value
-            .as_object_mut()
-            .unwrap()
-            .extend(changes.as_object().unwrap().clone());
+        value.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
         value
     };
     assert_eq!(
@@ -136,11 +123,7 @@ fn an_entry_has_what_the_manifest_says() {
 #[test]
 fn short_names_have_paths_of_their_own() {
     let path = |name: &str| {
-        index::read(&package(&format!(
-            "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\n"
-        )))
-        .unwrap()
-        .index_path()
+        index::read(&package(&format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\n"))).unwrap().index_path()
     };
     assert_eq!(path("a"), "1/a");
     assert_eq!(path("cc"), "2/cc");
@@ -152,20 +135,12 @@ fn short_names_have_paths_of_their_own() {
 fn what_is_no_package_is_named() {
     let refused = |manifest: &str| index::read(&package(manifest)).err().unwrap().to_string();
     assert_eq!(refused("["), "its Cargo.toml can not be understood");
+    assert_eq!(refused("[package]\nname = \"../a\"\nversion = \"1.0.0\"\n"), "`../a` is not a name for a package");
     assert_eq!(
-        refused("[package]\nname = \"../a\"\nversion = \"1.0.0\"\n"),
-        "`../a` is not a name for a package"
-    );
-    assert_eq!(
-        refused(
-            "[package]\nname = \"a\"\nversion = \"1.0.0\"\n[dependencies.b]\npath = \"../b\"\n"
-        ),
+        refused("[package]\nname = \"a\"\nversion = \"1.0.0\"\n[dependencies.b]\npath = \"../b\"\n"),
         "its Cargo.toml has a dependency `b` without a version, or from elsewhere"
     );
-    assert!(matches!(
-        index::read(b"nothing").err().unwrap(),
-        PackageError::Io(_)
-    ));
+    assert!(matches!(index::read(b"nothing").err().unwrap(), PackageError::Io(_)));
 }
 
 #[test]
@@ -188,14 +163,17 @@ fn a_folder_is_served_and_stops() {
         ],
     );
     let config: serde_json::Value = serde_json::from_slice(&answers[0].1).unwrap();
-    assert_eq!(
-        config["dl"],
-        format!("http://{address}/crates/{{crate}}/{{version}}.crate")
-    );
+    assert_eq!(config["dl"], format!("http://{address}/crates/{{crate}}/{{version}}.crate"));
     assert_eq!(answers[1].1, index::read(&bytes).unwrap().line);
     assert_eq!(answers[2].1, bytes);
     assert_eq!(answers[3].0, "HTTP/1.1 404 Not Found");
     assert_eq!(answers[4].0, "HTTP/1.1 404 Not Found");
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    write!(stream, "POST /index/config.json HTTP/1.1\r\nConnection: close\r\n\r\n").unwrap();
+    let mut closed = String::new();
+    stream.read_to_string(&mut closed).unwrap();
+    assert_eq!(closed, "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n");
     let again = Registry::serve(folder.path(), address).unwrap_err();
     assert!(matches!(again, RegistryError::Listen { .. }), "{again}");
     drop(registry);
@@ -236,10 +214,7 @@ fn packages_are_collected_by_checksum() {
          run scripts/fetch-example-crates"
     );
     cached("one", b"something else");
-    assert!(matches!(
-        collect(&lock, &cargo_home, &out),
-        Err(CollectError::Missing { count: 1, .. })
-    ));
+    assert!(matches!(collect(&lock, &cargo_home, &out), Err(CollectError::Missing { count: 1, .. })));
     cached("two", &bytes);
     assert_eq!(collect(&lock, &cargo_home, &out).unwrap(), 1);
     assert_eq!(fs::read(out.join("purse-1.2.3.crate")).unwrap(), bytes);
@@ -253,11 +228,8 @@ fn packages_are_collected_by_checksum() {
 fn packages_from_elsewhere_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let lock = folder.path().join("Cargo.lock");
-    fs::write(
-        &lock,
-        "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"git+https://example.org/a\"\n",
-    )
-    .unwrap();
+    fs::write(&lock, "[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"git+https://example.org/a\"\n")
+        .unwrap();
     let refused = collect(&lock, folder.path(), folder.path()).unwrap_err();
     assert!(matches!(refused, CollectError::Source(package) if package == "a-1.0.0"));
 }
