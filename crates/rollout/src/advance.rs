@@ -176,7 +176,8 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                             }
                             let drained =
                                 Milestone::Drained { serial: serial.clone(), component: Some(current.component.clone()), cut };
-                            back(stay(HandBack::Stopping), vec![drained])
+                            let opened = current.left == Left::Opened;
+                            back(stay(HandBack::Stopping), opened.then_some(drained).into_iter().collect())
                         }
                         HandBack::Stopping => {
                             let new = transition.to.serial();

@@ -1,0 +1,254 @@
+//! Runs rollouts on a simulated host, with the planner killed and steps failing where a test wants it.
+//!
+//! It does what an agent does: store the progress, then do the steps, then look and plan again.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use model::{
+    ComponentName, Digest, Serial,
+    release::{Component, Environment, Flow, Health, Limits, Migration, MigrationPhase, Origin, Release, Strategy, Volume},
+};
+use rollout::{
+    Intent, Leave, Outcome, Place, Plan, Progress, Report, Seen, Version, plan,
+    plan::describe,
+};
+use runtime::driver::Driver;
+
+use crate::{driver::FakeDriver, world::World};
+
+/// Seconds that fixture releases are watched.
+pub const WATCH_S: u32 = 3;
+
+/// Where fixtures run: `production`, in the fabric 10.9.
+pub fn place() -> Place {
+    Place { environment: parsed("production"), fabric: [10, 9], tls: BTreeMap::new() }
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    #[expect(clippy::expect_used, reason = "only fixtures' own literals come here")]
+    text.parse().expect("a fixture's literal")
+}
+
+/// A version of `paydesk`: a web front with two replicas, payments, and a ledger with an exclusive volume.
+pub fn paydesk(ordinal: u64, migrations: &[(&str, bool)]) -> Version {
+    let component = |name: &str, port: u16, replicas: u32| Component {
+        name: parsed(name),
+        image: Digest::of(format!("{name} {ordinal}").as_bytes()),
+        command: vec![format!("/bin/{name}")],
+        port,
+        health: Health { path: Some("/health".to_owned()), interval_ms: 200, timeout_ms: 1_000, deadline_ms: 4_000 },
+        zone: parsed(if name == "web" { "front" } else { "money" }),
+        replicas,
+        limits: Limits { memory_mib: 64, cpu_percent: 50, pids: 32, tmp_mib: 16, stop_timeout_ms: 2_000 },
+        volumes: Vec::new(),
+        migrations: Vec::new(),
+        environment: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    };
+    let mut ledger = component("ledger", 8082, 1);
+    ledger.volumes = vec![Volume { name: parsed("data"), path: "/data".to_owned(), exclusive: true }];
+    let migration = |(id, reversible): &(&str, bool)| Migration {
+        id: (*id).to_owned(),
+        phase: if *reversible { MigrationPhase::Expand } else { MigrationPhase::Contract },
+        reversible: *reversible,
+    };
+    ledger.migrations = migrations.iter().map(migration).collect();
+    let flow = |from: Origin, to: &str| Flow { from, to: parsed(to) };
+    let release = Release {
+        system: parsed("paydesk"),
+        serial: Serial::new(parsed("paydesk"), ordinal),
+        commit: parsed(&format!("{ordinal:040x}")),
+        components: vec![ledger, component("payments", 8081, 1), component("web", 8080, 2)],
+        flows: vec![
+            flow(Origin::Edge, "web"),
+            flow(Origin::Component(parsed("web")), "payments"),
+            flow(Origin::Component(parsed("payments")), "ledger"),
+        ],
+        environments: vec![Environment {
+            name: parsed("production"),
+            strategy: Strategy::BlueGreen,
+            expose: BTreeMap::from([(parsed::<ComponentName>("web"), ([127, 0, 0, 1], 8088).into())]),
+            watch_s: WATCH_S,
+            error_limit_bp: 100,
+            error_min_requests: 10,
+            drain_s: 3,
+            hold_ms: 10_000,
+            approvals: None,
+        }],
+    };
+    version(release, ordinal * 10)
+}
+
+/// A release with its digest.
+pub fn version(release: Release, generation: u64) -> Version {
+    #[expect(clippy::expect_used, reason = "fixtures have no maps with keys that JSON can not have")]
+    Version::new(release, generation).expect("a fixture's digest")
+}
+
+/// The wish that `target` replaces `from`.
+pub fn intent(target: &Version, from: Option<&Version>) -> Intent {
+    Intent {
+        place: place(),
+        target: target.clone(),
+        replaces: from.map(|v| v.digest),
+        leave: Leave::Granted,
+        withdrawn: false,
+    }
+}
+
+/// Where the planner is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// After planning, before its progress is stored.
+    BeforeStored,
+    /// After its progress is stored, before any step.
+    AfterStored,
+    /// After the first step, before its report is used.
+    AfterStep,
+}
+
+/// All of them.
+pub const KILLS: [Kill; 3] = [Kill::BeforeStored, Kill::AfterStored, Kill::AfterStep];
+
+/// An agent on a simulated host.
+#[derive(Debug)]
+pub struct Run {
+    /// The host.
+    pub world: Rc<RefCell<World>>,
+    /// What does the steps.
+    pub driver: FakeDriver,
+    /// What is on the agent's disk.
+    stored: Vec<u8>,
+    reports: Vec<Report>,
+    /// Rounds in which there was something to do or to store; the points at which a kill matters.
+    pub busy: u64,
+    /// The busy round in which it is killed, and where.
+    pub kill: Option<(u64, Kill)>,
+    /// What happened, for people.
+    pub story: Vec<String>,
+}
+
+impl Run {
+    /// An agent on an empty host.
+    pub fn new() -> Self {
+        let place = place();
+        Self::with(Progress::nothing(place.environment, parsed("paydesk")))
+    }
+
+    fn with(progress: Progress) -> Self {
+        let world = Rc::new(RefCell::new(World::new(WATCH_S)));
+        let driver = FakeDriver::new(Rc::clone(&world));
+        Self { world, driver, stored: bytes(&progress), reports: Vec::new(), busy: 0, kill: None, story: Vec::new() }
+    }
+
+    /// What the agent remembers.
+    pub fn progress(&self) -> Progress {
+        #[expect(clippy::expect_used, reason = "a progress that was written and can not be read is what the test is for")]
+        Progress::from_bytes(&self.stored).expect("the stored progress")
+    }
+
+    /// One round: look, plan, store, do. Then a moment passes.
+    pub fn round(&mut self, intent: &Intent) -> Plan {
+        let progress = self.progress();
+        let (observed, edge, now) = {
+            let world = self.world.borrow();
+            (world.observe(), world.counts(), world.now())
+        };
+        let reports = std::mem::take(&mut self.reports);
+        let seen = Seen { observed: &observed, edge: &edge, reports: &reports };
+        let next = plan(intent, seen, &progress, now);
+        let busy = !next.steps.is_empty() || next.progress != progress;
+        let kill = self.kill.filter(|(round, _)| busy && *round == self.busy).map(|(_, kill)| kill);
+        self.busy += u64::from(busy);
+        if kill != Some(Kill::BeforeStored) {
+            self.tell(&progress, &next);
+            self.stored = bytes(&next.progress);
+            if kill != Some(Kill::AfterStored) {
+                for planned in &next.steps {
+                    let result = self.driver.execute(&planned.step);
+                    if kill == Some(Kill::AfterStep) {
+                        break;
+                    }
+                    let error = result.err().map(|e| e.to_string());
+                    self.reports.push(Report { step: planned.step.clone(), error });
+                }
+            }
+        }
+        self.world.borrow_mut().tick();
+        next
+    }
+
+    /// Rounds until nothing is on its way and nothing is to do, at most `limit`. Gives the last plan.
+    pub fn settle(&mut self, intent: &Intent, limit: u32) -> Option<Plan> {
+        for _ in 0..limit {
+            let last = self.round(intent);
+            if last.outcome.is_some() && last.steps.is_empty() && last.waits.is_empty() {
+                return Some(last);
+            }
+        }
+        None
+    }
+
+    /// Rounds until the predicate holds, at most `limit`.
+    pub fn until(&mut self, intent: &Intent, limit: u32, mut done: impl FnMut(&Plan) -> bool) -> Option<Plan> {
+        (0..limit).find_map(|_| Some(self.round(intent)).filter(|p| done(p)))
+    }
+
+    fn tell(&mut self, before: &Progress, next: &Plan) {
+        let known = before.outbox.waiting().len();
+        for numbered in next.progress.outbox.waiting().iter().skip(known) {
+            self.story.push(format!("* {:?}", numbered.milestone));
+        }
+        let steps = next.steps.iter().map(|p| {
+            let mark = if p.needs_permission() { "needs a verdict" } else { "free" };
+            format!("  - {} ({:?}, {mark})", describe(&p.step), p.grounds)
+        });
+        let lines: Vec<String> = steps.chain(next.waits.iter().map(|w| format!("  . {w}"))).collect();
+        for line in lines {
+            // Waits are repeated each round; a story tells each once.
+            if !self.story.contains(&line) {
+                self.story.push(line);
+            }
+        }
+    }
+
+    /// Breaches of what must never happen, in words.
+    pub fn breaches(&self) -> Vec<String> {
+        self.world.borrow().violations().map(ToString::to_string).collect()
+    }
+
+    /// Whether exactly this version runs, whole, with nothing left of any other.
+    pub fn runs_alone(&self, version: Option<&Version>) -> bool {
+        let world = self.world.borrow();
+        let wanted: u32 = version.map_or(0, |v| v.release.components.iter().map(|c| c.replicas).sum());
+        let serials: Vec<Serial> = world.serials().into_iter().collect();
+        let expected: Vec<Serial> = version.map(|v| v.serial().clone()).into_iter().collect();
+        serials == expected && u64::try_from(world.healthy()).ok() == Some(u64::from(wanted))
+    }
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The serial that an outcome says runs.
+pub fn runs(outcome: Option<&Outcome>) -> Option<String> {
+    match outcome? {
+        Outcome::Runs { serial, .. } => Some(serial.to_string()),
+        Outcome::WentBack { runs, .. } => Some(runs.as_ref().map_or_else(|| "nothing".to_owned(), ToString::to_string)),
+        Outcome::Refused(_) | Outcome::Stuck { .. } => None,
+    }
+}
+
+fn bytes(progress: &Progress) -> Vec<u8> {
+    #[expect(clippy::expect_used, reason = "a progress that can not be written is what the test is for")]
+    progress.to_bytes().expect("the progress as bytes")
+}
+
+#[cfg(test)]
+mod tests;
