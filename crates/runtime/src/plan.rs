@@ -1,0 +1,94 @@
+//! What an executor checks of a start before it does it: the plan against the very release that people approved.
+//!
+//! Pure: the caller reads the document, whose digest the plan names. A plan may leave things out that the
+//! release allows, but adds nothing: no component, image, limit, volume, peer or client that is not in it.
+
+#[cfg(test)]
+mod tests;
+
+use model::{
+    Digest,
+    release::{Origin, Release},
+};
+use rollout::instance::{InstanceSpec, belongs, peer_variable};
+
+/// Why a plan is not what its release asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The document is another one.
+    #[error("the release document has the digest `{found}` instead of `{wanted}`")]
+    Digest {
+        /// What the plan names.
+        wanted: Digest,
+        /// What the document has.
+        found: Digest,
+    },
+    /// The document is not a release.
+    #[error("the release document can not be read: {0}")]
+    Form(String),
+    /// The release has no such environment.
+    #[error("release `{serial}` is not for the environment `{environment}`")]
+    Environment {
+        /// The release.
+        serial: String,
+        /// The environment.
+        environment: String,
+    },
+    /// The release has no such component, fewer instances of it, or a component that differs.
+    #[error("release `{serial}` does not ask for `{instance}` as it is planned")]
+    Component {
+        /// The release.
+        serial: String,
+        /// The instance.
+        instance: String,
+    },
+    /// A peer that no flow allows.
+    #[error("release `{serial}` has no flow from `{component}` to the peer in `{variable}`")]
+    Peer {
+        /// The release.
+        serial: String,
+        /// The component.
+        component: String,
+        /// The variable.
+        variable: String,
+    },
+    /// The edge, where no flow allows it and nothing is exposed.
+    #[error("release `{serial}` has no flow from the edge to `{component}`")]
+    Edge {
+        /// The release.
+        serial: String,
+        /// The component.
+        component: String,
+    },
+}
+
+/// Checks a plan against the bytes of its release document.
+///
+/// The edge may connect where a flow or an exposed address says so, and to components with a volume that only one
+/// may have, because it is the edge that holds their requests during a hand-over.
+pub fn check(spec: &InstanceSpec, document: &[u8]) -> Result<(), PlanError> {
+    let found = Digest::of(document);
+    if found != spec.release {
+        return Err(PlanError::Digest { wanted: spec.release, found });
+    }
+    let release = Release::from_bytes(document).map_err(|error| PlanError::Form(error.to_string()))?;
+    let serial = || release.serial.to_string();
+    let environment = release
+        .environment(&spec.id.environment)
+        .ok_or_else(|| PlanError::Environment { serial: serial(), environment: spec.id.environment.to_string() })?;
+    if !belongs(spec, &release) || spec.id.number == 0 {
+        return Err(PlanError::Component { serial: serial(), instance: spec.id.to_string() });
+    }
+    let component = &spec.component;
+    let own = Origin::Component(component.name.clone());
+    for variable in spec.peers.keys() {
+        if !release.flows.iter().any(|flow| flow.from == own && peer_variable(&flow.to) == *variable) {
+            return Err(PlanError::Peer { serial: serial(), component: component.name.to_string(), variable: variable.clone() });
+        }
+    }
+    let by_flow = release.flows.iter().any(|flow| flow.from == Origin::Edge && flow.to == component.name);
+    if spec.from_edge && !by_flow && !component.is_exclusive() && !environment.expose.contains_key(&component.name) {
+        return Err(PlanError::Edge { serial: serial(), component: component.name.to_string() });
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Refusals, a row a reason.
+
+use std::collections::BTreeMap;
+
+use model::release::{Component, Environment, Flow, Health, Limits, Strategy, Volume};
+use rollout::instance::InstanceId;
+
+use super::*;
+
+fn component(name: &str) -> Component {
+    Component {
+        name: name.parse().unwrap(),
+        image: Digest::of(name.as_bytes()),
+        command: Vec::new(),
+        port: 8080,
+        health: Health { path: None, interval_ms: 1, timeout_ms: 1, deadline_ms: 1 },
+        zone: "front".parse().unwrap(),
+        replicas: 2,
+        limits: Limits { memory_mib: 64, cpu_percent: 50, pids: 32, tmp_mib: 8, stop_timeout_ms: 100 },
+        volumes: Vec::new(),
+        migrations: Vec::new(),
+        environment: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+    }
+}
+
+fn release() -> Release {
+    let mut ledger = component("ledger");
+    ledger.volumes.push(Volume { name: "data".parse().unwrap(), path: "/data".to_owned(), exclusive: true });
+    Release {
+        system: "paydesk".parse().unwrap(),
+        serial: "paydesk-000042".parse().unwrap(),
+        commit: "0123456789012345678901234567890123456789".parse().unwrap(),
+        components: vec![ledger, component("payments"), component("web")],
+        flows: vec![
+            Flow { from: Origin::Edge, to: "web".parse().unwrap() },
+            Flow { from: Origin::Component("web".parse().unwrap()), to: "payments".parse().unwrap() },
+        ],
+        environments: vec![Environment {
+            name: "production".parse().unwrap(),
+            strategy: Strategy::BlueGreen,
+            expose: BTreeMap::new(),
+            watch_s: 1,
+            error_limit_bp: 1,
+            error_min_requests: 1,
+            drain_s: 1,
+            hold_ms: 1,
+            approvals: None,
+        }],
+    }
+}
+
+fn plan(name: &str) -> InstanceSpec {
+    let release = release();
+    InstanceSpec {
+        id: InstanceId {
+            environment: "production".parse().unwrap(),
+            serial: release.serial.clone(),
+            component: name.parse().unwrap(),
+            number: 2,
+        },
+        release: release.digest().unwrap(),
+        component: release.component(&name.parse().unwrap()).unwrap().clone(),
+        peers: BTreeMap::new(),
+        from_edge: false,
+    }
+}
+
+#[test]
+fn a_plan_adds_nothing_to_its_release() {
+    let document = release().to_bytes().unwrap();
+    let edited = |name: &str, edit: &dyn Fn(&mut InstanceSpec)| {
+        let mut plan = plan(name);
+        edit(&mut plan);
+        check(&plan, &document).map_err(|error| error.to_string())
+    };
+    let peer = |variable: &'static str| move |plan: &mut InstanceSpec| drop(plan.peers.insert(variable.to_owned(), Vec::new()));
+    let allowed: [(&str, &dyn Fn(&mut InstanceSpec)); 5] = [
+        ("web", &|_| {}),
+        ("web", &|plan| plan.from_edge = true),
+        ("web", &peer("COUNTERSIGN_PEER_PAYMENTS")),
+        ("ledger", &|plan| plan.from_edge = true),
+        ("payments", &|plan| plan.id.number = 1),
+    ];
+    for (name, edit) in allowed {
+        assert_eq!(edited(name, edit), Ok(()));
+    }
+    let as_planned = "release `paydesk-000042` does not ask for ";
+    let refused: [(&str, &dyn Fn(&mut InstanceSpec), &str); 10] = [
+        ("web", &|plan| plan.release = Digest::of(b"another"), "the release document has the digest "),
+        ("web", &|plan| plan.id.environment = "staging".parse().unwrap(), "release `paydesk-000042` is not for the environment `staging`"),
+        ("web", &|plan| plan.id.serial = "paydesk-000043".parse().unwrap(), as_planned),
+        ("web", &|plan| plan.id.component = "other".parse().unwrap(), as_planned),
+        ("web", &|plan| plan.id.number = 3, as_planned),
+        ("web", &|plan| plan.component.image = Digest::of(b"another"), as_planned),
+        ("web", &|plan| plan.component.limits.memory_mib = 65, as_planned),
+        ("web", &peer("COUNTERSIGN_PEER_LEDGER"), "release `paydesk-000042` has no flow from `web` to the peer in `COUNTERSIGN_PEER_LEDGER`"),
+        ("payments", &peer("COUNTERSIGN_PEER_WEB"), "release `paydesk-000042` has no flow from `payments` to the peer in `COUNTERSIGN_PEER_WEB`"),
+        ("payments", &|plan| plan.from_edge = true, "release `paydesk-000042` has no flow from the edge to `payments`"),
+    ];
+    for (name, edit, why) in refused {
+        let found = edited(name, edit).unwrap_err();
+        assert!(found.starts_with(why), "{found}");
+    }
+}
+
+#[test]
+fn a_document_that_is_no_release_is_refused() {
+    let document = b"{}";
+    let plan = InstanceSpec { release: Digest::of(document), ..plan("web") };
+    assert!(matches!(check(&plan, document), Err(PlanError::Form(_))));
+}
