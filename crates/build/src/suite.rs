@@ -158,12 +158,10 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgement {
             return Judgement::unread(reasons);
         }
     };
-    let excepted: BTreeSet<Digest> =
-        input.exceptions.iter().filter(|e| input.now < e.until).map(|e| e.case).collect();
+    let excepted: BTreeSet<Digest> = input.exceptions.iter().filter(|e| input.now < e.until).map(|e| e.case).collect();
     let is_excepted = |id: &CaseId| excepted.contains(&id.pseudonym());
-    let with = |wanted: fn(Outcome) -> bool| {
-        report.cases.iter().filter(move |c| wanted(c.outcome)).map(|c| c.id.clone())
-    };
+    let with =
+        |wanted: fn(Outcome) -> bool| report.cases.iter().filter(move |c| wanted(c.outcome)).map(|c| c.id.clone());
     let failed: Vec<CaseId> = with(Outcome::is_failing).collect();
     let (leave, skipped): (Vec<CaseId>, Vec<CaseId>) = with(|o| o == Outcome::Skipped).partition(is_excepted);
     let there: BTreeSet<&CaseId> = report.cases.iter().map(|c| &c.id).collect();

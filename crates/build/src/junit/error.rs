@@ -73,7 +73,13 @@ pub enum JunitProblem {
 pub(super) fn plain(text: &str) -> String {
     /// Characters of a quotation.
     const QUOTED: usize = 80;
-    let mut out: String = text.chars().take(QUOTED).flat_map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()).collect();
+    let mut out: String = text
+        .chars()
+        .take(QUOTED)
+        .flat_map(|c| {
+            if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }.chars().collect::<Vec<_>>()
+        })
+        .collect();
     if text.chars().nth(QUOTED).is_some() {
         out.push('…');
     }

@@ -92,9 +92,8 @@ impl SuiteFrame {
             found.push(Contradiction { line: self.line, suite: plain(&self.name), what, said, found: is });
         };
         if let Some(said) = self.tests {
-            let fits = said == self.all.cases
-                || said == self.direct.cases
-                || (self.all.retried > 0 && said < self.all.cases);
+            let fits =
+                said == self.all.cases || said == self.direct.cases || (self.all.retried > 0 && said < self.all.cases);
             if !fits {
                 contradict(Counted::Tests, said, self.all.cases);
             }

@@ -150,17 +150,15 @@ impl<'t> Reading<'t> {
         let inside = self.stack.last_mut();
         let misplaced = |inside: &str| JunitProblem::Misplaced { element: plain(&element), inside: plain(inside) };
         let frame = match (element.as_str(), inside) {
-            ("testsuites" | "testsuite", None | Some((_, Frame::Suite(_)))) => {
-                Frame::Suite(SuiteFrame {
-                    line,
-                    name: get("name").to_owned(),
-                    tests: values::count(get("tests")),
-                    failures: values::count(get("failures")),
-                    errors: values::count(get("errors")),
-                    skipped: values::count(get("skipped")),
-                    ..SuiteFrame::default()
-                })
-            }
+            ("testsuites" | "testsuite", None | Some((_, Frame::Suite(_)))) => Frame::Suite(SuiteFrame {
+                line,
+                name: get("name").to_owned(),
+                tests: values::count(get("tests")),
+                failures: values::count(get("failures")),
+                errors: values::count(get("errors")),
+                skipped: values::count(get("skipped")),
+                ..SuiteFrame::default()
+            }),
             (_, None) => return Err(JunitProblem::Root(plain(&element))),
             ("testcase", Some((_, Frame::Suite(_)))) => {
                 if self.cases.len() >= CASES {
@@ -245,7 +243,9 @@ impl<'t> Reading<'t> {
                 }
             }
             Frame::Property { name, value } => {
-                if let Some(case) = self.stack.iter_mut().rev().find_map(|(_, f)| if let Frame::Case(c) = f { Some(c) } else { None }) {
+                if let Some(case) =
+                    self.stack.iter_mut().rev().find_map(|(_, f)| if let Frame::Case(c) = f { Some(c) } else { None })
+                {
                     case.properties.push((name, value));
                 }
             }
@@ -296,9 +296,8 @@ fn xml(error: &quick_xml::Error) -> JunitProblem {
 }
 
 /// The attributes that are read; the others (messages of failures, mostly) are only checked for their form.
-const READ: &[&str] = &[
-    "name", "classname", "class", "time", "tests", "failures", "errors", "skipped", "status", "result", "value",
-];
+const READ: &[&str] =
+    &["name", "classname", "class", "time", "tests", "failures", "errors", "skipped", "status", "result", "value"];
 
 fn attributes(start: &BytesStart<'_>) -> Result<BTreeMap<&'static str, String>, JunitProblem> {
     let mut found = BTreeMap::new();

@@ -12,6 +12,8 @@ pub(super) fn case_id(class: &str, name: &str) -> Result<CaseId, IdError> {
     let text = match (class.trim(), name.trim()) {
         ("", name) => name.to_owned(),
         (class, "") => class.to_owned(),
+        // jest-junit writes the whole title into both unless it is told otherwise.
+        (class, name) if class == name => name.to_owned(),
         (class, name) => format!("{class} › {name}"),
     };
     let mut shown = String::with_capacity(text.len());
@@ -49,10 +51,11 @@ pub(super) fn time_ms(text: &str) -> Option<u64> {
 /// are not known.
 pub(super) fn status(text: &str) -> Option<Outcome> {
     match text.trim().to_ascii_lowercase().as_str() {
-        "" | "run" | "completed" | "pass" | "passed" | "ok" | "success" | "successful" | "succeeded" => Some(Outcome::Passed),
-        "notrun" | "not run" | "skip" | "skipped" | "disabled" | "suppressed" | "ignored" | "pending" | "todo" | "quarantined" => {
-            Some(Outcome::Skipped)
+        "" | "run" | "completed" | "pass" | "passed" | "ok" | "success" | "successful" | "succeeded" => {
+            Some(Outcome::Passed)
         }
+        "notrun" | "not run" | "skip" | "skipped" | "disabled" | "suppressed" | "ignored" | "pending" | "todo"
+        | "quarantined" => Some(Outcome::Skipped),
         "fail" | "failed" | "failure" => Some(Outcome::Failed),
         "error" | "errored" | "broken" | "timeout" | "crashed" | "interrupted" => Some(Outcome::Error),
         _ => None,

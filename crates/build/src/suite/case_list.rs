@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use model::{CanonicalError, CaseId, Digest, RequirementId, SuiteName, from_json_strict, manifest::SuiteDefinition, to_json};
+use model::{
+    CanonicalError, CaseId, Digest, RequirementId, SuiteName, from_json_strict, manifest::SuiteDefinition, to_json,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::junit::{CASES, Outcome, Report};

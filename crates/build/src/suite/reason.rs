@@ -207,7 +207,11 @@ impl fmt::Display for Reason {
                 list(f, cases)
             }
             Self::MissingFromBaseline { cases } => {
-                let (count, words) = counted(cases, "case that passed at the last approved release is", "cases that passed at the last approved release are");
+                let (count, words) = counted(
+                    cases,
+                    "case that passed at the last approved release is",
+                    "cases that passed at the last approved release are",
+                );
                 write!(f, "{count} {words} gone: ")?;
                 list(f, cases)
             }
