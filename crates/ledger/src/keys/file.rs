@@ -88,7 +88,12 @@ impl PrivateKey {
         passphrase: &mut dyn FnMut() -> Option<Zeroizing<String>>,
     ) -> Result<Self, KeyFileError> {
         let pem = read_private(path)?;
-        let format = |e| KeyFileError::Format(path.to_owned(), e);
+        let format = |e| match e {
+            ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. } => {
+                KeyFileError::Kind(path.to_owned())
+            }
+            other => KeyFileError::Format(path.to_owned(), other),
+        };
         let mut key = ssh_key::PrivateKey::from_openssh(pem.as_slice()).map_err(format)?;
         if key.is_encrypted() {
             let phrase = passphrase().ok_or_else(|| KeyFileError::NeedsPassphrase(path.to_owned()))?;
