@@ -283,9 +283,10 @@ impl ToDo<'_> {
         }
     }
 
-    /// Keeps a version running: starts what ended, replaces what drifted or stays unwell.
+    /// Keeps a version running: starts what is not there, replaces what ended, drifted, stays unwell or was told of
+    /// peers that have moved. What it stops it also starts again, so all of it is on the same grounds.
     fn keep(&mut self, kept: &Kept<'_>) {
-        let version = kept.version;
+        let (version, grounds) = (kept.version, kept.grounds);
         let order = start_order(&version.release).unwrap_or_else(|circle| circle);
         for component in order.into_iter().filter(|c| !kept.but.contains(&&c.name)) {
             let mut replacing = self.scene.ids(version, component).any(|id| {
@@ -293,18 +294,22 @@ impl ToDo<'_> {
             });
             for id in self.scene.ids(version, component) {
                 match self.scene.look(version, component, &id) {
-                    Look::Absent => self.start(version, component, &id, kept.grounds),
+                    Look::Absent => self.start(version, component, &id, grounds),
                     Look::Exited { .. } => match self.progress.restarts.iter().find(|r| r.instance == id) {
                         Some(r) if self.scene.now < r.again => {
                             self.waits.push(Wait::Backoff { instance: id, times: r.times, at: r.again });
                         }
-                        _ => self.start(version, component, &id, kept.grounds),
+                        _ => self.add(Step::Delete(id.clone()), Wait::Delete { instance: id }, grounds, version.digest),
                     },
-                    Look::Drifted { .. } if self.is_routed() => self.stop(&id, Grounds::Upkeep, version),
+                    Look::Drifted { .. } if self.is_routed() => self.stop(&id, grounds, version),
                     // One at a time, and only if it does not recover: all at once are unwell when they are overloaded.
                     Look::Unhealthy { since, .. } if !replacing && self.scene.passed(since, RECOVER_MS) => {
                         replacing = true;
-                        self.stop(&id, Grounds::Upkeep, version);
+                        self.stop(&id, grounds, version);
+                    }
+                    Look::Healthy { .. } | Look::Unhealthy { .. } if !replacing && self.is_misled(version, component, &id) => {
+                        replacing = true;
+                        self.stop(&id, grounds, version);
                     }
                     Look::Unhealthy { why, .. } => {
                         let why = why.to_owned();
@@ -314,6 +319,12 @@ impl ToDo<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a peer is no longer where the instance was told.
+    fn is_misled(&self, version: &Version, component: &Component, id: &InstanceId) -> bool {
+        let told = self.progress.told.iter().find(|t| t.instance == *id);
+        told.is_some_and(|told| self.scene.spec(version, component, id).is_ok_and(|spec| spec.peers != told.peers))
     }
 
     fn stop(&mut self, id: &InstanceId, grounds: Grounds, version: &Version) {

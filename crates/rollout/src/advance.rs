@@ -90,11 +90,8 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                         }
                         HandOver::Saving { since } => {
                             let before = transition.to.serial();
-                            // Either the copy is of this attempt, or the executor just said so (clocks may jump).
-                            let said = is_reported(scene, |step| {
-                                matches!(step, Step::SaveRestorePoint { component: saved, .. } if saved == component)
-                            });
-                            restore_point(scene, component, transition).filter(|p| said || p.at >= *since)?;
+                            // An older one is of an earlier attempt: going back to it would lose what was written since.
+                            restore_point(scene, component, transition).filter(|p| p.at >= *since)?;
                             let saved = Milestone::Saved { component: component.clone(), before: before.clone() };
                             forward(stay(HandOver::Starting), vec![saved])
                         }

@@ -9,9 +9,9 @@ use model::{Digest, Serial, Timestamp, route::EdgeCounts};
 use crate::{
     act::{act, count_ends},
     advance::{advance, count_failures, was_tried},
-    instance::Observed,
+    instance::{InstanceId, Observed},
     intent::{Intent, Leave},
-    progress::{Ended, Progress, State},
+    progress::{Ended, Progress, State, Told},
     reason::{BackReason, PastIrreversible, Refusal, Wait},
     refuse::refusal,
     routes::issue,
@@ -136,14 +136,26 @@ pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp
     }
     count_ends(&scene, &mut progress);
     let (steps, mut waits) = act(&scene, &progress);
+    let steps = permitted(intent, &progress, steps, &mut waits);
+    remember_told(&scene, &mut progress, &steps);
     // A step that is no longer wanted no longer fails.
     progress.failing.retain(|name, _| steps.iter().any(|s| describe(&s.step) == *name));
     for (step, failing) in &progress.failing {
         waits.push(Wait::Failing { step: step.clone(), times: failing.times, error: failing.error.clone() });
     }
-    let steps = permitted(intent, &progress, steps, &mut waits);
     let outcome = outcome(&scene, &progress, &mut waits);
     Plan { progress, steps, waits, outcome }
+}
+
+/// Notes where the instances that are to start are told that their peers are, and forgets those that are gone.
+fn remember_told(scene: &Scene<'_>, progress: &mut Progress, steps: &[Planned]) {
+    let starting = |id: &InstanceId| steps.iter().any(|s| matches!(&s.step, Step::Start(spec) if spec.id == *id));
+    progress.told.retain(|t| scene.observed.instances.iter().any(|i| i.id == t.instance) && !starting(&t.instance));
+    for planned in steps {
+        if let Step::Start(spec) = &planned.step {
+            progress.told.push(Told { instance: spec.id.clone(), peers: spec.peers.clone() });
+        }
+    }
 }
 
 /// Leaves out what there is no leave for, and says so.

@@ -4,7 +4,7 @@
 //! moment costs nothing but doing a step again. It holds both releases whole, so that going back never depends on
 //! finding a document elsewhere. This is the wire form, version 1: names and order of fields never change.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use model::{
     CanonicalError, ComponentName, Digest, EnvironmentName, Serial, SystemName, Timestamp, from_json_strict, route::Route, to_json,
@@ -35,6 +35,8 @@ pub struct Progress {
     pub issued: Issued,
     /// Instances that ended by themselves, and how often.
     pub restarts: Vec<Restarts>,
+    /// Where instances were told that their peers are, when they were last asked to start.
+    pub told: Vec<Told>,
     /// Steps that keep failing, by what they are in words.
     pub failing: BTreeMap<String, Failing>,
     /// What happened and is not in the log yet.
@@ -69,7 +71,7 @@ impl Progress {
 
     fn at(environment: EnvironmentName, system: SystemName, state: State) -> Self {
         let issued = Issued { generation: 0, revision: 0, routes: Vec::new() };
-        Self { form: FORM, environment, system, state, issued, restarts: Vec::new(), failing: BTreeMap::new(), outbox: Outbox::default() }
+        Self { form: FORM, environment, system, state, issued, restarts: Vec::new(), told: Vec::new(), failing: BTreeMap::new(), outbox: Outbox::default() }
     }
 
     /// The bytes to store.
@@ -333,6 +335,17 @@ pub struct Restarts {
     pub ended: Timestamp,
     /// Not before this time again.
     pub again: Timestamp,
+}
+
+/// Where an instance was told that its peers are. It is not told again while it runs, so if one of them moves it has to
+/// be replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// Which.
+    pub instance: InstanceId,
+    /// As in [`crate::instance::InstanceSpec::peers`].
+    pub peers: BTreeMap<String, Vec<SocketAddr>>,
 }
 
 /// A step that keeps failing.

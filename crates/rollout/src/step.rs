@@ -9,8 +9,8 @@ use crate::instance::{InstanceId, InstanceSpec};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Step {
-    /// Start an instance; done when it runs and `/proc` says that it runs as asked (well or not). One that has ended
-    /// is started again, from its image and at the address that it had: others were told that address.
+    /// Start an instance; done when it runs and `/proc` says that it runs as asked (well or not). One that
+    /// has ended stays ended: it is deleted before it is started again, so that a step done twice is done once.
     Start(Box<InstanceSpec>),
     /// Ask it to end, and end it after its stop timeout; done when it has ended.
     Stop(InstanceId),

@@ -51,10 +51,7 @@ impl FakeDriver {
     fn apply(&self, step: &Step) -> Result<(), DriverError> {
         let mut world = self.world.borrow_mut();
         let done = match step {
-            Step::Start(spec) => {
-                world.start(spec);
-                Ok(())
-            }
+            Step::Start(spec) => world.start(spec),
             Step::Stop(id) => {
                 world.stop(id);
                 Ok(())

@@ -269,10 +269,12 @@ impl World {
         }
     }
 
-    pub(crate) fn start(&mut self, spec: &InstanceSpec) {
+    pub(crate) fn start(&mut self, spec: &InstanceSpec) -> Result<(), String> {
         let (id, now_ms) = (&spec.id, self.now_ms);
-        if self.containers.get(id).is_some_and(|c| c.ended.is_none()) {
-            return;
+        match self.containers.get(id) {
+            None => {}
+            Some(c) if c.spec == *spec => return Ok(()),
+            Some(_) => return Err(format!("{id} was started otherwise")),
         }
         self.check_peers(spec);
         if spec.component.is_exclusive() {
@@ -284,13 +286,12 @@ impl World {
             }
             self.migrate(spec);
         }
-        let address = self.containers.get(id).map(|c| c.address);
-        let address = address.unwrap_or_else(|| {
-            self.next_address = self.next_address.wrapping_add(1);
-            SocketAddr::from((Ipv4Addr::new(10, 9, 1, self.next_address), spec.component.port))
-        });
+        // Never one that somebody just had, so that old connections die with the old owner.
+        self.next_address = self.next_address.wrapping_add(1);
+        let address = SocketAddr::from((Ipv4Addr::new(10, 9, 1, self.next_address), spec.component.port));
         let container = Container { spec: spec.clone(), address, started_ms: now_ms, ended: None };
         self.containers.insert(id.clone(), container);
+        Ok(())
     }
 
     fn check_peers(&mut self, spec: &InstanceSpec) {
