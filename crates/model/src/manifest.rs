@@ -16,10 +16,14 @@ mod compose;
 mod crosscheck;
 mod definition;
 pub mod diagnostic;
+mod document;
 mod environment;
+mod findings;
 pub mod limits;
+mod network;
 mod paths;
 mod secrets;
+mod state;
 mod suggest;
 mod types;
 mod variables;
@@ -30,16 +34,14 @@ pub use compose::ComposeError;
 pub use definition::DefinitionError;
 pub use diagnostic::{Diagnostic, Severity};
 pub use types::{
-    Build, Component, Environment, FetchTool, Registry, RegistryError, Source, SuiteDefinition,
-    SuiteKind, SuiteTarget,
+    Build, Component, Environment, FetchTool, Registry, RegistryError, Source, SuiteDefinition, SuiteKind, SuiteTarget,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    BuildName, ComponentName, EnvironmentName, SuiteName, SystemName, ZoneName, release::Flow,
-};
-use walk::{Document, Findings};
+use crate::{BuildName, ComponentName, EnvironmentName, SuiteName, SystemName, ZoneName, release::Flow};
+use document::Document;
+use findings::Findings;
 
 /// The name of the file, at the root of the repository.
 pub const FILE_NAME: &str = "countersign.toml";
@@ -85,18 +87,12 @@ pub struct ManifestError {
 impl ManifestError {
     /// The errors among the findings.
     pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.findings
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
+        self.findings.iter().filter(|d| d.severity == Severity::Error)
     }
 }
 
 fn counted(findings: &[Diagnostic]) -> String {
-    match findings
-        .iter()
-        .filter(|d| d.severity == Severity::Error)
-        .count()
-    {
+    match findings.iter().filter(|d| d.severity == Severity::Error).count() {
         1 => "1 error".to_owned(),
         n => format!("{n} errors"),
     }
@@ -112,10 +108,9 @@ impl Manifest {
         let manifest = read(text, &mut findings);
         let found = findings.into_list();
         match manifest {
-            Some(manifest) if found.iter().all(|d| d.severity == Severity::Warning) => Ok(Parsed {
-                manifest,
-                warnings: found,
-            }),
+            Some(manifest) if found.iter().all(|d| d.severity == Severity::Warning) => {
+                Ok(Parsed { manifest, warnings: found })
+            }
             _ => Err(ManifestError { findings: found }),
         }
     }
@@ -132,13 +127,11 @@ impl Manifest {
                 let text = String::from_utf8_lossy(good);
                 let mut findings = Findings::new(&text);
                 findings.error(
-                    &walk::Place::of(text.len()..text.len()),
+                    &findings::Place::of(text.len()..text.len()),
                     "the text is not UTF-8 from here on",
                     "save the file as UTF-8, as TOML wants it",
                 );
-                Err(ManifestError {
-                    findings: findings.into_list(),
-                })
+                Err(ManifestError { findings: findings.into_list() })
             }
         }
     }
@@ -150,39 +143,21 @@ impl Manifest {
 }
 
 /// The sections of a manifest, in the order in which people write them.
-const SECTIONS: &[&str] = &[
-    "system",
-    "builds",
-    "components",
-    "zones",
-    "flows",
-    "suites",
-    "environments",
-];
+const SECTIONS: &[&str] = &["system", "builds", "components", "zones", "flows", "suites", "environments"];
 
 fn read(text: &str, findings: &mut Findings<'_>) -> Option<Manifest> {
     let document = Document::parse(text, findings)?;
     let root = document.root();
     root.only(SECTIONS, "a manifest", findings);
-    let system = root
-        .required("system", "system = \"paydesk\"", findings)
-        .and_then(|f| f.parsed(findings));
+    let system = root.required("system", "system = \"paydesk\"", findings).and_then(|f| f.parsed(findings));
     let builds = workshop::builds(&root, findings);
     let components = component::components(&root, findings);
-    let zones = component::zones(&root, findings);
-    let flows = component::flows(&root, findings);
+    let zones = network::zones(&root, findings);
+    let flows = network::flows(&root, findings);
     let suites = workshop::suites(&root, findings);
     let environments = environment::environments(&root, findings);
     let declared = crosscheck::Declared::of(&root);
-    let manifest = Manifest {
-        system: system?,
-        builds,
-        components,
-        zones,
-        flows,
-        suites,
-        environments,
-    };
+    let manifest = Manifest { system: system?, builds, components, zones, flows, suites, environments };
     crosscheck::check(&manifest, &declared, &document, findings);
     Some(manifest)
 }

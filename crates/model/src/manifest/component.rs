@@ -1,18 +1,19 @@
-//! Reading the parts that run: components, zones and flows.
+//! Reading components: what each is made of, runs, listens on and may use.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
-    ComponentName, Digest, ZoneName,
-    release::{Flow, Health, Limits, Migration, MigrationPhase, Origin, Volume},
+    ComponentName, Digest,
+    release::{Health, Limits},
 };
 
 use super::{
     diagnostic::quoted,
-    limits, paths,
+    findings::Findings,
+    limits, paths, state,
     types::{Component, Source},
     variables,
-    walk::{Field, Findings, Section},
+    walk::{Field, Section},
 };
 
 const COMPONENT_KEYS: &[&str] = &[
@@ -31,22 +32,10 @@ const COMPONENT_KEYS: &[&str] = &[
     "secrets",
 ];
 const HEALTH_KEYS: &[&str] = &["path", "interval_ms", "timeout_ms", "deadline_ms"];
-const LIMIT_KEYS: &[&str] = &[
-    "memory_mib",
-    "cpu_percent",
-    "pids",
-    "tmp_mib",
-    "stop_timeout_ms",
-];
-const VOLUME_KEYS: &[&str] = &["path", "exclusive"];
-const MIGRATION_KEYS: &[&str] = &["id", "phase", "reversible"];
-const FLOW_KEYS: &[&str] = &["from", "to"];
+const LIMIT_KEYS: &[&str] = &["memory_mib", "cpu_percent", "pids", "tmp_mib", "stop_timeout_ms"];
 
 /// `[components.*]`
-pub(super) fn components(
-    root: &Section<'_>,
-    findings: &mut Findings<'_>,
-) -> BTreeMap<ComponentName, Component> {
+pub(super) fn components(root: &Section<'_>, findings: &mut Findings<'_>) -> BTreeMap<ComponentName, Component> {
     let example = "[components.web]";
     let Some(field) = root.required("components", example, findings) else {
         return BTreeMap::new();
@@ -54,17 +43,9 @@ pub(super) fn components(
     let before = findings.errors();
     let entries = field.entries(limits::ENTRIES, findings);
     if entries.is_empty() && findings.errors() == before {
-        findings.error(
-            field.key_place(),
-            "the system has no component",
-            format!("add `{example}` with what it runs"),
-        );
+        findings.error(field.key_place(), "the system has no component", format!("add `{example}` with what it runs"));
     }
-    entries
-        .iter()
-        .filter_map(|entry| component(entry, findings))
-        .map(|c| (c.name.clone(), c))
-        .collect()
+    entries.iter().filter_map(|entry| component(entry, findings)).map(|c| (c.name.clone(), c)).collect()
 }
 
 fn component(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Component> {
@@ -82,31 +63,19 @@ fn component(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Component
     let source = source(entry, &section, findings);
     let example = "`command = [\"/bin/web\"]`";
     let command_field = section.optional("command");
-    let command = command_field
-        .as_ref()
-        .and_then(|f| paths::command(f, example, findings));
-    check_command(
-        entry,
-        command_field.as_ref(),
-        command.as_deref(),
-        source.as_ref(),
-        &section,
-        findings,
-    );
-    let port = section
-        .required("port", "port = 8080", findings)
-        .and_then(|f| f.whole(&(1..=65_535), "a TCP port", findings));
+    let command = command_field.as_ref().and_then(|f| paths::command(f, example, findings));
+    check_command(entry, command_field.as_ref(), command.as_deref(), source.as_ref(), &section, findings);
+    let port =
+        section.required("port", "port = 8080", findings).and_then(|f| f.whole(&(1..=65_535), "a TCP port", findings));
     let health = health(entry, &section, findings);
-    let zone = section
-        .required("zone", "zone = \"front\"", findings)
-        .and_then(|f| f.parsed(findings));
+    let zone = section.required("zone", "zone = \"front\"", findings).and_then(|f| f.parsed(findings));
     let replicas = section
         .optional("replicas")
         .and_then(|f| f.whole(&limits::REPLICAS, "a number of instances", findings))
         .unwrap_or(1);
     let limits = instance_limits(entry, &section, findings);
-    let volumes = volumes(&section, source.as_ref(), replicas, findings);
-    let migrations = migrations(&section, findings);
+    let volumes = state::volumes(&section, source.as_ref(), replicas, findings);
+    let migrations = state::migrations(&section, findings);
     let environment = variables::environment(&section, findings);
     let secrets = variables::secrets(&section, &environment, findings);
     if findings.errors() > before {
@@ -141,7 +110,11 @@ fn source(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>)
             None
         }
         (None, None) => {
-            findings.error(entry.key_place(), format!("{named} has neither `build` nor `image`"), "add `build = \"rust\"` for what is built here, or `image = \"sha256:…\"` for what is not");
+            findings.error(
+                entry.key_place(),
+                format!("{named} has neither `build` nor `image`"),
+                "add `build = \"rust\"` for what is built here, or `image = \"sha256:…\"` for what is not",
+            );
             None
         }
         (None, Some(image)) => {
@@ -180,17 +153,12 @@ fn source(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>)
                 let (Some(target), Some(origin)) = (target, origin) else {
                     continue;
                 };
-                if let Some(other) = placed
-                    .keys()
-                    .find(|other| paths::covers(other, &target) || paths::covers(&target, other))
+                if let Some(other) =
+                    placed.keys().find(|other| paths::covers(other, &target) || paths::covers(&target, other))
                 {
                     findings.error(
                         file.key_place(),
-                        format!(
-                            "{} and {} can not both be files",
-                            quoted(&target),
-                            quoted(other)
-                        ),
+                        format!("{} and {} can not both be files", quoted(&target), quoted(other)),
                         "one is a folder of the other; rename one",
                     );
                     continue;
@@ -200,10 +168,7 @@ fn source(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>)
             if findings.errors() > before {
                 return None;
             }
-            Some(Source::Build {
-                build: build?,
-                files: placed,
-            })
+            Some(Source::Build { build: build?, files: placed })
         }
     }
 }
@@ -256,11 +221,7 @@ fn check_command(
                 "{} does not say what to run; an image that is built here has no entry point",
                 quoted(&entry.place().key)
             );
-            findings.error(
-                section.place(),
-                message,
-                format!("add `command = [{first:?}]`"),
-            );
+            findings.error(section.place(), message, format!("add `command = [{first:?}]`"));
         }
         return;
     };
@@ -282,10 +243,7 @@ fn check_command(
             };
             findings.warning(
                 field.place(),
-                format!(
-                    "the program {} is not among the `files` of this component",
-                    quoted(program)
-                ),
+                format!("the program {} is not among the `files` of this component", quoted(program)),
                 hint,
             );
         }
@@ -300,10 +258,8 @@ fn health(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>)
         deadline_ms: limits::HEALTH_DEADLINE_MS_DEFAULT,
     };
     let Some(field) = section.optional("health") else {
-        let message = format!(
-            "{} does not say how it is well, so an open port is all that is asked",
-            quoted(&entry.place().key)
-        );
+        let message =
+            format!("{} does not say how it is well, so an open port is all that is asked", quoted(&entry.place().key));
         findings.warning(
             section.place(),
             message,
@@ -319,36 +275,16 @@ fn health(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>)
         return health;
     };
     table.only(HEALTH_KEYS, "a health check", findings);
-    health.path = table
-        .optional("path")
-        .and_then(|f| health_path(&f, findings));
+    health.path = table.optional("path").and_then(|f| health_path(&f, findings));
     let mut number = |key: &str, range, default| {
-        table
-            .optional(key)
-            .and_then(|f| f.whole(&range, "in milliseconds", findings))
-            .unwrap_or(default)
+        table.optional(key).and_then(|f| f.whole(&range, "in milliseconds", findings)).unwrap_or(default)
     };
-    health.interval_ms = number(
-        "interval_ms",
-        limits::HEALTH_INTERVAL_MS,
-        health.interval_ms,
-    );
+    health.interval_ms = number("interval_ms", limits::HEALTH_INTERVAL_MS, health.interval_ms);
     health.timeout_ms = number("timeout_ms", limits::HEALTH_TIMEOUT_MS, health.timeout_ms);
-    health.deadline_ms = number(
-        "deadline_ms",
-        limits::HEALTH_DEADLINE_MS,
-        health.deadline_ms,
-    );
+    health.deadline_ms = number("deadline_ms", limits::HEALTH_DEADLINE_MS, health.deadline_ms);
     if health.deadline_ms < health.timeout_ms || health.deadline_ms < health.interval_ms {
-        let message = format!(
-            "the deadline of {} ms ends before one check can",
-            health.deadline_ms
-        );
-        findings.error(
-            field.place(),
-            message,
-            "make `deadline_ms` larger than `interval_ms` and `timeout_ms`",
-        );
+        let message = format!("the deadline of {} ms ends before one check can", health.deadline_ms);
+        findings.error(field.place(), message, "make `deadline_ms` larger than `interval_ms` and `timeout_ms`");
     }
     health
 }
@@ -362,20 +298,13 @@ fn health_path(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String>
         "start it with `/`, as in `/health`"
     };
     if !path.starts_with('/') {
-        findings.error(
-            field.place(),
-            format!("{} is not the path of an HTTP request", quoted(path)),
-            hint,
-        );
+        findings.error(field.place(), format!("{} is not the path of an HTTP request", quoted(path)), hint);
         return None;
     }
     if !path.bytes().all(|b| b.is_ascii_graphic()) || path.contains('#') {
         findings.error(
             field.place(),
-            format!(
-                "{} has characters that a request can not have",
-                quoted(path)
-            ),
+            format!("{} has characters that a request can not have", quoted(path)),
             "write spaces and letters beyond ASCII as `%20`, and leave out `#`",
         );
         return None;
@@ -383,17 +312,10 @@ fn health_path(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String>
     Some(path.to_owned())
 }
 
-fn instance_limits(
-    entry: &Field<'_>,
-    section: &Section<'_>,
-    findings: &mut Findings<'_>,
-) -> Limits {
+fn instance_limits(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>) -> Limits {
     let table = section.optional("limits").and_then(|f| f.section(findings));
     if section.optional("limits").is_none() {
-        let message = format!(
-            "{} has no limits, so it gets the defaults",
-            quoted(&entry.place().key)
-        );
+        let message = format!("{} has no limits, so it gets the defaults", quoted(&entry.place().key));
         let hint = format!(
             "say what it needs, as in `limits = {{ memory_mib = {}, cpu_percent = {}, pids = {} }}`",
             limits::MEMORY_MIB_DEFAULT,
@@ -406,292 +328,17 @@ fn instance_limits(
         table.only(LIMIT_KEYS, "the limits of a component", findings);
     }
     let mut number = |key: &str, range, unit, default| {
-        table
-            .as_ref()
-            .and_then(|t| t.optional(key))
-            .and_then(|f| f.whole(&range, unit, findings))
-            .unwrap_or(default)
+        table.as_ref().and_then(|t| t.optional(key)).and_then(|f| f.whole(&range, unit, findings)).unwrap_or(default)
     };
-    let memory_mib = number(
-        "memory_mib",
-        limits::MEMORY_MIB,
-        "in MiB",
-        limits::MEMORY_MIB_DEFAULT,
-    );
-    let cpu_percent = number(
-        "cpu_percent",
-        limits::CPU_PERCENT,
-        "in percent of one core",
-        limits::CPU_PERCENT_DEFAULT,
-    );
-    let pids = number(
-        "pids",
-        limits::PIDS,
-        "a number of processes and threads",
-        limits::PIDS_DEFAULT,
-    );
-    let tmp_mib = number(
-        "tmp_mib",
-        limits::TMP_MIB,
-        "in MiB",
-        limits::TMP_MIB_DEFAULT.min(memory_mib / 2),
-    );
-    let stop_timeout_ms = number(
-        "stop_timeout_ms",
-        limits::STOP_TIMEOUT_MS,
-        "in milliseconds",
-        limits::STOP_TIMEOUT_MS_DEFAULT,
-    );
-    if let Some(field) = table
-        .and_then(|t| t.optional("tmp_mib"))
-        .filter(|_| tmp_mib >= memory_mib)
-    {
-        let message = format!(
-            "`/tmp` of {tmp_mib} MiB can fill the memory of {memory_mib} MiB, in which it lives"
-        );
-        findings.error(
-            field.place(),
-            message,
-            "make `tmp_mib` smaller than `memory_mib`",
-        );
+    let memory_mib = number("memory_mib", limits::MEMORY_MIB, "in MiB", limits::MEMORY_MIB_DEFAULT);
+    let cpu_percent = number("cpu_percent", limits::CPU_PERCENT, "in percent of one core", limits::CPU_PERCENT_DEFAULT);
+    let pids = number("pids", limits::PIDS, "a number of processes and threads", limits::PIDS_DEFAULT);
+    let tmp_mib = number("tmp_mib", limits::TMP_MIB, "in MiB", limits::TMP_MIB_DEFAULT.min(memory_mib / 2));
+    let stop_timeout_ms =
+        number("stop_timeout_ms", limits::STOP_TIMEOUT_MS, "in milliseconds", limits::STOP_TIMEOUT_MS_DEFAULT);
+    if let Some(field) = table.and_then(|t| t.optional("tmp_mib")).filter(|_| tmp_mib >= memory_mib) {
+        let message = format!("`/tmp` of {tmp_mib} MiB can fill the memory of {memory_mib} MiB, in which it lives");
+        findings.error(field.place(), message, "make `tmp_mib` smaller than `memory_mib`");
     }
-    Limits {
-        memory_mib,
-        cpu_percent,
-        pids,
-        tmp_mib,
-        stop_timeout_ms,
-    }
-}
-
-fn volumes(
-    section: &Section<'_>,
-    source: Option<&Source>,
-    replicas: u32,
-    findings: &mut Findings<'_>,
-) -> Vec<Volume> {
-    let mut volumes: Vec<Volume> = Vec::new();
-    let Some(field) = section.optional("volumes") else {
-        return volumes;
-    };
-    for entry in field.entries(limits::PARTS, findings) {
-        let name = entry.named(findings);
-        let Some(table) = entry.section(findings) else {
-            continue;
-        };
-        table.only(VOLUME_KEYS, "a volume", findings);
-        let path_field = table.required("path", "path = \"/data\"", findings);
-        let exclusive_field = table.optional("exclusive");
-        let exclusive = exclusive_field
-            .as_ref()
-            .and_then(|f| f.flag(findings))
-            .unwrap_or(true);
-        let Some(path_field) = path_field else {
-            continue;
-        };
-        let path = path_field
-            .text(findings)
-            .and_then(|p| paths::absolute(p, path_field.place(), findings));
-        let (Some(name), Some(path)) = (name, path) else {
-            continue;
-        };
-        if let Some(other) = volumes
-            .iter()
-            .find(|v| paths::covers(&v.path, &path) || paths::covers(&path, &v.path))
-        {
-            findings.error(
-                path_field.place(),
-                format!(
-                    "{} overlaps the volume `{}` at {}",
-                    quoted(&path),
-                    other.name,
-                    quoted(&other.path)
-                ),
-                "give each volume a folder of its own",
-            );
-        }
-        if let Some(Source::Build { files, .. }) = source
-            && let Some(hidden) = files
-                .keys()
-                .find(|f| paths::covers(&path, f) || paths::covers(f, &path))
-        {
-            findings.error(
-                path_field.place(),
-                format!(
-                    "the volume at {} would hide the file {}",
-                    quoted(&path),
-                    quoted(hidden)
-                ),
-                "mount it elsewhere",
-            );
-        }
-        if exclusive && replicas > 1 {
-            let message = format!(
-                "the volume `{name}` may have one writer, but the component has {replicas} replicas"
-            );
-            let (at, hint) = match &exclusive_field {
-                Some(field) => (
-                    field.place(),
-                    "set `replicas = 1`, or `exclusive = false` if several instances may write at once",
-                ),
-                None => (
-                    entry.place(),
-                    "a volume is exclusive unless it says otherwise: set `replicas = 1`, or add `exclusive = false` if several instances may write at once",
-                ),
-            };
-            findings.error(at, message, hint);
-        }
-        volumes.push(Volume {
-            name,
-            path,
-            exclusive,
-        });
-    }
-    volumes.sort_by(|a, b| a.name.cmp(&b.name));
-    volumes
-}
-
-fn migrations(section: &Section<'_>, findings: &mut Findings<'_>) -> Vec<Migration> {
-    let mut migrations: Vec<Migration> = Vec::new();
-    let Some(field) = section.optional("migrations") else {
-        return migrations;
-    };
-    let example = "`[{ id = \"0002-reference\", phase = \"expand\", reversible = true }]`";
-    let entries = field
-        .list(limits::PARTS, example, findings)
-        .unwrap_or_default();
-    if !entries.is_empty() && section.optional("volumes").is_none() {
-        findings.warning(field.key_place(), "migrations without a volume: there is no state here to take a restore point of", "declare the volume that holds the state, or leave the migrations to the component that does");
-    }
-    for entry in &entries {
-        let Some(table) = entry.section(findings) else {
-            continue;
-        };
-        table.only(MIGRATION_KEYS, "a migration", findings);
-        let id_field = table.required("id", "id = \"0002-reference\"", findings);
-        let id = id_field.as_ref().and_then(|f| migration_id(f, findings));
-        let phases = [
-            ("expand", MigrationPhase::Expand),
-            ("contract", MigrationPhase::Contract),
-        ];
-        let phase = table
-            .required("phase", "phase = \"expand\"", findings)
-            .and_then(|f| f.one_of(&phases, findings));
-        let reversible_field = table.required("reversible", "reversible = false", findings);
-        let reversible = reversible_field.as_ref().and_then(|f| f.flag(findings));
-        if let (Some(MigrationPhase::Contract), Some(true), Some(field)) =
-            (phase, reversible, &reversible_field)
-        {
-            let hint =
-                "write `reversible = false`; a rollback past it then asks for the restore point";
-            findings.error(field.place(), "a `contract` migration takes away what the version before needs, so it is not reversible", hint);
-        }
-        let (Some(id), Some(phase), Some(reversible)) = (id, phase, reversible) else {
-            continue;
-        };
-        if let (true, Some(field)) = (migrations.iter().any(|m| m.id == id), &id_field) {
-            findings.error(
-                field.place(),
-                format!("the migration {} is there twice", quoted(&id)),
-                "an id is never used again; give the later one a new id",
-            );
-        }
-        migrations.push(Migration {
-            id,
-            phase,
-            reversible,
-        });
-    }
-    migrations
-}
-
-fn migration_id(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
-    let id = field.line(findings)?;
-    let valid = id.len() <= limits::MIGRATION_ID
-        && id.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
-    if !valid {
-        let hint = format!(
-            "use at most {} lower-case letters, digits, hyphens and underscores, as in `0002-reference`",
-            limits::MIGRATION_ID
-        );
-        findings.error(
-            field.place(),
-            format!("{} is not the id of a migration", quoted(id)),
-            hint,
-        );
-        return None;
-    }
-    Some(id.to_owned())
-}
-
-/// `[zones.*]`
-pub(super) fn zones(root: &Section<'_>, findings: &mut Findings<'_>) -> BTreeSet<ZoneName> {
-    let Some(field) = root.required("zones", "[zones.front]", findings) else {
-        return BTreeSet::new();
-    };
-    let mut zones = BTreeSet::new();
-    for entry in field.entries(limits::ZONES, findings) {
-        if let Some(section) = entry.section(findings) {
-            section.only(&[], "a zone", findings);
-        }
-        zones.extend(entry.named::<ZoneName>(findings));
-    }
-    zones
-}
-
-/// `[[flows]]`
-pub(super) fn flows(root: &Section<'_>, findings: &mut Findings<'_>) -> BTreeSet<Flow> {
-    let mut flows = BTreeSet::new();
-    let Some(field) = root.optional("flows") else {
-        return flows;
-    };
-    for entry in field
-        .list(
-            limits::FLOWS,
-            "`[[flows]]` with `from` and `to` below it",
-            findings,
-        )
-        .unwrap_or_default()
-    {
-        let Some(section) = entry.section(findings) else {
-            continue;
-        };
-        section.only(FLOW_KEYS, "a flow", findings);
-        let from_field = section.required("from", "from = \"edge\"", findings);
-        let from = from_field.as_ref().and_then(|f| {
-            if f.is_text() && f.text(findings)? == limits::EDGE {
-                Some(Origin::Edge)
-            } else {
-                f.parsed(findings).map(Origin::Component)
-            }
-        });
-        let to_field = section.required("to", "to = \"web\"", findings);
-        let to = to_field.as_ref().and_then(|f| {
-            if f.is_text() && f.text(findings)? == limits::EDGE {
-                findings.error(
-                    f.place(),
-                    "nothing connects to `edge`; it stands for clients outside",
-                    "swap `from` and `to`, or name the component that is to be reached",
-                );
-                return None;
-            }
-            f.parsed::<ComponentName>(findings)
-        });
-        let (Some(from), Some(to)) = (from, to) else {
-            continue;
-        };
-        if from == Origin::Component(to.clone()) {
-            findings.error(entry.place(), format!("a flow from `{to}` to itself"), "remove it; instances of one component do not connect to each other, and one instance needs no flow to itself");
-        } else if !flows.insert(Flow { from, to }) {
-            findings.error(
-                entry.place(),
-                "this flow is there twice",
-                "remove one of the two",
-            );
-        }
-    }
-    flows
+    Limits { memory_mib, cpu_percent, pids, tmp_mib, stop_timeout_ms }
 }

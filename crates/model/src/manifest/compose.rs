@@ -30,9 +30,7 @@ pub enum ComposeError {
     #[error("there is an image for `{0}`, which the manifest does not have")]
     Unknown(ComponentName),
     /// There is another image for a component whose image the manifest fixes.
-    #[error(
-        "the component `{component}` is fixed to `{fixed}` by the manifest, but `{given}` was given for it"
-    )]
+    #[error("the component `{component}` is fixed to `{fixed}` by the manifest, but `{given}` was given for it")]
     Fixed {
         /// The component.
         component: ComponentName,
@@ -58,50 +56,29 @@ impl Manifest {
         images: &BTreeMap<ComponentName, Digest>,
     ) -> Result<Release, ComposeError> {
         if serial.system() != &self.system {
-            return Err(ComposeError::OtherSystem {
-                serial,
-                system: self.system.clone(),
-            });
+            return Err(ComposeError::OtherSystem { serial, system: self.system.clone() });
         }
-        if let Some(name) = images
-            .keys()
-            .find(|name| !self.components.contains_key(*name))
-        {
+        if let Some(name) = images.keys().find(|name| !self.components.contains_key(*name)) {
             return Err(ComposeError::Unknown(name.clone()));
         }
         Ok(Release {
             system: self.system.clone(),
             serial,
             commit,
-            components: self
-                .components
-                .values()
-                .map(|c| c.compose(images))
-                .collect::<Result<_, _>>()?,
+            components: self.components.values().map(|c| c.compose(images)).collect::<Result<_, _>>()?,
             flows: self.flows.iter().cloned().collect(),
-            environments: self
-                .environments
-                .values()
-                .map(Environment::compose)
-                .collect(),
+            environments: self.environments.values().map(Environment::compose).collect(),
         })
     }
 }
 
 impl Component {
-    fn compose(
-        &self,
-        images: &BTreeMap<ComponentName, Digest>,
-    ) -> Result<release::Component, ComposeError> {
+    fn compose(&self, images: &BTreeMap<ComponentName, Digest>) -> Result<release::Component, ComposeError> {
         let image = match (&self.source, images.get(&self.name)) {
             (Source::Build { .. }, Some(built)) => *built,
             (Source::Build { .. }, None) => return Err(ComposeError::NotBuilt(self.name.clone())),
             (Source::Image(fixed), Some(given)) if given != fixed => {
-                return Err(ComposeError::Fixed {
-                    component: self.name.clone(),
-                    fixed: *fixed,
-                    given: *given,
-                });
+                return Err(ComposeError::Fixed { component: self.name.clone(), fixed: *fixed, given: *given });
             }
             (Source::Image(fixed), _) => *fixed,
         };

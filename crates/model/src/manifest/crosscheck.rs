@@ -7,11 +7,13 @@ use crate::{BuildName, ComponentName, ZoneName, release::Origin};
 use super::{
     Manifest,
     diagnostic::quoted,
+    document::Document,
     environment::collide,
+    findings::{Findings, Place},
     limits,
     suggest::{listed, nearest},
     types::{Source, SuiteKind, SuiteTarget},
-    walk::{Document, Findings, Place, Section},
+    walk::Section,
 };
 
 /// The names that are there, also of parts that have mistakes of their own: a reference to those is no second mistake.
@@ -28,12 +30,7 @@ impl<'d> Declared<'d> {
             let mut unseen = Findings::new("");
             let field = root.optional(section);
             field
-                .map(|f| {
-                    f.entries(usize::MAX, &mut unseen)
-                        .iter()
-                        .map(super::walk::Field::name)
-                        .collect()
-                })
+                .map(|f| f.entries(usize::MAX, &mut unseen).iter().map(super::walk::Field::name).collect())
                 .unwrap_or_default()
         };
         Self {
@@ -61,12 +58,7 @@ fn unknown(place: &Place, what: &str, name: &str, there: &[&str], findings: &mut
 }
 
 /// Checks what a manifest says in one place against what it says in others.
-pub(super) fn check(
-    manifest: &Manifest,
-    declared: &Declared<'_>,
-    document: &Document,
-    findings: &mut Findings<'_>,
-) {
+pub(super) fn check(manifest: &Manifest, declared: &Declared<'_>, document: &Document, findings: &mut Findings<'_>) {
     references(manifest, declared, document, findings);
     flows(manifest, declared, document, findings);
     zones(manifest, declared, document, findings);
@@ -88,28 +80,11 @@ fn referenced<T: std::str::FromStr>(
     }
 }
 
-fn references(
-    manifest: &Manifest,
-    declared: &Declared<'_>,
-    document: &Document,
-    findings: &mut Findings<'_>,
-) {
+fn references(manifest: &Manifest, declared: &Declared<'_>, document: &Document, findings: &mut Findings<'_>) {
     let mut used = BTreeSet::new();
     for name in &declared.components {
-        referenced::<ZoneName>(
-            document,
-            &["components", name, "zone"],
-            "zone",
-            &declared.zones,
-            findings,
-        );
-        referenced::<BuildName>(
-            document,
-            &["components", name, "build"],
-            "build",
-            &declared.builds,
-            findings,
-        );
+        referenced::<ZoneName>(document, &["components", name, "zone"], "zone", &declared.zones, findings);
+        referenced::<BuildName>(document, &["components", name, "build"], "build", &declared.builds, findings);
     }
     for component in manifest.components.values() {
         if let Source::Build { build, .. } = &component.source {
@@ -118,18 +93,10 @@ fn references(
     }
     let suites = document.names(&["suites"]);
     for name in &suites {
-        referenced::<BuildName>(
-            document,
-            &["suites", name, "build"],
-            "build",
-            &declared.builds,
-            findings,
-        );
+        referenced::<BuildName>(document, &["suites", name, "build"], "build", &declared.builds, findings);
     }
     used.extend(manifest.suites.values().filter_map(|s| s.build.as_ref()));
-    if manifest.components.len() == declared.components.len()
-        && manifest.suites.len() == suites.len()
-    {
+    if manifest.components.len() == declared.components.len() && manifest.suites.len() == suites.len() {
         for name in manifest.builds.keys().filter(|name| !used.contains(name)) {
             findings.warning(
                 &document.place(&["builds", name.as_str()]),
@@ -140,12 +107,7 @@ fn references(
     }
 }
 
-fn flows(
-    manifest: &Manifest,
-    declared: &Declared<'_>,
-    document: &Document,
-    findings: &mut Findings<'_>,
-) {
+fn flows(manifest: &Manifest, declared: &Declared<'_>, document: &Document, findings: &mut Findings<'_>) {
     // The document has the flows in the order in which they were written; the manifest has them in its own.
     for number in 0..limits::FLOWS {
         let number = number.to_string();
@@ -156,13 +118,7 @@ fn flows(
         for end in ["from", "to"] {
             let path = ["flows", &number, end];
             if document.text(&path) != Some(limits::EDGE) {
-                referenced::<ComponentName>(
-                    document,
-                    &path,
-                    "component",
-                    &declared.components,
-                    findings,
-                );
+                referenced::<ComponentName>(document, &path, "component", &declared.components, findings);
             }
         }
     }
@@ -170,27 +126,20 @@ fn flows(
         return;
     }
     for flow in manifest.flows.iter().filter(|f| f.from == Origin::Edge) {
-        let exposed = |environment: &&str| {
-            document
-                .names(&["environments", environment, "expose"])
-                .contains(&flow.to.as_str())
-        };
+        let exposed =
+            |environment: &&str| document.names(&["environments", environment, "expose"]).contains(&flow.to.as_str());
         if !declared.environments.iter().any(exposed) {
-            let message = format!(
-                "clients may reach `{}` by this flow, but no environment exposes it",
-                flow.to
+            let message = format!("clients may reach `{}` by this flow, but no environment exposes it", flow.to);
+            findings.warning(
+                &document.place(&["flows"]),
+                message,
+                format!("add `expose = {{ {} = \"127.0.0.1:8088\" }}` to an environment, or remove the flow", flow.to),
             );
-            findings.warning(&document.place(&["flows"]), message, format!("add `expose = {{ {} = \"127.0.0.1:8088\" }}` to an environment, or remove the flow", flow.to));
         }
     }
 }
 
-fn zones(
-    manifest: &Manifest,
-    declared: &Declared<'_>,
-    document: &Document,
-    findings: &mut Findings<'_>,
-) {
+fn zones(manifest: &Manifest, declared: &Declared<'_>, document: &Document, findings: &mut Findings<'_>) {
     let mut instances: BTreeMap<&ZoneName, u32> = BTreeMap::new();
     for component in manifest.components.values() {
         *instances.entry(&component.zone).or_default() += component.replicas;
@@ -217,26 +166,15 @@ fn zones(
     }
 }
 
-fn suites(
-    manifest: &Manifest,
-    declared: &Declared<'_>,
-    document: &Document,
-    findings: &mut Findings<'_>,
-) {
+fn suites(manifest: &Manifest, declared: &Declared<'_>, document: &Document, findings: &mut Findings<'_>) {
     let whole = document.place(&["suites"]);
     let names = document.names(&["suites"]);
     if names.len() != manifest.suites.len() {
         return;
     }
-    let counts = |kind, on| {
-        manifest
-            .suites
-            .values()
-            .any(|s| s.kind == kind && s.on == on)
-    };
+    let counts = |kind, on| manifest.suites.values().any(|s| s.kind == kind && s.on == on);
     if !counts(SuiteKind::Full, SuiteTarget::Containers) {
-        let message =
-            "no suite is `full` and runs on `containers`, so no release could ever be approved";
+        let message = "no suite is `full` and runs on `containers`, so no release could ever be approved";
         let hint = "add `[suites.end-to-end]` with `kind = \"full\"` and `on = \"containers\"`";
         if declared.environments.is_empty() {
             findings.warning(&whole, message, hint)
@@ -246,12 +184,7 @@ fn suites(
     }
 }
 
-fn environments(
-    manifest: &Manifest,
-    declared: &Declared<'_>,
-    document: &Document,
-    findings: &mut Findings<'_>,
-) {
+fn environments(manifest: &Manifest, declared: &Declared<'_>, document: &Document, findings: &mut Findings<'_>) {
     if declared.environments.is_empty() {
         findings.warning(
             &document.place(&[]),
@@ -262,33 +195,16 @@ fn environments(
     for (name, environment) in &manifest.environments {
         let path = |key: &'static str| ["environments", name.as_str(), key];
         for component in environment.expose.keys() {
-            let place =
-                document.place(&["environments", name.as_str(), "expose", component.as_str()]);
-            unknown(
-                &place,
-                "component",
-                component.as_str(),
-                &declared.components,
-                findings,
-            );
-            let reached = manifest
-                .flows
-                .iter()
-                .any(|f| f.from == Origin::Edge && f.to == *component);
+            let place = document.place(&["environments", name.as_str(), "expose", component.as_str()]);
+            unknown(&place, "component", component.as_str(), &declared.components, findings);
+            let reached = manifest.flows.iter().any(|f| f.from == Origin::Edge && f.to == *component);
             if declared.components.contains(&component.as_str()) && !reached {
-                let message =
-                    format!("`{component}` is exposed, but no flow lets the edge reach it");
+                let message = format!("`{component}` is exposed, but no flow lets the edge reach it");
                 findings.error(&place, message, format!("add `[[flows]]` with `from = \"edge\"` and `to = \"{component}\"`: every opening is written down"));
             }
         }
         if let Some(after) = &environment.after {
-            unknown(
-                &document.place(&path("after")),
-                "environment",
-                after.as_str(),
-                &declared.environments,
-                findings,
-            );
+            unknown(&document.place(&path("after")), "environment", after.as_str(), &declared.environments, findings);
             if comes_after_itself(manifest, name) {
                 findings.error(
                     &document.place(&path("after")),
@@ -302,22 +218,18 @@ fn environments(
             findings.warning(
                 &document.place(&path("hold_ms")),
                 message,
-                format!(
-                    "let the edge hold them, as in `hold_ms = {}`",
-                    limits::HOLD_MS_DEFAULT
-                ),
+                format!("let the edge hold them, as in `hold_ms = {}`", limits::HOLD_MS_DEFAULT),
             );
         }
         for (other_name, other) in manifest.environments.range(..name.clone()) {
             for (component, address) in &environment.expose {
                 if other.expose.values().any(|a| collide(a, address)) {
-                    let place = document.place(&[
-                        "environments",
-                        name.as_str(),
-                        "expose",
-                        component.as_str(),
-                    ]);
-                    findings.warning(&place, format!("{address} is used in `{other_name}` too"), "on one machine they would collide; use another port unless they are on different ones");
+                    let place = document.place(&["environments", name.as_str(), "expose", component.as_str()]);
+                    findings.warning(
+                        &place,
+                        format!("{address} is used in `{other_name}` too"),
+                        "on one machine they would collide; use another port unless they are on different ones",
+                    );
                 }
             }
         }
@@ -327,11 +239,7 @@ fn environments(
 fn comes_after_itself(manifest: &Manifest, name: &crate::EnvironmentName) -> bool {
     let mut seen = BTreeSet::new();
     let mut here = name;
-    while let Some(after) = manifest
-        .environments
-        .get(here)
-        .and_then(|e| e.after.as_ref())
-    {
+    while let Some(after) = manifest.environments.get(here).and_then(|e| e.after.as_ref()) {
         if after == name {
             return true;
         }

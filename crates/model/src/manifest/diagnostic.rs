@@ -47,11 +47,7 @@ pub struct Diagnostic {
 impl fmt::Display for Diagnostic {
     /// One line, for logs and editors.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "line {}, column {}: {}: {}",
-            self.line, self.column, self.severity, self.message
-        )?;
+        write!(f, "line {}, column {}: {}: {}", self.line, self.column, self.severity, self.message)?;
         if !self.hint.is_empty() {
             write!(f, "; {}", self.hint)?;
         }
@@ -69,39 +65,19 @@ impl Diagnostic {
     pub fn render(&self, file: &str, text: &str) -> String {
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
-        let mut out = format!(
-            "{}: {}\n{margin}--> {}:{}:{}",
-            self.severity,
-            self.message,
-            plain(file),
-            self.line,
-            self.column
-        );
+        let mut out =
+            format!("{}: {}\n{margin}--> {}:{}:{}", self.severity, self.message, plain(file), self.line, self.column);
         if !self.key.is_empty() {
             out.push_str(&format!(" ({})", self.key));
         }
         out.push('\n');
         if self.concealed {
-            out.push_str(&format!(
-                "{margin} |\n{number} | (not shown, because it looks like a secret)\n{margin} |\n"
-            ));
+            out.push_str(&format!("{margin} |\n{number} | (not shown, because it looks like a secret)\n{margin} |\n"));
         } else if let Some(line) = text.split('\n').nth(self.line.saturating_sub(1)) {
-            let line: Vec<char> = line
-                .strip_suffix('\r')
-                .unwrap_or(line)
-                .chars()
-                .map(harmless)
-                .collect();
+            let line: Vec<char> = line.strip_suffix('\r').unwrap_or(line).chars().map(harmless).collect();
             let start = self.column.saturating_sub(1);
-            let width = text
-                .get(self.span.clone())
-                .and_then(|s| s.lines().next())
-                .map_or(1, |s| s.chars().count());
-            let skip = if line.len() > SHOWN {
-                start.saturating_sub(BEFORE)
-            } else {
-                0
-            };
+            let width = text.get(self.span.clone()).and_then(|s| s.lines().next()).map_or(1, |s| s.chars().count());
+            let skip = if line.len() > SHOWN { start.saturating_sub(BEFORE) } else { 0 };
             let shown: String = line.iter().skip(skip).take(SHOWN).collect();
             let left = start.saturating_sub(skip);
             let carets = width.clamp(1, shown.chars().count().saturating_sub(left).max(1));
@@ -121,11 +97,7 @@ impl Diagnostic {
 
 /// All findings over several lines each, with an empty line between.
 pub fn render_all(findings: &[Diagnostic], file: &str, text: &str) -> String {
-    findings
-        .iter()
-        .map(|d| d.render(file, text))
-        .collect::<Vec<_>>()
-        .join("\n")
+    findings.iter().map(|d| d.render(file, text)).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a character can move the cursor, change the direction of reading, or be there without being seen
@@ -149,11 +121,7 @@ fn harmless(c: char) -> char {
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_treacherous(c) || c.is_control() {
-            out.extend(c.escape_unicode())
-        } else {
-            out.push(c)
-        }
+        if is_treacherous(c) || c.is_control() { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     out
 }

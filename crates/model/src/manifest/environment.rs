@@ -9,9 +9,10 @@ use crate::{ComponentName, EnvironmentName, release::Strategy};
 
 use super::{
     diagnostic::quoted,
+    findings::Findings,
     limits,
     types::Environment,
-    walk::{Field, Findings, Section},
+    walk::{Field, Section},
 };
 
 const KEYS: &[&str] = &[
@@ -28,19 +29,12 @@ const KEYS: &[&str] = &[
 ];
 
 /// `[environments.*]`
-pub(super) fn environments(
-    root: &Section<'_>,
-    findings: &mut Findings<'_>,
-) -> BTreeMap<EnvironmentName, Environment> {
+pub(super) fn environments(root: &Section<'_>, findings: &mut Findings<'_>) -> BTreeMap<EnvironmentName, Environment> {
     let Some(field) = root.optional("environments") else {
         return BTreeMap::new();
     };
     let entries = field.entries(limits::ENTRIES, findings);
-    entries
-        .iter()
-        .filter_map(|entry| environment(entry, findings))
-        .map(|e| (e.name.clone(), e))
-        .collect()
+    entries.iter().filter_map(|entry| environment(entry, findings)).map(|e| (e.name.clone(), e)).collect()
 }
 
 fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environment> {
@@ -51,15 +45,10 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
     let strategy = section
         .required("strategy", "strategy = \"blue-green\"", findings)
         .and_then(|f| f.one_of(&strategies, findings));
-    let expose = section
-        .optional("expose")
-        .map(|f| exposed(&f, findings))
-        .unwrap_or_default();
+    let expose = section.optional("expose").map(|f| exposed(&f, findings)).unwrap_or_default();
     let error_limit = section.optional("error_limit_percent");
-    let error_limit_bp = error_limit
-        .as_ref()
-        .and_then(|f| f.percent_bp(findings))
-        .unwrap_or(limits::ERROR_LIMIT_BP_DEFAULT);
+    let error_limit_bp =
+        error_limit.as_ref().and_then(|f| f.percent_bp(findings)).unwrap_or(limits::ERROR_LIMIT_BP_DEFAULT);
     if let Some(field) = error_limit.filter(|_| error_limit_bp == 10_000) {
         findings.error(
             field.place(),
@@ -68,46 +57,22 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
         );
     }
     let mut number = |key: &str, range, unit, default| {
-        section
-            .optional(key)
-            .and_then(|f| f.whole(&range, unit, findings))
-            .unwrap_or(default)
+        section.optional(key).and_then(|f| f.whole(&range, unit, findings)).unwrap_or(default)
     };
-    let watch_s = number(
-        "watch_s",
-        limits::WATCH_S,
-        "in seconds",
-        limits::WATCH_S_DEFAULT,
-    );
+    let watch_s = number("watch_s", limits::WATCH_S, "in seconds", limits::WATCH_S_DEFAULT);
     let error_min_requests = number(
         "error_min_requests",
         limits::ERROR_MIN_REQUESTS,
         "a number of requests",
         limits::ERROR_MIN_REQUESTS_DEFAULT,
     );
-    let drain_s = number(
-        "drain_s",
-        limits::DRAIN_S,
-        "in seconds",
-        limits::DRAIN_S_DEFAULT,
-    );
-    let hold_ms = number(
-        "hold_ms",
-        limits::HOLD_MS,
-        "in milliseconds",
-        limits::HOLD_MS_DEFAULT,
-    );
+    let drain_s = number("drain_s", limits::DRAIN_S, "in seconds", limits::DRAIN_S_DEFAULT);
+    let hold_ms = number("hold_ms", limits::HOLD_MS, "in milliseconds", limits::HOLD_MS_DEFAULT);
     let soak_s = number("soak_s", limits::SOAK_S, "in seconds", 0);
-    let approvals = section.optional("approvals").and_then(|f| {
-        f.whole(
-            &limits::APPROVALS,
-            "a number of persons on top of the charter's",
-            findings,
-        )
-    });
-    let after = section
-        .optional("after")
-        .and_then(|f| f.parsed::<EnvironmentName>(findings));
+    let approvals = section
+        .optional("approvals")
+        .and_then(|f| f.whole(&limits::APPROVALS, "a number of persons on top of the charter's", findings));
+    let after = section.optional("after").and_then(|f| f.parsed::<EnvironmentName>(findings));
     if let (None, Some(field)) = (section.optional("after"), section.optional("soak_s")) {
         findings.error(
             field.key_place(),
@@ -152,16 +117,12 @@ fn exposed(field: &Field<'_>, findings: &mut Findings<'_>) -> BTreeMap<Component
 
 fn address(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SocketAddr> {
     let text = field.line(findings)?;
-    let example =
-        "write an address and a port, as in `127.0.0.1:8088`, or `0.0.0.0:8088` for all interfaces";
+    let example = "write an address and a port, as in `127.0.0.1:8088`, or `0.0.0.0:8088` for all interfaces";
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() == 0 => {
             findings.error(
                 field.place(),
-                format!(
-                    "{} has port 0, which is another at each start",
-                    quoted(text)
-                ),
+                format!("{} has port 0, which is another at each start", quoted(text)),
                 example,
             );
             None
@@ -169,10 +130,7 @@ fn address(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SocketAddr>
         Ok(address) if address.ip().is_multicast() => {
             findings.error(
                 field.place(),
-                format!(
-                    "{} is a multicast address, where no one can listen for TCP",
-                    quoted(text)
-                ),
+                format!("{} is a multicast address, where no one can listen for TCP", quoted(text)),
                 example,
             );
             None
@@ -184,11 +142,7 @@ fn address(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SocketAddr>
             } else {
                 example
             };
-            findings.error(
-                field.place(),
-                format!("{} is not an address to listen on", quoted(text)),
-                hint,
-            );
+            findings.error(field.place(), format!("{} is not an address to listen on", quoted(text)), hint);
             None
         }
     }

@@ -2,42 +2,27 @@
 
 use super::{
     diagnostic::quoted,
+    findings::{Findings, Place},
     limits,
-    walk::{Field, Findings, Place},
+    walk::Field,
 };
 
 /// A path within the repository or workspace. `whole` allows `.`, which stands for all of it.
-pub(super) fn relative(
-    field: &Field<'_>,
-    whole: bool,
-    findings: &mut Findings<'_>,
-) -> Option<String> {
+pub(super) fn relative(field: &Field<'_>, whole: bool, findings: &mut Findings<'_>) -> Option<String> {
     let path = field.line(findings)?;
     if whole && path == "." {
         return Some(path.to_owned());
     }
     let wrong = if path.starts_with('/') {
-        Some((
-            "is absolute",
-            "write it from the root of the repository, without the first `/`",
-        ))
+        Some(("is absolute", "write it from the root of the repository, without the first `/`"))
     } else if path.split('/').any(|part| part == "..") {
-        Some((
-            "leaves the repository",
-            "leave out `..`; write it from the root of the repository",
-        ))
+        Some(("leaves the repository", "leave out `..`; write it from the root of the repository"))
     } else if path.contains('\\') {
         Some(("has a backslash", "separate folders by `/`"))
     } else if path.split('/').any(|part| part.is_empty() || part == ".") {
-        Some((
-            "is not in its shortest form",
-            "leave out `.`, doubled and trailing `/`",
-        ))
+        Some(("is not in its shortest form", "leave out `.`, doubled and trailing `/`"))
     } else if path.split('/').next() == Some(".git") {
-        Some((
-            "is inside git's own folder",
-            "name a file of the source tree",
-        ))
+        Some(("is inside git's own folder", "name a file of the source tree"))
     } else {
         None
     };
@@ -56,30 +41,14 @@ pub(super) fn absolute(path: &str, place: &Place, findings: &mut Findings<'_>) -
     let wrong = if !path.starts_with('/') {
         Some(("is not absolute", "start it with `/`".to_owned()))
     } else if path.len() > limits::TEXT_VALUE_BYTES || path.chars().any(char::is_control) {
-        Some((
-            "is too long or has control characters",
-            "use a plain path".to_owned(),
-        ))
+        Some(("is too long or has control characters", "use a plain path".to_owned()))
     } else if path == "/" {
-        Some((
-            "is the whole image",
-            "name a folder in it, as in `/data`".to_owned(),
-        ))
-    } else if path
-        .split('/')
-        .skip(1)
-        .any(|part| part.is_empty() || part == "." || part == "..")
-    {
-        Some((
-            "is not in its shortest form",
-            "leave out `.`, `..`, doubled and trailing `/`".to_owned(),
-        ))
+        Some(("is the whole image", "name a folder in it, as in `/data`".to_owned()))
+    } else if path.split('/').skip(1).any(|part| part.is_empty() || part == "." || part == "..") {
+        Some(("is not in its shortest form", "leave out `.`, `..`, doubled and trailing `/`".to_owned()))
     } else {
         reserved.map(|r| {
-            (
-                "is in a place that the runtime mounts itself",
-                format!("choose a path outside `{r}`, as in `/data`"),
-            )
+            ("is in a place that the runtime mounts itself", format!("choose a path outside `{r}`, as in `/data`"))
         })
     };
     match wrong {
@@ -93,25 +62,16 @@ pub(super) fn absolute(path: &str, place: &Place, findings: &mut Findings<'_>) -
 
 /// Whether one path is the other or a folder above it.
 pub(super) fn covers(above: &str, below: &str) -> bool {
-    below
-        .strip_prefix(above)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    below.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A command and its arguments.
-pub(super) fn command(
-    field: &Field<'_>,
-    example: &str,
-    findings: &mut Findings<'_>,
-) -> Option<Vec<String>> {
+pub(super) fn command(field: &Field<'_>, example: &str, findings: &mut Findings<'_>) -> Option<Vec<String>> {
     if field.is_text() {
         let hint = format!("no shell splits it: write a list, {example}");
         findings.error(
             field.place(),
-            format!(
-                "{} is a text; it must be a list of arguments",
-                quoted(&field.place().key)
-            ),
+            format!("{} is a text; it must be a list of arguments", quoted(&field.place().key)),
             hint,
         );
         return None;

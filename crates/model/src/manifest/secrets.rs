@@ -3,7 +3,7 @@
 //! It is a net for mistakes, not a proof: the marks are those that issuers put into their tokens so that they can
 //! be found, and a text that has none of them passes. Nothing that is found here is ever shown.
 
-use super::walk::{Findings, Place};
+use super::findings::{Findings, Place};
 
 /// Marks at the start of issued tokens, with who issues them.
 const ISSUED: &[(&str, &str)] = &[
@@ -29,17 +29,8 @@ const ISSUED: &[(&str, &str)] = &[
 const TOKEN_LENGTH: usize = 16;
 
 /// Endings of variables that name secrets.
-const TELLING: &[&str] = &[
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "SECRET",
-    "TOKEN",
-    "API_KEY",
-    "PRIVATE_KEY",
-    "ACCESS_KEY",
-    "CREDENTIALS",
-];
+const TELLING: &[&str] =
+    &["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "API_KEY", "PRIVATE_KEY", "ACCESS_KEY", "CREDENTIALS"];
 
 /// What this text looks like, if it looks like a secret.
 pub(super) fn looks_like(text: &str) -> Option<&'static str> {
@@ -47,24 +38,14 @@ pub(super) fn looks_like(text: &str) -> Option<&'static str> {
         return Some("a private key");
     }
     let token = |word: &str| {
-        let solid = word
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.=+/".contains(&b));
+        let solid = word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.=+/".contains(&b));
         ISSUED
             .iter()
-            .find(|(mark, _)| {
-                solid
-                    && word
-                        .strip_prefix(mark)
-                        .is_some_and(|rest| rest.len() >= TOKEN_LENGTH)
-            })
+            .find(|(mark, _)| solid && word.strip_prefix(mark).is_some_and(|rest| rest.len() >= TOKEN_LENGTH))
             .filter(|(mark, _)| *mark != "eyJ" || word.matches('.').count() == 2)
             .map(|(_, what)| *what)
     };
-    if let Some(what) = text
-        .split(|c: char| c.is_whitespace() || "\"',;:=".contains(c))
-        .find_map(token)
-    {
+    if let Some(what) = text.split(|c: char| c.is_whitespace() || "\"',;:=".contains(c)).find_map(token) {
         return Some(what);
     }
     // A password in the authority of a URL (RFC 3986 section 3.2.1).
@@ -88,16 +69,11 @@ pub(super) fn refuse_value(text: &str, place: &Place, findings: &mut Findings<'_
 
 /// Whether a variable of this name is meant to hold a secret.
 pub(super) fn is_telling(variable: &str) -> bool {
-    TELLING.iter().any(|end| {
-        variable
-            .strip_suffix(end)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
-    })
+    TELLING.iter().any(|end| variable.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('_')))
 }
 
 /// Whether a text that is a well-formed reference looks random, as secrets are and names are not: a run of 20
 /// letters and digits of which at least four are digits.
 pub(super) fn looks_random(text: &str) -> bool {
-    text.split('-')
-        .any(|run| run.len() >= 20 && run.bytes().filter(u8::is_ascii_digit).count() >= 4)
+    text.split('-').any(|run| run.len() >= 20 && run.bytes().filter(u8::is_ascii_digit).count() >= 4)
 }

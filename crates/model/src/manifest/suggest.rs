@@ -34,9 +34,7 @@ fn distance(a: &str, b: &str) -> usize {
         let mut left = i + 1;
         for (j, cb) in b.iter().enumerate() {
             let at = |row: &[usize], k: usize| row.get(k).copied().unwrap_or(usize::MAX - 1);
-            let mut best = (left + 1)
-                .min(at(&last, j + 1) + 1)
-                .min(at(&last, j) + usize::from(ca != *cb));
+            let mut best = (left + 1).min(at(&last, j + 1) + 1).min(at(&last, j) + usize::from(ca != *cb));
             let neighbour = j.checked_sub(1).and_then(|k| b.get(k));
             if previous == Some(*cb) && neighbour == Some(&ca) {
                 best = best.min(at(&before, j.saturating_sub(1)) + 1);

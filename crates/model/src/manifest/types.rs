@@ -8,8 +8,7 @@ use std::{
 };
 
 use crate::{
-    BuildName, ComponentName, Digest, EnvironmentName, RequirementId, SecretName, SuiteName,
-    ZoneName,
+    BuildName, ComponentName, Digest, EnvironmentName, RequirementId, SecretName, SuiteName, ZoneName,
     release::{Health, Limits, Migration, Strategy, Volume},
 };
 
@@ -34,15 +33,27 @@ pub struct Build {
 /// What fetches dependencies by lock file without running code of the repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FetchTool {
-    /// `cargo fetch --locked`.
+    /// Rust crates, by `Cargo.lock`.
     Cargo,
+    /// JavaScript packages, by `package-lock.json`.
+    Npm,
+    /// Python packages, by `requirements.txt` with hashes.
+    Pip,
+    /// Debian packages, by `debian.lock`.
+    Debian,
 }
 
 impl FetchTool {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Cargo, Self::Npm, Self::Pip, Self::Debian];
+
     /// As the manifest writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cargo => "cargo",
+            Self::Npm => "npm",
+            Self::Pip => "pip",
+            Self::Debian => "debian",
         }
     }
 }
@@ -90,8 +101,7 @@ impl FromStr for Registry {
         }
         let no_port = || RegistryError::Port(text.to_owned());
         let (host, port) = text.rsplit_once(':').ok_or_else(no_port)?;
-        let digits =
-            !port.is_empty() && !port.starts_with('0') && port.bytes().all(|b| b.is_ascii_digit());
+        let digits = !port.is_empty() && !port.starts_with('0') && port.bytes().all(|b| b.is_ascii_digit());
         let port: u16 = if digits {
             port.parse().map_err(|_| no_port())?
         } else {
@@ -104,28 +114,15 @@ impl FromStr for Registry {
                 && l.len() <= 63
                 && !l.starts_with('-')
                 && !l.ends_with('-')
-                && l.bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+                && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         };
         // A name whose last label is a number is an IPv4 address that is not quite one (URL Standard, "ends in a number").
-        let numeric = bare
-            .rsplit('.')
-            .next()
-            .is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
+        let numeric = bare.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
         let valid = match bare.parse::<IpAddr>() {
             Ok(address) => address.is_ipv6() == bracketed.is_some(),
-            Err(_) => {
-                bracketed.is_none() && bare.len() <= 253 && !numeric && bare.split('.').all(label)
-            }
+            Err(_) => bracketed.is_none() && bare.len() <= 253 && !numeric && bare.split('.').all(label),
         };
-        if valid {
-            Ok(Self {
-                host: bare.to_owned(),
-                port,
-            })
-        } else {
-            Err(RegistryError::Host(text.to_owned()))
-        }
+        if valid { Ok(Self { host: bare.to_owned(), port }) } else { Err(RegistryError::Host(text.to_owned())) }
     }
 }
 

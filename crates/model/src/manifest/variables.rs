@@ -6,8 +6,9 @@ use crate::SecretName;
 
 use super::{
     diagnostic::quoted,
+    findings::Findings,
     limits, secrets,
-    walk::{Field, Findings, Section},
+    walk::{Field, Section},
 };
 
 /// Characters of a variable's name; longer ones are no names.
@@ -22,7 +23,11 @@ fn check_name(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> 
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !valid {
         let message = format!("{} is not the name of a variable", quoted(name));
-        findings.error(field.key_place(), message, "use letters, digits and underscores, not starting with a digit, as in `PAYDESK_CURRENCY`");
+        findings.error(
+            field.key_place(),
+            message,
+            "use letters, digits and underscores, not starting with a digit, as in `PAYDESK_CURRENCY`",
+        );
         return None;
     }
     if name.starts_with(limits::RESERVED_PREFIX) || limits::RESERVED_VARIABLES.contains(&name) {
@@ -30,10 +35,7 @@ fn check_name(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> 
         findings.error(
             field.key_place(),
             message,
-            format!(
-                "choose a name other than `PORT` and without `{}` in front",
-                limits::RESERVED_PREFIX
-            ),
+            format!("choose a name other than `PORT` and without `{}` in front", limits::RESERVED_PREFIX),
         );
         return None;
     }
@@ -41,10 +43,7 @@ fn check_name(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> 
 }
 
 /// The `environment` of a section.
-pub(super) fn environment(
-    section: &Section<'_>,
-    findings: &mut Findings<'_>,
-) -> BTreeMap<String, String> {
+pub(super) fn environment(section: &Section<'_>, findings: &mut Findings<'_>) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     let Some(field) = section.optional("environment") else {
         return variables;
@@ -57,10 +56,7 @@ pub(super) fn environment(
         if secrets::refuse_value(value, entry.place(), findings).is_none() {
             continue;
         }
-        if value
-            .chars()
-            .any(|c| c.is_control() && c != '\n' && c != '\t')
-        {
+        if value.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
             findings.error(
                 entry.place(),
                 format!("{} has control characters", quoted(&entry.place().key)),
@@ -99,11 +95,7 @@ pub(super) fn secrets(
         let Some(text) = entry.text(findings) else {
             continue;
         };
-        let Some(reference) = text
-            .parse::<SecretName>()
-            .ok()
-            .filter(|_| !secrets::looks_random(text))
-        else {
+        let Some(reference) = text.parse::<SecretName>().ok().filter(|_| !secrets::looks_random(text)) else {
             let message = format!("`{}` is not a reference to a secret", entry.place().key);
             let hint = "write the name under which the secret is kept, in lower-case letters, digits and hyphens, as in `paydesk-token`; \
                         if this is the secret itself, change it, since it has been seen";
@@ -112,11 +104,7 @@ pub(super) fn secrets(
         };
         let Some(name) = name else { continue };
         if environment.contains_key(&name) {
-            findings.error(
-                entry.key_place(),
-                format!("`{name}` is in `environment` too"),
-                "keep one of the two",
-            );
+            findings.error(entry.key_place(), format!("`{name}` is in `environment` too"), "keep one of the two");
             continue;
         }
         references.insert(name, reference);

@@ -1,301 +1,21 @@
 //! Walking a TOML document so that whatever is wrong is known by its line and its key, and the walk goes on.
 
-use std::{collections::BTreeSet, fmt::Display, ops::Range, ops::RangeInclusive, str::FromStr};
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
 
 use toml_edit::{Item, Key, TableLike, Value};
 
 use super::{
-    diagnostic::{Diagnostic, Severity, is_treacherous, plain, quoted},
+    diagnostic::quoted,
+    document::Node,
+    findings::{Findings, Place},
     limits,
     suggest::{listed, nearest},
 };
 
-/// Where something is: its key path and the bytes that it takes.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) key: String,
-    pub(super) span: Range<usize>,
-}
-
-impl Place {
-    /// A place that has no key.
-    pub(super) const fn of(span: Range<usize>) -> Self {
-        Self {
-            key: String::new(),
-            span,
-        }
-    }
-}
-
-/// What has been found so far.
-pub(super) struct Findings<'t> {
-    text: &'t str,
-    list: Vec<Diagnostic>,
-}
-
-impl<'t> Findings<'t> {
-    pub(super) const fn new(text: &'t str) -> Self {
-        Self {
-            text,
-            list: Vec::new(),
-        }
-    }
-
-    /// Something that is refused. The hint says what would be right; it may be empty if the message does.
-    pub(super) fn error(&mut self, place: &Place, message: impl Display, hint: impl Display) {
-        self.add(Severity::Error, place, message, hint, false);
-    }
-
-    /// Something that is taken but probably not meant.
-    pub(super) fn warning(&mut self, place: &Place, message: impl Display, hint: impl Display) {
-        self.add(Severity::Warning, place, message, hint, false);
-    }
-
-    /// Something that is refused and must not be repeated.
-    pub(super) fn concealed(&mut self, place: &Place, message: impl Display, hint: impl Display) {
-        self.add(Severity::Error, place, message, hint, true);
-    }
-
-    /// How much has been found, to see whether a part added to it.
-    pub(super) fn errors(&self) -> usize {
-        self.list
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
-            .count()
-    }
-
-    fn add(
-        &mut self,
-        severity: Severity,
-        place: &Place,
-        message: impl Display,
-        hint: impl Display,
-        concealed: bool,
-    ) {
-        let start = (0..=place.span.start.min(self.text.len()))
-            .rev()
-            .find(|i| self.text.is_char_boundary(*i))
-            .unwrap_or(0);
-        let before = self.text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        self.list.push(Diagnostic {
-            severity,
-            span: place.span.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-            key: plain(&place.key),
-            message: plain(&message.to_string()),
-            hint: plain(&hint.to_string()),
-            concealed,
-        });
-    }
-
-    /// Everything found, in the order of the text; errors that do not fit the limit push warnings out first.
-    pub(super) fn into_list(mut self) -> Vec<Diagnostic> {
-        if self.list.len() > limits::FINDINGS {
-            self.list.sort_by_key(|d| d.severity);
-            self.list.truncate(limits::FINDINGS);
-        }
-        // A line that is concealed once is concealed in every finding about it.
-        let secret: BTreeSet<usize> = self
-            .list
-            .iter()
-            .filter(|d| d.concealed)
-            .map(|d| d.line)
-            .collect();
-        for finding in &mut self.list {
-            finding.concealed |= secret.contains(&finding.line);
-        }
-        self.list.sort_by_key(|d| (d.line, d.column, d.severity));
-        self.list
-    }
-}
-
-/// A document that is TOML.
-pub(super) struct Document {
-    parsed: toml_edit::Document<String>,
-}
-
-impl Document {
-    /// Reads TOML 1.0. Characters that are not seen are refused before, since what is reviewed must be what is read.
-    pub(super) fn parse(text: &str, findings: &mut Findings<'_>) -> Option<Self> {
-        if text.len() > limits::TEXT_BYTES {
-            let message = format!(
-                "the manifest has {} bytes; the limit is {}",
-                text.len(),
-                limits::TEXT_BYTES
-            );
-            findings.error(
-                &Place::of(0..0),
-                message,
-                "generate less, or move long texts into files of the repository",
-            );
-            return None;
-        }
-        let marked = text
-            .strip_prefix('\u{feff}')
-            .map_or(0, |_| '\u{feff}'.len_utf8());
-        for (at, c) in text
-            .char_indices()
-            .filter(|(at, c)| *at >= marked && is_treacherous(*c))
-            .take(limits::FINDINGS)
-        {
-            let message = format!(
-                "U+{:04X} is not seen, or changes how the text around it is seen",
-                u32::from(c)
-            );
-            findings.error(
-                &Place::of(at..at + c.len_utf8()),
-                message,
-                "remove it, or write it as an escape in a quoted string",
-            );
-        }
-        match toml_edit::Document::parse(text.to_owned()) {
-            Ok(parsed) => Some(Self { parsed }),
-            Err(error) => {
-                let span = error.span().unwrap_or(0..0);
-                let mut lines = error.message().lines();
-                let message = lines.next().unwrap_or("unreadable").to_owned();
-                let mut hint: Vec<&str> = lines.collect();
-                if hint.is_empty() {
-                    hint.push(if message.contains("duplicate") {
-                        "each key is written once; keep one of the two"
-                    } else {
-                        "a line is `key = value`, a section begins with `[name]`"
-                    });
-                }
-                findings.error(
-                    &Place::of(span),
-                    format!("not TOML: {message}"),
-                    hint.join("; "),
-                );
-                None
-            }
-        }
-    }
-
-    pub(super) fn root(&self) -> Section<'_> {
-        Section {
-            place: Place::of(0..0),
-            table: self.parsed.as_table(),
-        }
-    }
-
-    /// The text at a key path.
-    pub(super) fn text(&self, path: &[&str]) -> Option<&str> {
-        let (_, node, left) = self.walk(path);
-        node.value().filter(|_| left == 0)?.as_str()
-    }
-
-    /// The keys of the table at a key path.
-    pub(super) fn names(&self, path: &[&str]) -> Vec<&str> {
-        let (_, node, left) = self.walk(path);
-        node.table()
-            .filter(|_| left == 0)
-            .map(|t| t.iter().map(|(name, _)| name).collect())
-            .unwrap_or_default()
-    }
-
-    /// The place of a key path, or of as much of it as there is. A part of it that is a number counts in a list.
-    pub(super) fn place(&self, path: &[&str]) -> Place {
-        self.walk(path).0
-    }
-
-    /// As far as a key path leads: where, what is there, and how many of its parts are left.
-    fn walk(&self, path: &[&str]) -> (Place, Node<'_>, usize) {
-        let mut here = self.root().place;
-        let mut node = Node::Item(self.parsed.as_item());
-        for (done, part) in path.iter().enumerate() {
-            let left = path.len() - done;
-            if let Some(table) = node.table() {
-                let section = Section {
-                    place: here.clone(),
-                    table,
-                };
-                let Some(field) = section.field(part) else {
-                    return (here, node, left);
-                };
-                here = field.place.clone();
-                node = field.node;
-            } else if let (Some(elements), Ok(number)) = (node.elements(), part.parse::<usize>()) {
-                let Some(element) = elements.get(number) else {
-                    return (here, node, left);
-                };
-                here = Place {
-                    key: format!("{}[{number}]", here.key),
-                    span: element.span().unwrap_or(here.span),
-                };
-                node = *element;
-            } else {
-                return (here, node, left);
-            }
-        }
-        (here, node, 0)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Node<'d> {
-    Item(&'d Item),
-    Value(&'d Value),
-    Table(&'d toml_edit::Table),
-}
-
-impl<'d> Node<'d> {
-    fn value(self) -> Option<&'d Value> {
-        match self {
-            Self::Item(item) => item.as_value(),
-            Self::Value(value) => Some(value),
-            Self::Table(_) => None,
-        }
-    }
-
-    fn table(self) -> Option<&'d dyn TableLike> {
-        match self {
-            Self::Item(item) => item.as_table_like(),
-            Self::Value(value) => value.as_inline_table().map(|t| t as &dyn TableLike),
-            Self::Table(table) => Some(table),
-        }
-    }
-
-    fn elements(self) -> Option<Vec<Self>> {
-        if let Self::Item(Item::ArrayOfTables(tables)) = self {
-            return Some(tables.iter().map(Node::Table).collect());
-        }
-        self.value()
-            .and_then(Value::as_array)
-            .map(|array| array.iter().map(Node::Value).collect())
-    }
-
-    fn span(self) -> Option<Range<usize>> {
-        match self {
-            Self::Item(item) => item.span(),
-            Self::Value(value) => value.span(),
-            Self::Table(table) => table.span(),
-        }
-    }
-
-    fn kind(self) -> &'static str {
-        match self.value() {
-            Some(Value::String(_)) => "a text",
-            Some(Value::Integer(_)) => "a whole number",
-            Some(Value::Float(_)) => "a number with a fraction",
-            Some(Value::Boolean(_)) => "true or false",
-            Some(Value::Datetime(_)) => "a date",
-            Some(Value::Array(_)) => "a list",
-            Some(Value::InlineTable(_)) => "a table",
-            None => match self {
-                Self::Item(Item::ArrayOfTables(_)) => "a list of tables",
-                _ => "a table",
-            },
-        }
-    }
-}
-
 /// A table of the document.
 pub(super) struct Section<'d> {
-    place: Place,
-    table: &'d dyn TableLike,
+    pub(super) place: Place,
+    pub(super) table: &'d dyn TableLike,
 }
 
 impl<'d> Section<'d> {
@@ -303,38 +23,21 @@ impl<'d> Section<'d> {
         &self.place
     }
 
-    fn field(&self, name: &str) -> Option<Field<'d>> {
+    pub(super) fn field(&self, name: &str) -> Option<Field<'d>> {
         let (key, item) = self.table.get_key_value(name)?;
         Some(self.wrap(key, item))
     }
 
     fn wrap(&self, key: &'d Key, item: &'d Item) -> Field<'d> {
         let name = key.get();
-        let bare = !name.is_empty()
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        let shown = if bare {
-            name.to_owned()
-        } else {
-            format!("{name:?}")
-        };
-        let path = if self.place.key.is_empty() {
-            shown
-        } else {
-            format!("{}.{shown}", self.place.key)
-        };
+        let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        let shown = if bare { name.to_owned() } else { format!("{name:?}") };
+        let path = if self.place.key.is_empty() { shown } else { format!("{}.{shown}", self.place.key) };
         let key_span = key.span();
-        let span = Node::Item(item)
-            .span()
-            .or_else(|| key_span.clone())
-            .unwrap_or_else(|| self.place.span.clone());
+        let span = Node::Item(item).span().or_else(|| key_span.clone()).unwrap_or_else(|| self.place.span.clone());
         Field {
             name,
-            key_place: Place {
-                key: path.clone(),
-                span: key_span.unwrap_or_else(|| span.clone()),
-            },
+            key_place: Place { key: path.clone(), span: key_span.unwrap_or_else(|| span.clone()) },
             place: Place { key: path, span },
             node: Node::Item(item),
         }
@@ -346,34 +49,18 @@ impl<'d> Section<'d> {
     }
 
     /// The value of a key that must be there; the example says how it is written.
-    pub(super) fn required(
-        &self,
-        name: &str,
-        example: &str,
-        findings: &mut Findings<'_>,
-    ) -> Option<Field<'d>> {
+    pub(super) fn required(&self, name: &str, example: &str, findings: &mut Findings<'_>) -> Option<Field<'d>> {
         let field = self.field(name);
         if field.is_none() {
-            let owner = if self.place.key.is_empty() {
-                "the manifest".to_owned()
-            } else {
-                quoted(&self.place.key)
-            };
-            findings.error(
-                &self.place,
-                format!("{owner} has no `{name}`"),
-                format!("add `{example}`"),
-            );
+            let owner = if self.place.key.is_empty() { "the manifest".to_owned() } else { quoted(&self.place.key) };
+            findings.error(&self.place, format!("{owner} has no `{name}`"), format!("add `{example}`"));
         }
         field
     }
 
     /// Every key with its value, in the order of the text.
     pub(super) fn fields(&self) -> Vec<Field<'d>> {
-        self.table
-            .iter()
-            .filter_map(|(name, _)| self.field(name))
-            .collect()
+        self.table.iter().filter_map(|(name, _)| self.field(name)).collect()
     }
 
     /// Refuses every key but these.
@@ -385,11 +72,7 @@ impl<'d> Section<'d> {
                     None if known.is_empty() => format!("{what} has no keys; remove it"),
                     None => format!("its keys are {}", listed(known)),
                 };
-                findings.error(
-                    &field.key_place,
-                    format!("{} is not a key of {what}", quoted(field.name)),
-                    hint,
-                );
+                findings.error(&field.key_place, format!("{} is not a key of {what}", quoted(field.name)), hint);
             }
         }
     }
@@ -399,8 +82,8 @@ impl<'d> Section<'d> {
 pub(super) struct Field<'d> {
     name: &'d str,
     key_place: Place,
-    place: Place,
-    node: Node<'d>,
+    pub(super) place: Place,
+    pub(super) node: Node<'d>,
 }
 
 impl<'d> Field<'d> {
@@ -422,11 +105,7 @@ impl<'d> Field<'d> {
     fn mistyped(&self, wanted: &str, hint: impl Display, findings: &mut Findings<'_>) {
         findings.error(
             &self.place,
-            format!(
-                "{} is {}; it must be {wanted}",
-                quoted(&self.place.key),
-                self.node.kind()
-            ),
+            format!("{} is {}; it must be {wanted}", quoted(&self.place.key), self.node.kind()),
             hint,
         );
     }
@@ -439,11 +118,8 @@ impl<'d> Field<'d> {
         let text = self.node.value().and_then(Value::as_str);
         match text {
             None => {
-                let hint = if self.node.table().is_none() && self.node.elements().is_none() {
-                    "put it in quotes"
-                } else {
-                    ""
-                };
+                let hint =
+                    if self.node.table().is_none() && self.node.elements().is_none() { "put it in quotes" } else { "" };
                 self.mistyped("a text", hint, findings);
                 None
             }
@@ -454,11 +130,7 @@ impl<'d> Field<'d> {
                     text.len(),
                     limits::TEXT_VALUE_BYTES
                 );
-                findings.error(
-                    &self.place,
-                    message,
-                    "put long texts into a file of the image",
-                );
+                findings.error(&self.place, message, "put long texts into a file of the image");
                 None
             }
             text => text,
@@ -469,11 +141,7 @@ impl<'d> Field<'d> {
     pub(super) fn line(&self, findings: &mut Findings<'_>) -> Option<&'d str> {
         let text = self.text(findings)?;
         if text.is_empty() {
-            findings.error(
-                &self.place,
-                format!("{} is empty", quoted(&self.place.key)),
-                "",
-            );
+            findings.error(&self.place, format!("{} is empty", quoted(&self.place.key)), "");
             None
         } else if text.chars().any(char::is_control) {
             findings.error(
@@ -490,35 +158,18 @@ impl<'d> Field<'d> {
     pub(super) fn flag(&self, findings: &mut Findings<'_>) -> Option<bool> {
         let flag = self.node.value().and_then(Value::as_bool);
         if flag.is_none() {
-            self.mistyped(
-                "true or false",
-                "write `true` or `false`, without quotes",
-                findings,
-            );
+            self.mistyped("true or false", "write `true` or `false`, without quotes", findings);
         }
         flag
     }
 
     /// A whole number within limits; `unit` says what it is, as in `in seconds`.
-    pub(super) fn whole(
-        &self,
-        range: &RangeInclusive<u32>,
-        unit: &str,
-        findings: &mut Findings<'_>,
-    ) -> Option<u32> {
+    pub(super) fn whole(&self, range: &RangeInclusive<u32>, unit: &str, findings: &mut Findings<'_>) -> Option<u32> {
         let Some(number) = self.node.value().and_then(Value::as_integer) else {
-            let quoted_number = self
-                .node
-                .value()
-                .and_then(Value::as_str)
-                .is_some_and(|s| s.parse::<i64>().is_ok());
+            let quoted_number = self.node.value().and_then(Value::as_str).is_some_and(|s| s.parse::<i64>().is_ok());
             self.mistyped(
                 "a whole number",
-                if quoted_number {
-                    "write it without quotes".to_owned()
-                } else {
-                    format!("it is {unit}")
-                },
+                if quoted_number { "write it without quotes".to_owned() } else { format!("it is {unit}") },
                 findings,
             );
             return None;
@@ -526,11 +177,7 @@ impl<'d> Field<'d> {
         let fitting = u32::try_from(number).ok().filter(|n| range.contains(n));
         if fitting.is_none() {
             let message = format!("{} is {number}, out of its range", quoted(&self.place.key));
-            findings.error(
-                &self.place,
-                message,
-                format!("it is {unit}, from {} to {}", range.start(), range.end()),
-            );
+            findings.error(&self.place, message, format!("it is {unit}, from {} to {}", range.start(), range.end()));
         }
         fitting
     }
@@ -538,16 +185,9 @@ impl<'d> Field<'d> {
     /// A share in percent, in hundredths of a percent.
     pub(super) fn percent_bp(&self, findings: &mut Findings<'_>) -> Option<u32> {
         let value = self.node.value();
-        let share = value.and_then(|v| {
-            v.as_float()
-                .or_else(|| v.as_integer().map(|n| n.clamp(-1, 101) as f64))
-        });
+        let share = value.and_then(|v| v.as_float().or_else(|| v.as_integer().map(|n| n.clamp(-1, 101) as f64)));
         let Some(share) = share else {
-            self.mistyped(
-                "a number of percent",
-                "write it without quotes and without `%`, as in `1.0`",
-                findings,
-            );
+            self.mistyped("a number of percent", "write it without quotes and without `%`, as in `1.0`", findings);
             return None;
         };
         let hundredths = (share * 100.0).round();
@@ -562,10 +202,7 @@ impl<'d> Field<'d> {
         if (share * 100.0 - hundredths).abs() > 1e-6 {
             findings.error(
                 &self.place,
-                format!(
-                    "{} is finer than a hundredth of a percent",
-                    quoted(&self.place.key)
-                ),
+                format!("{} is finer than a hundredth of a percent", quoted(&self.place.key)),
                 "use at most two digits after the point",
             );
             return None;
@@ -579,10 +216,7 @@ impl<'d> Field<'d> {
     }
 
     /// A text that parses.
-    pub(super) fn parsed<T: FromStr<Err: Display>>(
-        &self,
-        findings: &mut Findings<'_>,
-    ) -> Option<T> {
+    pub(super) fn parsed<T: FromStr<Err: Display>>(&self, findings: &mut Findings<'_>) -> Option<T> {
         parse_at(self.text(findings)?, &self.place, findings)
     }
 
@@ -592,11 +226,7 @@ impl<'d> Field<'d> {
     }
 
     /// One of a few words.
-    pub(super) fn one_of<T: Copy>(
-        &self,
-        choices: &[(&str, T)],
-        findings: &mut Findings<'_>,
-    ) -> Option<T> {
+    pub(super) fn one_of<T: Copy>(&self, choices: &[(&str, T)], findings: &mut Findings<'_>) -> Option<T> {
         let given = self.text(findings)?;
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == given) {
             return Some(*choice);
@@ -607,11 +237,7 @@ impl<'d> Field<'d> {
             None if words.len() == 1 => format!("write {}", listed(&words)),
             None => format!("write one of {}", listed(&words)),
         };
-        findings.error(
-            &self.place,
-            format!("{} can not be {}", quoted(&self.place.key), quoted(given)),
-            hint,
-        );
+        findings.error(&self.place, format!("{} can not be {}", quoted(&self.place.key), quoted(given)), hint);
         None
     }
 
@@ -619,28 +245,17 @@ impl<'d> Field<'d> {
         let Some(table) = self.node.table() else {
             self.mistyped(
                 "a table",
-                format!(
-                    "write `[{}]` on a line of its own, and its keys below",
-                    self.place.key
-                ),
+                format!("write `[{}]` on a line of its own, and its keys below", self.place.key),
                 findings,
             );
             return None;
         };
         // A table's own span is its header; a table that is only implied by its parts has none, and its key stands for it.
-        Some(Section {
-            place: self.place.clone(),
-            table,
-        })
+        Some(Section { place: self.place.clone(), table })
     }
 
     /// The elements of a list, at most so many.
-    pub(super) fn list(
-        &self,
-        limit: usize,
-        example: &str,
-        findings: &mut Findings<'_>,
-    ) -> Option<Vec<Self>> {
+    pub(super) fn list(&self, limit: usize, example: &str, findings: &mut Findings<'_>) -> Option<Vec<Self>> {
         let Some(elements) = self.node.elements() else {
             self.mistyped("a list", format!("write {example}"), findings);
             return None;
@@ -648,27 +263,15 @@ impl<'d> Field<'d> {
         if elements.len() > limit {
             findings.error(
                 &self.place,
-                format!(
-                    "{} has {} entries; the limit is {limit}",
-                    quoted(&self.place.key),
-                    elements.len()
-                ),
+                format!("{} has {} entries; the limit is {limit}", quoted(&self.place.key), elements.len()),
                 "",
             );
             return None;
         }
         let wrap = |(number, node): (usize, Node<'d>)| {
             let key = format!("{}[{number}]", self.place.key);
-            let place = Place {
-                key,
-                span: node.span().unwrap_or_else(|| self.place.span.clone()),
-            };
-            Field {
-                name: self.name,
-                key_place: place.clone(),
-                place,
-                node,
-            }
+            let place = Place { key, span: node.span().unwrap_or_else(|| self.place.span.clone()) };
+            Field { name: self.name, key_place: place.clone(), place, node }
         };
         Some(elements.into_iter().enumerate().map(wrap).collect())
     }
@@ -682,11 +285,7 @@ impl<'d> Field<'d> {
         if fields.len() > limit {
             findings.error(
                 &self.key_place,
-                format!(
-                    "{} has {} entries; the limit is {limit}",
-                    quoted(&self.place.key),
-                    fields.len()
-                ),
+                format!("{} has {} entries; the limit is {limit}", quoted(&self.place.key), fields.len()),
                 "",
             );
             return Vec::new();
@@ -695,20 +294,14 @@ impl<'d> Field<'d> {
     }
 }
 
-fn parse_at<T: FromStr<Err: Display>>(
-    text: &str,
-    place: &Place,
-    findings: &mut Findings<'_>,
-) -> Option<T> {
+fn parse_at<T: FromStr<Err: Display>>(text: &str, place: &Place, findings: &mut Findings<'_>) -> Option<T> {
     match text.parse() {
         Ok(value) => Some(value),
         Err(error) => {
             // Parsing constructors say what is wrong and, after a colon or semicolon, what would be right.
             let said = error.to_string();
             let cut = said.rfind(": ").or_else(|| said.rfind("; "));
-            let (message, hint) = cut
-                .and_then(|at| said.get(..at).zip(said.get(at + 2..)))
-                .unwrap_or((&said, ""));
+            let (message, hint) = cut.and_then(|at| said.get(..at).zip(said.get(at + 2..))).unwrap_or((&said, ""));
             findings.error(place, message, hint);
             None
         }

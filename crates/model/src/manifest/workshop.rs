@@ -6,39 +6,24 @@ use crate::{BuildName, SuiteName};
 
 use super::{
     diagnostic::quoted,
+    findings::Findings,
     limits, paths,
     types::{Build, FetchTool, Registry, SuiteDefinition, SuiteKind, SuiteTarget},
     variables,
-    walk::{Field, Findings, Section},
+    walk::{Field, Section},
 };
 
 const BUILD_KEYS: &[&str] = &["fetch", "registries", "run", "environment", "timeout_s"];
-const SUITE_KEYS: &[&str] = &[
-    "kind",
-    "on",
-    "build",
-    "run",
-    "report",
-    "requirements",
-    "paths",
-    "timeout_s",
-    "environment",
-];
+const SUITE_KEYS: &[&str] =
+    &["kind", "on", "build", "run", "report", "requirements", "paths", "timeout_s", "environment"];
 
 /// `[builds.*]`
-pub(super) fn builds(
-    root: &Section<'_>,
-    findings: &mut Findings<'_>,
-) -> BTreeMap<BuildName, Build> {
+pub(super) fn builds(root: &Section<'_>, findings: &mut Findings<'_>) -> BTreeMap<BuildName, Build> {
     let Some(field) = root.optional("builds") else {
         return BTreeMap::new();
     };
     let entries = field.entries(limits::ENTRIES, findings);
-    entries
-        .iter()
-        .filter_map(|entry| build(entry, findings))
-        .map(|b| (b.name.clone(), b))
-        .collect()
+    entries.iter().filter_map(|entry| build(entry, findings)).map(|b| (b.name.clone(), b)).collect()
 }
 
 fn build(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Build> {
@@ -46,12 +31,9 @@ fn build(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Build> {
     let section = entry.section(findings)?;
     section.only(BUILD_KEYS, "a build", findings);
     let fetch_field = section.optional("fetch");
-    let fetch = fetch_field
-        .as_ref()
-        .and_then(|f| f.one_of(&[(FetchTool::Cargo.as_str(), FetchTool::Cargo)], findings));
-    let registries = section
-        .optional("registries")
-        .map(|f| registries(&f, findings));
+    let fetch =
+        fetch_field.as_ref().and_then(|f| f.one_of(&FetchTool::ALL.map(|tool| (tool.as_str(), tool)), findings));
+    let registries = section.optional("registries").map(|f| registries(&f, findings));
     match (&fetch_field, &registries) {
         (Some(field), None) => findings.error(
             field.key_place(),
@@ -70,20 +52,8 @@ fn build(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Build> {
         .required("run", example.trim_matches('`'), findings)
         .and_then(|f| paths::command(&f, example, findings));
     let environment = variables::environment(&section, findings);
-    let timeout_s = timeout(
-        &section,
-        &limits::BUILD_TIMEOUT_S,
-        limits::BUILD_TIMEOUT_S_DEFAULT,
-        findings,
-    );
-    Some(Build {
-        name: name?,
-        fetch,
-        registries: registries.unwrap_or_default(),
-        run: run?,
-        environment,
-        timeout_s,
-    })
+    let timeout_s = timeout(&section, &limits::BUILD_TIMEOUT_S, limits::BUILD_TIMEOUT_S_DEFAULT, findings);
+    Some(Build { name: name?, fetch, registries: registries.unwrap_or_default(), run: run?, environment, timeout_s })
 }
 
 fn registries(field: &Field<'_>, findings: &mut Findings<'_>) -> BTreeSet<Registry> {
@@ -107,11 +77,7 @@ fn registries(field: &Field<'_>, findings: &mut Findings<'_>) -> BTreeSet<Regist
             continue;
         };
         if !found.insert(registry) {
-            findings.error(
-                element.place(),
-                format!("{} is named twice", quoted(text)),
-                "remove one of the two",
-            );
+            findings.error(element.place(), format!("{} is named twice", quoted(text)), "remove one of the two");
         }
     }
     found
@@ -123,46 +89,29 @@ fn timeout(
     default: u32,
     findings: &mut Findings<'_>,
 ) -> u32 {
-    section
-        .optional("timeout_s")
-        .and_then(|f| f.whole(range, "in seconds", findings))
-        .unwrap_or(default)
+    section.optional("timeout_s").and_then(|f| f.whole(range, "in seconds", findings)).unwrap_or(default)
 }
 
 /// `[suites.*]`
-pub(super) fn suites(
-    root: &Section<'_>,
-    findings: &mut Findings<'_>,
-) -> BTreeMap<SuiteName, SuiteDefinition> {
+pub(super) fn suites(root: &Section<'_>, findings: &mut Findings<'_>) -> BTreeMap<SuiteName, SuiteDefinition> {
     let Some(field) = root.optional("suites") else {
         return BTreeMap::new();
     };
     let entries = field.entries(limits::ENTRIES, findings);
-    entries
-        .iter()
-        .filter_map(|entry| suite(entry, findings))
-        .map(|s| (s.name.clone(), s))
-        .collect()
+    entries.iter().filter_map(|entry| suite(entry, findings)).map(|s| (s.name.clone(), s)).collect()
 }
 
 fn suite(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<SuiteDefinition> {
     let name = entry.named(findings);
     let section = entry.section(findings)?;
     section.only(SUITE_KEYS, "a suite", findings);
-    let kinds = [
-        (SuiteKind::Smoke.as_str(), SuiteKind::Smoke),
-        (SuiteKind::Full.as_str(), SuiteKind::Full),
-    ];
-    let kind = section
-        .required("kind", "kind = \"full\"", findings)
-        .and_then(|f| f.one_of(&kinds, findings));
+    let kinds = [(SuiteKind::Smoke.as_str(), SuiteKind::Smoke), (SuiteKind::Full.as_str(), SuiteKind::Full)];
+    let kind = section.required("kind", "kind = \"full\"", findings).and_then(|f| f.one_of(&kinds, findings));
     let targets = [
         (SuiteTarget::Source.as_str(), SuiteTarget::Source),
         (SuiteTarget::Containers.as_str(), SuiteTarget::Containers),
     ];
-    let on = section
-        .required("on", "on = \"containers\"", findings)
-        .and_then(|f| f.one_of(&targets, findings));
+    let on = section.required("on", "on = \"containers\"", findings).and_then(|f| f.one_of(&targets, findings));
     let build = section.optional("build").map(|f| f.parsed(findings));
     let example = "`run = [\"/usr/bin/python3\", \"-m\", \"pytest\", \"--junitxml=e2e.xml\"]`";
     let run = section
@@ -172,12 +121,7 @@ fn suite(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<SuiteDefiniti
         .required("report", "report = \"junit.xml\"", findings)
         .and_then(|f| paths::relative(&f, false, findings));
     let mut requirements = BTreeSet::new();
-    for element in elements(
-        &section,
-        "requirements",
-        "`requirements = [\"PAY-1\"]`",
-        findings,
-    ) {
+    for element in elements(&section, "requirements", "`requirements = [\"PAY-1\"]`", findings) {
         if let Some(id) = element.parsed(findings)
             && !requirements.insert(id)
         {
@@ -201,23 +145,14 @@ fn suite(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<SuiteDefiniti
             );
         }
     }
-    if let Some(field) = paths_field.filter(|f| {
-        f.list(usize::MAX, "", &mut Findings::new(""))
-            .is_some_and(|l| l.is_empty())
-    }) {
-        let hint = "name the files or folders that hold its cases, as in `[\"e2e\"]`; a change to them is shown to approvers";
-        findings.error(
-            field.place(),
-            format!("{} is empty", quoted(&field.place().key)),
-            hint,
-        );
+    if let Some(field) =
+        paths_field.filter(|f| f.list(usize::MAX, "", &mut Findings::new("")).is_some_and(|l| l.is_empty()))
+    {
+        let hint =
+            "name the files or folders that hold its cases, as in `[\"e2e\"]`; a change to them is shown to approvers";
+        findings.error(field.place(), format!("{} is empty", quoted(&field.place().key)), hint);
     }
-    let timeout_s = timeout(
-        &section,
-        &limits::SUITE_TIMEOUT_S,
-        limits::SUITE_TIMEOUT_S_DEFAULT,
-        findings,
-    );
+    let timeout_s = timeout(&section, &limits::SUITE_TIMEOUT_S, limits::SUITE_TIMEOUT_S_DEFAULT, findings);
     let environment = variables::environment(&section, findings);
     Some(SuiteDefinition {
         name: name?,
@@ -233,14 +168,6 @@ fn suite(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<SuiteDefiniti
     })
 }
 
-fn elements<'d>(
-    section: &Section<'d>,
-    key: &str,
-    example: &str,
-    findings: &mut Findings<'_>,
-) -> Vec<Field<'d>> {
-    section
-        .optional(key)
-        .and_then(|f| f.list(limits::SUITE_PARTS, example, findings))
-        .unwrap_or_default()
+fn elements<'d>(section: &Section<'d>, key: &str, example: &str, findings: &mut Findings<'_>) -> Vec<Field<'d>> {
+    section.optional(key).and_then(|f| f.list(limits::SUITE_PARTS, example, findings)).unwrap_or_default()
 }

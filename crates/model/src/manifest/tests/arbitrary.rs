@@ -9,22 +9,10 @@ use super::good::{PAYDESK, SMALL};
 fn check(text: &str) {
     let findings: Vec<Diagnostic> = match Manifest::parse(text) {
         Ok(parsed) => {
-            let images = parsed
-                .manifest
-                .components
-                .keys()
-                .map(|name| (name.clone(), crate::Digest::of(b"")))
-                .collect();
+            let images = parsed.manifest.components.keys().map(|name| (name.clone(), crate::Digest::of(b""))).collect();
             let serial = crate::Serial::new(parsed.manifest.system.clone(), 1);
-            if let Ok(release) =
-                parsed
-                    .manifest
-                    .compose(serial, "00".repeat(20).parse().unwrap(), &images)
-            {
-                assert_eq!(
-                    crate::release::Release::from_bytes(&release.to_bytes().unwrap()).unwrap(),
-                    release
-                );
+            if let Ok(release) = parsed.manifest.compose(serial, "00".repeat(20).parse().unwrap(), &images) {
+                assert_eq!(crate::release::Release::from_bytes(&release.to_bytes().unwrap()).unwrap(), release);
             }
             for suite in parsed.manifest.suites.values() {
                 suite.digest().unwrap();
@@ -41,10 +29,7 @@ fn check(text: &str) {
         assert!((1..=lines).contains(&finding.line), "{finding:?}");
     }
     let shown = render_all(&findings, "countersign.toml", text);
-    assert!(
-        !shown.chars().any(|c| c.is_control() && c != '\n'),
-        "{shown:?}"
-    );
+    assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
 }
 
 /// One of the examples with a part of it replaced by something else.
@@ -60,23 +45,14 @@ fn damaged() -> impl Strategy<Value = String> {
         Just("nan".to_owned()),
         Just("1979-05-27".to_owned()),
     ];
-    (
-        prop::sample::select(vec![PAYDESK, SMALL]),
-        any::<prop::sample::Index>(),
-        0_usize..40,
-        part,
-    )
-        .prop_map(|(base, at, length, part)| {
+    (prop::sample::select(vec![PAYDESK, SMALL]), any::<prop::sample::Index>(), 0_usize..40, part).prop_map(
+        |(base, at, length, part)| {
             let chars: Vec<char> = base.chars().collect();
             let at = at.index(chars.len());
             let end = (at + length).min(chars.len());
-            chars[..at]
-                .iter()
-                .copied()
-                .chain(part.chars())
-                .chain(chars[end..].iter().copied())
-                .collect()
-        })
+            chars[..at].iter().copied().chain(part.chars()).chain(chars[end..].iter().copied()).collect()
+        },
+    )
 }
 
 /// An example with one value replaced by another kind of value, so that reading goes deep.
@@ -105,16 +81,11 @@ fn retyped() -> impl Strategy<Value = String> {
         "\":0\"",
         "[\"\"]",
     ];
-    (
-        prop::sample::select(vec![PAYDESK, SMALL]),
-        any::<prop::sample::Index>(),
-        prop::sample::select(values.to_vec()),
-    )
+    (prop::sample::select(vec![PAYDESK, SMALL]), any::<prop::sample::Index>(), prop::sample::select(values.to_vec()))
         .prop_map(|(base, at, value)| {
             let lines: Vec<&str> = base.lines().collect();
-            let keyed: Vec<usize> = (0..lines.len())
-                .filter(|n| lines[*n].contains(" = ") && !lines[*n].starts_with('#'))
-                .collect();
+            let keyed: Vec<usize> =
+                (0..lines.len()).filter(|n| lines[*n].contains(" = ") && !lines[*n].starts_with('#')).collect();
             let chosen = keyed[at.index(keyed.len())];
             let key = lines[chosen].split(" = ").next().unwrap();
             let changed = format!("{key} = {value}");

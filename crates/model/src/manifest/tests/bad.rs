@@ -26,25 +26,10 @@ const IMAGE: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 /// What is wrong, the manifest that it is made wrong in, what is replaced, and by what.
 const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("a key is misspelt", SMALL, "health =", "heatlh ="),
-    (
-        "a key is foreign",
-        SMALL,
-        "port = 8080",
-        "port = 8080\ncolour = \"blue\"",
-    ),
-    (
-        "a section is misspelt",
-        SMALL,
-        "[environments.production]",
-        "[environment.production]",
-    ),
+    ("a key is foreign", SMALL, "port = 8080", "port = 8080\ncolour = \"blue\""),
+    ("a section is misspelt", SMALL, "[environments.production]", "[environment.production]"),
     ("not toml", SMALL, "port = 8080", "port = = 8080"),
-    (
-        "a key twice",
-        SMALL,
-        "port = 8080",
-        "port = 8080\nport = 8081",
-    ),
+    ("a key twice", SMALL, "port = 8080", "port = 8080\nport = 8081"),
     ("no system", SMALL, "system = \"shop\"", ""),
     ("a system in capitals", SMALL, "\"shop\"", "\"Shop\""),
     ("a port as text", SMALL, "port = 8080", "port = \"8080\""),
@@ -70,48 +55,18 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "build = \"rust\"\nfiles = { \"/bin/ledger\"",
         "image = \"sha256:00\"\nbuild = \"rust\"\nfiles = { \"/bin/ledger\"",
     ),
-    (
-        "a build that is not there",
-        PAYDESK,
-        "build = \"rust\"",
-        "build = \"rusty\"",
-    ),
-    (
-        "a zone that is not there",
-        PAYDESK,
-        "zone = \"front\"",
-        "zone = \"frnt\"",
-    ),
-    (
-        "a flow to nobody",
-        PAYDESK,
-        "to = \"ledger\"",
-        "to = \"leger\"",
-    ),
-    (
-        "a flow into the edge",
-        SMALL,
-        "from = \"edge\"\nto = \"web\"",
-        "from = \"web\"\nto = \"edge\"",
-    ),
-    (
-        "a flow to itself",
-        SMALL,
-        "from = \"edge\"",
-        "from = \"web\"",
-    ),
+    ("a build that is not there", PAYDESK, "build = \"rust\"", "build = \"rusty\""),
+    ("a zone that is not there", PAYDESK, "zone = \"front\"", "zone = \"frnt\""),
+    ("a flow to nobody", PAYDESK, "to = \"ledger\"", "to = \"leger\""),
+    ("a flow into the edge", SMALL, "from = \"edge\"\nto = \"web\"", "from = \"web\"\nto = \"edge\""),
+    ("a flow to itself", SMALL, "from = \"edge\"", "from = \"web\""),
     (
         "a flow twice",
         PAYDESK,
         "[[flows]]\nfrom = \"payments\"",
         "[[flows]]\nfrom = \"web\"\nto = \"payments\"\n\n[[flows]]\nfrom = \"payments\"",
     ),
-    (
-        "exposed without a flow",
-        SMALL,
-        "[[flows]]\nfrom = \"edge\"\nto = \"web\"\n",
-        "",
-    ),
+    ("exposed without a flow", SMALL, "[[flows]]\nfrom = \"edge\"\nto = \"web\"\n", ""),
     (
         "exposed but not there",
         SMALL,
@@ -124,254 +79,70 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "expose = { web = \"127.0.0.1:8088\" }",
         "expose = { web = \"127.0.0.1:8088\", payments = \"0.0.0.0:8088\" }",
     ),
-    (
-        "exposed by a name",
-        SMALL,
-        "127.0.0.1:8088",
-        "localhost:8088",
-    ),
-    (
-        "two writers",
-        PAYDESK,
-        "volumes = {",
-        "replicas = 2\nvolumes = {",
-    ),
+    ("exposed by a name", SMALL, "127.0.0.1:8088", "localhost:8088"),
+    ("two writers", PAYDESK, "volumes = {", "replicas = 2\nvolumes = {"),
     (
         "two writers by default",
         PAYDESK,
         "volumes = { data = { path = \"/data\", exclusive = true } }",
         "replicas = 2\nvolumes = { data = { path = \"/data\" } }",
     ),
-    (
-        "a volume in proc",
-        PAYDESK,
-        "path = \"/data\"",
-        "path = \"/proc/data\"",
-    ),
-    (
-        "a volume that is relative",
-        PAYDESK,
-        "path = \"/data\"",
-        "path = \"data\"",
-    ),
-    (
-        "a volume with dots",
-        PAYDESK,
-        "path = \"/data\"",
-        "path = \"/data/../etc\"",
-    ),
-    (
-        "volumes that overlap",
-        PAYDESK,
-        "exclusive = true } }",
-        "exclusive = true }, more = { path = \"/data/more\" } }",
-    ),
-    (
-        "a volume that hides a file",
-        PAYDESK,
-        "path = \"/data\"",
-        "path = \"/bin\"",
-    ),
-    (
-        "a health check by url",
-        SMALL,
-        "\"/health\"",
-        "\"http://web/health\"",
-    ),
+    ("a volume in proc", PAYDESK, "path = \"/data\"", "path = \"/proc/data\""),
+    ("a volume that is relative", PAYDESK, "path = \"/data\"", "path = \"data\""),
+    ("a volume with dots", PAYDESK, "path = \"/data\"", "path = \"/data/../etc\""),
+    ("volumes that overlap", PAYDESK, "exclusive = true } }", "exclusive = true }, more = { path = \"/data/more\" } }"),
+    ("a volume that hides a file", PAYDESK, "path = \"/data\"", "path = \"/bin\""),
+    ("a health check by url", SMALL, "\"/health\"", "\"http://web/health\""),
     (
         "a health check that can not end",
         SMALL,
         "health = \"/health\"",
         "health = { path = \"/health\", timeout_ms = 5000, deadline_ms = 1000 }",
     ),
-    (
-        "a file from outside",
-        PAYDESK,
-        "\"target/debug/paydesk-web\"",
-        "\"../paydesk-web\"",
-    ),
-    (
-        "a file from the machine",
-        PAYDESK,
-        "\"target/debug/paydesk-web\"",
-        "\"/usr/bin/env\"",
-    ),
-    (
-        "a file to a relative place",
-        PAYDESK,
-        "\"/bin/web\" =",
-        "\"bin/web\" =",
-    ),
-    (
-        "a command for a shell",
-        PAYDESK,
-        "command = [\"/bin/web\"]",
-        "command = \"/bin/web --port 8080\"",
-    ),
-    (
-        "a command that is searched",
-        PAYDESK,
-        "command = [\"/bin/web\"]",
-        "command = [\"web\"]",
-    ),
+    ("a file from outside", PAYDESK, "\"target/debug/paydesk-web\"", "\"../paydesk-web\""),
+    ("a file from the machine", PAYDESK, "\"target/debug/paydesk-web\"", "\"/usr/bin/env\""),
+    ("a file to a relative place", PAYDESK, "\"/bin/web\" =", "\"bin/web\" ="),
+    ("a command for a shell", PAYDESK, "command = [\"/bin/web\"]", "command = \"/bin/web --port 8080\""),
+    ("a command that is searched", PAYDESK, "command = [\"/bin/web\"]", "command = [\"web\"]"),
     ("nothing to run", PAYDESK, "command = [\"/bin/web\"]\n", ""),
-    (
-        "a reserved variable",
-        PAYDESK,
-        "PAYDESK_CURRENCY =",
-        "COUNTERSIGN_SERIAL =",
-    ),
-    (
-        "a variable that is the port",
-        PAYDESK,
-        "PAYDESK_CURRENCY =",
-        "PORT =",
-    ),
-    (
-        "a variable with a hyphen",
-        PAYDESK,
-        "PAYDESK_CURRENCY =",
-        "PAYDESK-CURRENCY =",
-    ),
+    ("a reserved variable", PAYDESK, "PAYDESK_CURRENCY =", "COUNTERSIGN_SERIAL ="),
+    ("a variable that is the port", PAYDESK, "PAYDESK_CURRENCY =", "PORT ="),
+    ("a variable with a hyphen", PAYDESK, "PAYDESK_CURRENCY =", "PAYDESK-CURRENCY ="),
     ("a number as a variable", PAYDESK, "\"EUR\"", "7"),
-    (
-        "a secret instead of its name",
-        PAYDESK,
-        "\"paydesk-token\"",
-        "\"Zq81xkPw0mVt33ySaLrT\"",
-    ),
-    (
-        "a random secret that looks like a name",
-        PAYDESK,
-        "\"paydesk-token\"",
-        "\"a81bkc0w0mvt33ysalrt7\"",
-    ),
+    ("a secret instead of its name", PAYDESK, "\"paydesk-token\"", "\"Zq81xkPw0mVt33ySaLrT\""),
+    ("a random secret that looks like a name", PAYDESK, "\"paydesk-token\"", "\"a81bkc0w0mvt33ysalrt7\""),
     (
         "a private key in a variable",
         PAYDESK,
         "\"EUR\"",
         "\"\"\"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n\"\"\"",
     ),
-    (
-        "a password in an address",
-        PAYDESK,
-        "\"EUR\"",
-        "\"postgres://desk:hunter2@db/pay\"",
-    ),
-    (
-        "a token in a command",
-        PAYDESK,
-        "\"--offline\"",
-        "\"--token=ghp_0123456789abcdefghijklmnop\"",
-    ),
-    (
-        "a registry by url",
-        PAYDESK,
-        "127.0.0.1:8790",
-        "https://index.crates.io/",
-    ),
-    (
-        "a registry without a port",
-        PAYDESK,
-        "127.0.0.1:8790",
-        "index.crates.io",
-    ),
-    (
-        "a fetch with nowhere to go",
-        PAYDESK,
-        "registries = [\"127.0.0.1:8790\"]",
-        "",
-    ),
-    (
-        "registries without a fetch",
-        PAYDESK,
-        "fetch = \"cargo\"",
-        "",
-    ),
-    (
-        "a fetch tool that is unknown",
-        PAYDESK,
-        "fetch = \"cargo\"",
-        "fetch = \"Cargo\"",
-    ),
-    (
-        "a contract that is reversible",
-        PAYDESK,
-        "phase = \"expand\"",
-        "phase = \"contract\"",
-    ),
+    ("a password in an address", PAYDESK, "\"EUR\"", "\"postgres://desk:hunter2@db/pay\""),
+    ("a token in a command", PAYDESK, "\"--offline\"", "\"--token=ghp_0123456789abcdefghijklmnop\""),
+    ("a registry by url", PAYDESK, "127.0.0.1:8790", "https://index.crates.io/"),
+    ("a registry without a port", PAYDESK, "127.0.0.1:8790", "index.crates.io"),
+    ("a fetch with nowhere to go", PAYDESK, "registries = [\"127.0.0.1:8790\"]", ""),
+    ("registries without a fetch", PAYDESK, "fetch = \"cargo\"", ""),
+    ("a fetch tool that is unknown", PAYDESK, "fetch = \"cargo\"", "fetch = \"Cargo\""),
+    ("a fetch tool that nobody has", PAYDESK, "fetch = \"cargo\"", "fetch = \"maven\""),
+    ("a contract that is reversible", PAYDESK, "phase = \"expand\"", "phase = \"contract\""),
     (
         "a migration twice",
         PAYDESK,
         "reversible = true }]",
         "reversible = true }, { id = \"0002-reference\", phase = \"contract\", reversible = false }]",
     ),
-    (
-        "a migration that says half",
-        PAYDESK,
-        ", reversible = true }]",
-        " }]",
-    ),
-    (
-        "a suite of no kind",
-        PAYDESK,
-        "kind = \"full\"",
-        "kind = \"complete\"",
-    ),
-    (
-        "a suite on a slip",
-        PAYDESK,
-        "on = \"containers\"",
-        "on = \"container\"",
-    ),
-    (
-        "no full suite",
-        PAYDESK,
-        "kind = \"full\"",
-        "kind = \"smoke\"",
-    ),
-    (
-        "a suite without paths",
-        PAYDESK,
-        "paths = [\"e2e\"]",
-        "paths = []",
-    ),
-    (
-        "a requirement in small letters",
-        PAYDESK,
-        "\"PAY-2\", \"PAY-3\"",
-        "\"pay-2\"",
-    ),
-    (
-        "a requirement twice",
-        PAYDESK,
-        "\"PAY-2\", \"PAY-3\"",
-        "\"PAY-2\", \"PAY-2\"",
-    ),
-    (
-        "a report outside",
-        PAYDESK,
-        "report = \"e2e.xml\"",
-        "report = \"/tmp/e2e.xml\"",
-    ),
-    (
-        "a timeout of a week",
-        PAYDESK,
-        "timeout_s = 120",
-        "timeout_s = 604800",
-    ),
-    (
-        "a strategy that is unknown",
-        SMALL,
-        "blue-green",
-        "bluegreen",
-    ),
-    (
-        "no watch",
-        SMALL,
-        "strategy = \"blue-green\"",
-        "strategy = \"blue-green\"\nwatch_s = 0",
-    ),
+    ("a migration that says half", PAYDESK, ", reversible = true }]", " }]"),
+    ("a suite of no kind", PAYDESK, "kind = \"full\"", "kind = \"complete\""),
+    ("a suite on a slip", PAYDESK, "on = \"containers\"", "on = \"container\""),
+    ("no full suite", PAYDESK, "kind = \"full\"", "kind = \"smoke\""),
+    ("a suite without paths", PAYDESK, "paths = [\"e2e\"]", "paths = []"),
+    ("a requirement in small letters", PAYDESK, "\"PAY-2\", \"PAY-3\"", "\"pay-2\""),
+    ("a requirement twice", PAYDESK, "\"PAY-2\", \"PAY-3\"", "\"PAY-2\", \"PAY-2\""),
+    ("a report outside", PAYDESK, "report = \"e2e.xml\"", "report = \"/tmp/e2e.xml\""),
+    ("a timeout of a week", PAYDESK, "timeout_s = 120", "timeout_s = 604800"),
+    ("a strategy that is unknown", SMALL, "blue-green", "bluegreen"),
+    ("no watch", SMALL, "strategy = \"blue-green\"", "strategy = \"blue-green\"\nwatch_s = 0"),
     (
         "an error limit without meaning",
         SMALL,
@@ -390,66 +161,16 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "strategy = \"blue-green\"",
         "strategy = \"blue-green\"\nerror_limit_percent = 0.001",
     ),
-    (
-        "no approvals",
-        SMALL,
-        "strategy = \"blue-green\"",
-        "strategy = \"blue-green\"\napprovals = 0",
-    ),
-    (
-        "after itself",
-        SMALL,
-        "strategy = \"blue-green\"",
-        "strategy = \"blue-green\"\nafter = \"production\"",
-    ),
-    (
-        "soak without after",
-        SMALL,
-        "strategy = \"blue-green\"",
-        "strategy = \"blue-green\"\nsoak_s = 60",
-    ),
-    (
-        "too many replicas",
-        SMALL,
-        "port = 8080",
-        "port = 8080\nreplicas = 65",
-    ),
-    (
-        "a tmp as large as the memory",
-        SMALL,
-        "limits = {}",
-        "limits = { memory_mib = 64, tmp_mib = 64 }",
-    ),
-    (
-        "a component called edge",
-        SMALL,
-        "[components.web]",
-        "[components.edge]",
-    ),
-    (
-        "components as a list",
-        SMALL,
-        "[components.web]",
-        "[[components]]",
-    ),
-    (
-        "a zone with keys",
-        SMALL,
-        "[zones.front]",
-        "[zones.front]\ncidr = \"10.0.0.0/8\"",
-    ),
-    (
-        "text that reads otherwise",
-        SMALL,
-        "port = 8080",
-        "port = 8080 # \u{202e}tsoh",
-    ),
-    (
-        "an escape to the terminal",
-        SMALL,
-        "zone = \"front\"",
-        "zone = \"\\u001b[2Jfront\"",
-    ),
+    ("no approvals", SMALL, "strategy = \"blue-green\"", "strategy = \"blue-green\"\napprovals = 0"),
+    ("after itself", SMALL, "strategy = \"blue-green\"", "strategy = \"blue-green\"\nafter = \"production\""),
+    ("soak without after", SMALL, "strategy = \"blue-green\"", "strategy = \"blue-green\"\nsoak_s = 60"),
+    ("too many replicas", SMALL, "port = 8080", "port = 8080\nreplicas = 65"),
+    ("a tmp as large as the memory", SMALL, "limits = {}", "limits = { memory_mib = 64, tmp_mib = 64 }"),
+    ("a component called edge", SMALL, "[components.web]", "[components.edge]"),
+    ("components as a list", SMALL, "[components.web]", "[[components]]"),
+    ("a zone with keys", SMALL, "[zones.front]", "[zones.front]\ncidr = \"10.0.0.0/8\""),
+    ("text that reads otherwise", SMALL, "port = 8080", "port = 8080 # \u{202e}tsoh"),
+    ("an escape to the terminal", SMALL, "zone = \"front\"", "zone = \"\\u001b[2Jfront\""),
     (
         "many mistakes at once",
         PAYDESK,
@@ -461,9 +182,7 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
 /// One snapshot of them all, so that the words can be read one beside the other.
 #[test]
 fn mistakes_are_explained() {
-    let all = MISTAKES
-        .iter()
-        .map(|(name, base, old, new)| format!("## {name}\n{}", said(&with(base, old, new))));
+    let all = MISTAKES.iter().map(|(name, base, old, new)| format!("## {name}\n{}", said(&with(base, old, new))));
     insta::assert_snapshot!(all.collect::<Vec<_>>().join("\n"));
 }
 
@@ -471,48 +190,18 @@ fn mistakes_are_explained() {
 const DOUBTS: &[(&str, &str, &str, &str)] = &[
     ("no limits", SMALL, "limits = {}", ""),
     ("no health check", SMALL, "health = \"/health\"", ""),
-    (
-        "a zone without components",
-        SMALL,
-        "[zones.front]",
-        "[zones.front]\n[zones.back]",
-    ),
-    (
-        "a build that nothing uses",
-        SMALL,
-        "[zones.front]",
-        "[builds.c]\nrun = [\"make\"]\n\n[zones.front]",
-    ),
-    (
-        "a flow that leads nowhere",
-        SMALL,
-        "expose = { web = \"127.0.0.1:8088\" }",
-        "",
-    ),
-    (
-        "a password by its name",
-        SMALL,
-        "port = 8080",
-        "port = 8080\nenvironment = { DB_PASSWORD = \"letmein\" }",
-    ),
-    (
-        "requests that are not held",
-        SMALL,
-        "port = 8080",
-        "port = 8080\nvolumes.data.path = \"/data\"\nmigrations = []",
-    ),
+    ("a zone without components", SMALL, "[zones.front]", "[zones.front]\n[zones.back]"),
+    ("a build that nothing uses", SMALL, "[zones.front]", "[builds.c]\nrun = [\"make\"]\n\n[zones.front]"),
+    ("a flow that leads nowhere", SMALL, "expose = { web = \"127.0.0.1:8088\" }", ""),
+    ("a password by its name", SMALL, "port = 8080", "port = 8080\nenvironment = { DB_PASSWORD = \"letmein\" }"),
+    ("requests that are not held", SMALL, "port = 8080", "port = 8080\nvolumes.data.path = \"/data\"\nmigrations = []"),
     (
         "migrations without state",
         SMALL,
         "port = 8080",
         "port = 8080\nmigrations = [{ id = \"1\", phase = \"contract\", reversible = false }]",
     ),
-    (
-        "a program that is not there",
-        PAYDESK,
-        "command = [\"/bin/web\"]",
-        "command = [\"/bin/wbe\"]",
-    ),
+    ("a program that is not there", PAYDESK, "command = [\"/bin/web\"]", "command = [\"/bin/wbe\"]"),
     (
         "no environment",
         SMALL,
@@ -538,14 +227,9 @@ fn doubts_are_explained() {
             .unwrap_or_else(|e| panic!("{name}: {}", render_all(&e.findings, "", &text)))
             .warnings;
         assert!(!warnings.is_empty(), "{name}");
-        let shown: Vec<Diagnostic> = warnings
-            .into_iter()
-            .filter(|w| *base == SMALL || !w.message.contains("no limits"))
-            .collect();
-        format!(
-            "## {name}\n{}",
-            render_all(&shown, "countersign.toml", &text)
-        )
+        let shown: Vec<Diagnostic> =
+            warnings.into_iter().filter(|w| *base == SMALL || !w.message.contains("no limits")).collect();
+        format!("## {name}\n{}", render_all(&shown, "countersign.toml", &text))
     });
     insta::assert_snapshot!(all.collect::<Vec<_>>().join("\n"));
 }
@@ -563,9 +247,7 @@ fn not_utf8() {
     let lines: Vec<String> = error.findings.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
-        [
-            "line 4, column 7: error: the text is not UTF-8 from here on; save the file as UTF-8, as TOML wants it"
-        ]
+        ["line 4, column 7: error: the text is not UTF-8 from here on; save the file as UTF-8, as TOML wants it"]
     );
 }
 
@@ -574,10 +256,7 @@ fn too_large() {
     let text = format!("{SMALL}# {}", "x".repeat(300_000));
     let error = Manifest::parse(&text).unwrap_err();
     assert_eq!(error.findings.len(), 1);
-    assert!(
-        error.findings[0].message.contains("the limit is 262144"),
-        "{error:?}"
-    );
+    assert!(error.findings[0].message.contains("the limit is 262144"), "{error:?}");
 }
 
 #[test]
@@ -599,8 +278,7 @@ fn secrets_are_not_repeated() {
     ] {
         let text = with(PAYDESK, old, &format!("\"{secret}\""));
         let error = Manifest::parse(&text).unwrap_err();
-        let shown = render_all(&error.findings, "countersign.toml", &text)
-            + &format!("{error} {:?}", error.findings);
+        let shown = render_all(&error.findings, "countersign.toml", &text) + &format!("{error} {:?}", error.findings);
         assert!(!shown.contains(secret), "{shown}");
         assert!(shown.contains("not shown"), "{shown}");
     }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     ComponentName, Digest, Serial,
-    manifest::{
-        FetchTool, Manifest, Parsed, Source, SuiteKind, SuiteTarget, diagnostic::render_all, limits,
-    },
+    manifest::{FetchTool, Manifest, Parsed, Source, SuiteKind, SuiteTarget, diagnostic::render_all, limits},
     release::{Flow, Origin, Release},
 };
 
@@ -41,8 +39,7 @@ expose = { web = "127.0.0.1:8088" }
 "#;
 
 fn parsed(text: &str) -> Parsed {
-    Manifest::parse(text)
-        .unwrap_or_else(|e| panic!("{}", render_all(&e.findings, "countersign.toml", text)))
+    Manifest::parse(text).unwrap_or_else(|e| panic!("{}", render_all(&e.findings, "countersign.toml", text)))
 }
 
 #[test]
@@ -51,63 +48,45 @@ fn the_example_is_read_whole() {
     assert_eq!(manifest.system.as_str(), "paydesk");
     assert_eq!(manifest.components.len(), 3);
     let web = &manifest.components[&"web".parse().unwrap()];
-    assert_eq!(
-        (
-            web.port,
-            web.replicas,
-            web.limits.memory_mib,
-            web.limits.tmp_mib
-        ),
-        (8080, 2, 64, 32)
-    );
+    assert_eq!((web.port, web.replicas, web.limits.memory_mib, web.limits.tmp_mib), (8080, 2, 64, 32));
     assert_eq!(web.health.path.as_deref(), Some("/health"));
-    let Source::Build { build, files } = &web.source else {
-        panic!("web is built")
-    };
-    assert_eq!(
-        (build.as_str(), files["/bin/web"].as_str()),
-        ("rust", "target/debug/paydesk-web")
-    );
+    let Source::Build { build, files } = &web.source else { panic!("web is built") };
+    assert_eq!((build.as_str(), files["/bin/web"].as_str()), ("rust", "target/debug/paydesk-web"));
     let ledger = &manifest.components[&"ledger".parse().unwrap()];
     assert!(ledger.is_exclusive());
-    assert_eq!(
-        (ledger.health.interval_ms, ledger.health.deadline_ms),
-        (200, 10_000)
-    );
+    assert_eq!((ledger.health.interval_ms, ledger.health.deadline_ms), (200, 10_000));
     assert_eq!(ledger.migrations.len(), 1);
     let payments = &manifest.components[&"payments".parse().unwrap()];
-    assert_eq!(
-        payments.secrets["PAYDESK_TOKEN_FILE"].as_str(),
-        "paydesk-token"
-    );
+    assert_eq!(payments.secrets["PAYDESK_TOKEN_FILE"].as_str(), "paydesk-token");
     assert_eq!(payments.limits.memory_mib, limits::MEMORY_MIB_DEFAULT);
     let build = manifest.builds.values().next().unwrap();
     assert_eq!(
-        (
-            build.fetch,
-            build.registries.first().unwrap().to_string().as_str()
-        ),
+        (build.fetch, build.registries.first().unwrap().to_string().as_str()),
         (Some(FetchTool::Cargo), "127.0.0.1:8790")
     );
-    assert!(manifest.flows.contains(&Flow {
-        from: Origin::Edge,
-        to: "web".parse().unwrap()
-    }));
+    assert!(manifest.flows.contains(&Flow { from: Origin::Edge, to: "web".parse().unwrap() }));
     let e2e = &manifest.suites[&"end-to-end".parse().unwrap()];
-    assert_eq!(
-        (e2e.kind, e2e.on, e2e.timeout_s),
-        (SuiteKind::Full, SuiteTarget::Containers, 120)
-    );
+    assert_eq!((e2e.kind, e2e.on, e2e.timeout_s), (SuiteKind::Full, SuiteTarget::Containers, 120));
     let production = manifest.environments.values().next().unwrap();
-    assert_eq!(
-        (
-            production.error_limit_bp,
-            production.hold_ms,
-            production.watch_s
-        ),
-        (100, 10_000, 8)
-    );
+    assert_eq!((production.error_limit_bp, production.hold_ms, production.watch_s), (100, 10_000, 8));
     insta::assert_snapshot!(render_all(&warnings, "countersign.toml", PAYDESK));
+}
+
+/// The manifests that users start from.
+#[test]
+fn the_examples_of_the_repository_are_right() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut read = 0;
+    for example in std::fs::read_dir(examples).unwrap() {
+        let path = example.unwrap().path().join(crate::manifest::FILE_NAME);
+        if path.is_file() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let Parsed { warnings, .. } = parsed(&text);
+            assert_eq!(warnings, [], "{}", path.display());
+            read += 1;
+        }
+    }
+    assert!(read >= 2, "there are at least two examples");
 }
 
 #[test]
@@ -121,14 +100,8 @@ fn the_smallest_has_no_warnings() {
 fn the_way_of_writing_makes_no_difference() {
     let inline = SMALL
         .replace("[[flows]]\nfrom = \"edge\"\nto = \"web\"\n", "")
-        .replace(
-            "system = \"shop\"\n",
-            "system = \"shop\"\nflows = [{ from = \"edge\", to = \"web\" }]\n",
-        );
-    let dotted = SMALL.replace(
-        "expose = { web = \"127.0.0.1:8088\" }",
-        "expose.web = \"127.0.0.1:8088\"",
-    );
+        .replace("system = \"shop\"\n", "system = \"shop\"\nflows = [{ from = \"edge\", to = \"web\" }]\n");
+    let dotted = SMALL.replace("expose = { web = \"127.0.0.1:8088\" }", "expose.web = \"127.0.0.1:8088\"");
     let windows = SMALL.replace('\n', "\r\n");
     let marked = format!("\u{feff}{SMALL}");
     let expected = parsed(SMALL).manifest;
@@ -138,15 +111,7 @@ fn the_way_of_writing_makes_no_difference() {
 }
 
 fn images(digits: &[(&str, &str)]) -> BTreeMap<ComponentName, Digest> {
-    digits
-        .iter()
-        .map(|(name, digit)| {
-            (
-                name.parse().unwrap(),
-                Digest::from_hex(&digit.repeat(64)).unwrap(),
-            )
-        })
-        .collect()
+    digits.iter().map(|(name, digit)| (name.parse().unwrap(), Digest::from_hex(&digit.repeat(64)).unwrap())).collect()
 }
 
 fn serial(system: &str) -> Serial {
@@ -159,10 +124,7 @@ fn a_release_is_composed_the_same_way_each_time() {
     let commit = "ab".repeat(20).parse().unwrap();
     let built = images(&[("web", "1"), ("payments", "2"), ("ledger", "3")]);
     let release = manifest.compose(serial("paydesk"), commit, &built).unwrap();
-    assert_eq!(
-        release,
-        manifest.compose(serial("paydesk"), commit, &built).unwrap()
-    );
+    assert_eq!(release, manifest.compose(serial("paydesk"), commit, &built).unwrap());
     let bytes = release.to_bytes().unwrap();
     assert_eq!(Release::from_bytes(&bytes).unwrap(), release);
     insta::assert_snapshot!(String::from_utf8(bytes).unwrap());
@@ -172,51 +134,18 @@ fn a_release_is_composed_the_same_way_each_time() {
 fn what_does_not_fit_makes_no_release() {
     let manifest = parsed(PAYDESK).manifest;
     let commit = "ab".repeat(20).parse().unwrap();
-    let missing = manifest
-        .compose(
-            serial("paydesk"),
-            commit,
-            &images(&[("web", "1"), ("payments", "2")]),
-        )
-        .unwrap_err();
-    assert_eq!(
-        missing.to_string(),
-        "the component `ledger` has no image; it was not built"
-    );
-    let foreign = manifest
-        .compose(serial("paydesk"), commit, &images(&[("wbe", "1")]))
-        .unwrap_err();
-    assert_eq!(
-        foreign.to_string(),
-        "there is an image for `wbe`, which the manifest does not have"
-    );
-    let other = manifest
-        .compose(serial("shop"), commit, &BTreeMap::new())
-        .unwrap_err();
-    assert_eq!(
-        other.to_string(),
-        "the serial `shop-000042` is not of the system `paydesk`"
-    );
+    let missing = manifest.compose(serial("paydesk"), commit, &images(&[("web", "1"), ("payments", "2")])).unwrap_err();
+    assert_eq!(missing.to_string(), "the component `ledger` has no image; it was not built");
+    let foreign = manifest.compose(serial("paydesk"), commit, &images(&[("wbe", "1")])).unwrap_err();
+    assert_eq!(foreign.to_string(), "there is an image for `wbe`, which the manifest does not have");
+    let other = manifest.compose(serial("shop"), commit, &BTreeMap::new()).unwrap_err();
+    assert_eq!(other.to_string(), "the serial `shop-000042` is not of the system `paydesk`");
 
     let fixed = parsed(SMALL).manifest;
-    assert!(
-        fixed
-            .compose(serial("shop"), commit, &BTreeMap::new())
-            .is_ok()
-    );
-    assert!(
-        fixed
-            .compose(serial("shop"), commit, &images(&[("web", "a")]))
-            .is_ok()
-    );
-    let moved = fixed
-        .compose(serial("shop"), commit, &images(&[("web", "b")]))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        moved.starts_with("the component `web` is fixed to `sha256:aaaa"),
-        "{moved}"
-    );
+    assert!(fixed.compose(serial("shop"), commit, &BTreeMap::new()).is_ok());
+    assert!(fixed.compose(serial("shop"), commit, &images(&[("web", "a")])).is_ok());
+    let moved = fixed.compose(serial("shop"), commit, &images(&[("web", "b")])).unwrap_err().to_string();
+    assert!(moved.starts_with("the component `web` is fixed to `sha256:aaaa"), "{moved}");
 }
 
 /// Golden bytes: the wire form of a definition, and with it its digest, never changes.
@@ -231,14 +160,8 @@ fn the_definition_of_a_suite_is_frozen() {
     let digest = unit.digest().unwrap();
     assert_eq!(digest, Digest::of(&unit.to_bytes().unwrap()));
     let spaced = parsed(&PAYDESK.replace("kind = \"smoke\" ", "kind    =   \"smoke\"")).manifest;
-    assert_eq!(
-        spaced.suites[&"unit".parse().unwrap()].digest().unwrap(),
-        digest
-    );
+    assert_eq!(spaced.suites[&"unit".parse().unwrap()].digest().unwrap(), digest);
     let longer = parsed(&PAYDESK.replace("timeout_s = 120", "timeout_s = 121")).manifest;
     let name = "end-to-end".parse().unwrap();
-    assert_ne!(
-        longer.suites[&name].digest().unwrap(),
-        manifest.suites[&name].digest().unwrap()
-    );
+    assert_ne!(longer.suites[&name].digest().unwrap(), manifest.suites[&name].digest().unwrap());
 }
