@@ -23,7 +23,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body, Incoming},
     header::{CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
@@ -202,11 +202,13 @@ async fn respond(edge: Weak<Inner>, may_steer: bool, request: Request<Incoming>)
 }
 
 async fn put_table(edge: &Arc<Inner>, body: Incoming) -> Response<Full<Bytes>> {
+    let too_large = || fault(StatusCode::PAYLOAD_TOO_LARGE, format!("the table is larger than {MAX_TABLE_BYTES} bytes"), "a table has at most 512 routes");
+    if body.size_hint().lower() > MAX_TABLE_BYTES as u64 {
+        return too_large();
+    }
     let bytes = match Limited::new(body, MAX_TABLE_BYTES).collect().await {
         Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return fault(StatusCode::PAYLOAD_TOO_LARGE, format!("the table is larger than {MAX_TABLE_BYTES} bytes"), "a table has at most 512 routes");
-        }
+        Err(error) if error.is::<LengthLimitError>() => return too_large(),
         Err(error) => return fault(StatusCode::BAD_REQUEST, format!("the table did not arrive: {error}"), "send it again"),
     };
     let table: RouteTable = match serde_json::from_slice(&bytes) {

@@ -131,7 +131,7 @@ pub enum ApplyError {
         listen: SocketAddr,
         /// Why.
         #[source]
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// An address can not be listened on.
     #[error("the address `{listen}` can not be listened on")]
@@ -364,7 +364,7 @@ impl Inner {
     async fn prepare(&self, steering: &mut Steering, table: &Arc<RouteTable>) -> Result<Prepared, ApplyError> {
         let reading = Arc::clone(table);
         let load = |route: &Route| {
-            let failed = |source| ApplyError::Tls { listen: route.listen, source };
+            let failed = |source| ApplyError::Tls { listen: route.listen, source: Box::new(source) };
             route.tls.as_ref().map(|files| tls::load(files).map_err(failed)).transpose()
         };
         let tls = spawn_blocking(move || reading.routes.iter().map(load).collect::<Result<Vec<_>, _>>());

@@ -28,10 +28,13 @@ use crate::{
     upload::{Upload, UploadWatch},
 };
 
+/// Links move between here and the requests that use them, and are too large to be copied each time.
+type Idle = Vec<Box<Link>>;
+
 /// One address of one version, and the idle connections to it.
 pub(crate) struct Instance {
     pub(crate) address: SocketAddr,
-    idle: Mutex<Vec<Box<Link>>>,
+    idle: Mutex<Idle>,
     /// Takes nothing new: idle connections are closed instead of kept, so that a server that waits for them can end.
     leaving: AtomicBool,
     born: Instant,
@@ -73,7 +76,7 @@ impl Instance {
         Self { address, idle, leaving, born: Instant::now(), avoid_until_ms: AtomicU64::new(0) }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Box<Link>>> {
+    fn idle(&self) -> MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -162,7 +162,9 @@ impl InForce {
         if total == 0 {
             return None;
         }
-        let mut point = spread(turn.fetch_add(1, Ordering::Relaxed), total);
+        // A request that chooses again takes no turn, because that would be another's share.
+        let turn = if tried.is_empty() { turn.fetch_add(1, Ordering::Relaxed) } else { turn.load(Ordering::Relaxed) };
+        let mut point = spread(turn, total);
         self.versions.iter().position(|version| {
             let weight = weight(version);
             let here = point < weight;

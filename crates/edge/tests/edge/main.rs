@@ -2,5 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod bodies;
+mod control;
+mod heads;
+mod holding;
+mod retries;
 mod support;
 mod switching;
+mod tls;
+mod tunnels;
