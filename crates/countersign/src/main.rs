@@ -1,1 +1,130 @@
-fn main() {}
+//! `countersign`: from a commit to countersigned production.
+//!
+//! A file a verb in `verbs`, a file a process in `processes`. This file reads the command line and prints faults.
+
+mod charter_file;
+mod clock;
+mod confine;
+mod fault;
+mod founding;
+mod http;
+mod identity;
+mod layout;
+mod log_client;
+mod processes;
+mod say;
+mod serve;
+mod settings;
+mod status;
+mod supervise;
+mod verbs;
+mod view;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    fault::Fault,
+    identity::RoleUser,
+    verbs::{Common, Format},
+};
+
+/// From a commit to countersigned production. Nothing reaches production on one signature, and anyone can check
+/// afterwards why it did.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Init(verbs::init::Args),
+    Up(verbs::up::Args),
+    Down(verbs::down::Args),
+    Witness(verbs::witness::Args),
+    /// A process of `up`
+    #[command(hide = true)]
+    Process(ProcessArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ProcessArgs {
+    role: String,
+    #[arg(long)]
+    charter: model::Digest,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .init();
+    let mut out = std::io::stdout().lock();
+    let outcome = run(&cli, &mut out).and_then(|()| {
+        use fault::Because as _;
+        out.flush().because(fault::Kind::Unavailable, "the output is closed")
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            complain(&fault, cli.common.format);
+            ExitCode::from(fault.kind().exit_code())
+        }
+    }
+}
+
+fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
+    let common = &cli.common;
+    match &cli.verb {
+        Verb::Init(args) => verbs::init::run(args, common, out),
+        Verb::Up(args) => verbs::up::run(args, common, out),
+        Verb::Down(args) => verbs::down::run(args, common, out),
+        Verb::Witness(args) => verbs::witness::run(args, common, out),
+        Verb::Process(args) => process(args, common),
+    }
+}
+
+fn process(args: &ProcessArgs, common: &Common) -> Result<(), Fault> {
+    let role = RoleUser::ALL
+        .into_iter()
+        .find(|r| r.name() == args.role)
+        .ok_or_else(|| Fault::new(fault::Kind::Usage, format!("`{}` is not a process", args.role)))?;
+    let start = processes::Start::read(&common.dir, role, args.charter)?;
+    match role {
+        RoleUser::Log => processes::log::run(start),
+        RoleUser::Gate => processes::gate::run(start),
+        RoleUser::Front => processes::front::run(start),
+        other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not started by `up`"))),
+    }
+}
+
+/// Says what went wrong on standard error: the whole chain, then what to do.
+fn complain(fault: &Fault, format: Format) {
+    let mut err = std::io::stderr().lock();
+    let written = match format {
+        Format::Text => {
+            let hint = fault.hint_text().map(|h| format!("\nhint: {h}")).unwrap_or_default();
+            writeln!(err, "error: {}{hint}", fault.message())
+        }
+        Format::Json => {
+            let trouble = serde_json::json!({
+                "error": fault.message(), "kind": fault.kind().name(), "hint": fault.hint_text(),
+            });
+            writeln!(err, "{trouble}")
+        }
+    };
+    // There is nowhere left to complain to.
+    drop(written);
+}

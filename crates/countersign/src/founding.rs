@@ -1,0 +1,343 @@
+//! The founding file: what people write from which `init` makes a charter.
+//!
+//! It knows the file's form and the roles that a small firm starts with. Whether the charter holds up is for `gate`.
+
+use std::{collections::BTreeMap, path::Path};
+
+use ledger::statement::v1::{
+    Charter, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member, Quorum, Robot, Role,
+    SystemRule, WitnessKey,
+};
+use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{Because as _, Fault, Kind};
+
+/// An approval counts a week: long enough for a review over a weekend, short enough to be about what is there now.
+const APPROVAL_S: u64 = 7 * 86_400;
+/// A verdict is granted for a day at most; the gate renews it as long as nothing speaks against it.
+const VERDICT_S: u64 = 86_400;
+/// No step on a checkpoint older than a minute.
+const MAX_AGE_S: u64 = 60;
+/// A predecessor whose verdict was withdrawn may run again for an hour, with an alarm.
+const ROLLBACK_S: u64 = 3_600;
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Founding {
+    /// The origin line of the log's checkpoints.
+    pub origin: String,
+    /// How many operators of witnesses must cosign.
+    #[serde(default)]
+    pub witness_quorum: u32,
+    /// The witnesses.
+    #[serde(default)]
+    pub witnesses: Vec<FoundingWitness>,
+    /// The people, by pseudonym.
+    pub people: BTreeMap<PersonId, FoundingPerson>,
+    /// The robots of this host, by role.
+    pub robots: BTreeMap<RobotId, FoundingRobot>,
+    /// The machines.
+    pub hosts: BTreeMap<HostName, FoundingHost>,
+    /// Further roles, or other grants for the usual ones.
+    #[serde(default)]
+    pub roles: BTreeMap<RoleName, Vec<Says>>,
+    /// Pairs that no one may hold together, beside the usual ones.
+    #[serde(default)]
+    pub conflicts: Vec<(RoleName, RoleName)>,
+    /// The systems.
+    pub systems: BTreeMap<SystemName, FoundingSystem>,
+    /// The environments in the order of promotion.
+    pub environments: Vec<FoundingEnvironment>,
+    /// Who may change the charter.
+    pub amendment: BTreeMap<RoleName, u32>,
+    /// A file with another policy than the default.
+    pub policy: Option<String>,
+}
+
+/// A witness in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the fields are those of the charter's witnesses")]
+pub struct FoundingWitness {
+    pub name: String,
+    pub operator: String,
+    pub vkey: String,
+    pub url: String,
+}
+
+/// A person in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingPerson {
+    /// Public keys: `ssh-ed25519 AAAA…`, or the path of a `.pub` file.
+    pub keys: Vec<String>,
+    /// E-mail addresses that the person commits under.
+    pub emails: Vec<String>,
+    /// Roles.
+    #[serde(default)]
+    pub roles: Vec<RoleName>,
+    /// Whether the person signs the charter.
+    #[serde(default)]
+    pub founder: bool,
+}
+
+/// A robot in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingRobot {
+    /// Its role.
+    pub role: RoleName,
+    /// Who controls it.
+    pub controllers: Vec<PersonId>,
+    /// Where its key is.
+    pub host: HostName,
+    /// Its public key, for a robot of another host or system; `init` makes one otherwise.
+    pub key: Option<String>,
+}
+
+/// A machine in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingHost {
+    /// Who administers it.
+    pub administrators: Vec<PersonId>,
+}
+
+/// A system in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingSystem {
+    /// The git remote.
+    pub remote: String,
+    /// The protected branch.
+    pub branch: String,
+}
+
+/// An environment in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingEnvironment {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// Who must approve.
+    pub quorum: BTreeMap<RoleName, u32>,
+    /// Who must agree to go on after a halt.
+    pub resume: BTreeMap<RoleName, u32>,
+    /// See the constants above.
+    pub approval_s: Option<u64>,
+    /// See the constants above.
+    pub verdict_s: Option<u64>,
+    /// See the constants above.
+    pub max_age_s: Option<u64>,
+    /// See the constants above.
+    pub rollback_s: Option<u64>,
+}
+
+/// Who a person's e-mail addresses are, with the salt of the charter's commitment. Kept beside the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// 32 random bytes as hex.
+    pub salt: String,
+    /// The addresses, lower case.
+    pub emails: Vec<String>,
+}
+
+impl Identity {
+    /// A new one with a fresh salt.
+    pub fn new(emails: &[String]) -> Result<Self, Fault> {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).map_err(|e| Fault::new(Kind::Unavailable, format!("no random bytes: {e}")))?;
+        let emails = emails.iter().map(|e| e.trim().to_lowercase()).collect();
+        Ok(Self { salt: hex::encode(salt), emails })
+    }
+
+    /// SHA-256(salt ‖ addresses, each followed by a line feed).
+    pub fn commitment(&self) -> Result<Digest, Fault> {
+        let mut bytes = hex::decode(&self.salt).because(Kind::Input, "the salt of an identity is not hex")?;
+        for email in &self.emails {
+            bytes.extend_from_slice(email.as_bytes());
+            bytes.push(b'\n');
+        }
+        Ok(Digest::of(&bytes))
+    }
+}
+
+/// What `init` fills in: the keys that it made.
+pub struct MadeKeys {
+    /// The log's verifier key.
+    pub log_vkey: String,
+    /// Public keys of the robots that have none in the file.
+    pub robots: BTreeMap<RobotId, String>,
+}
+
+impl Founding {
+    /// Reads the file.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        toml_edit::de::from_str(text).map_err(|e| {
+            Fault::new(Kind::Input, format!("the founding file does not hold up: {e}"))
+                .hint("`countersign init --example` prints one that does")
+        })
+    }
+
+    /// The charter that it asks for, and the identities that it commits to.
+    pub fn charter(
+        &self,
+        folder: &Path,
+        keys: &MadeKeys,
+        demo: bool,
+    ) -> Result<(Charter, BTreeMap<PersonId, Identity>), Fault> {
+        let mut identities = BTreeMap::new();
+        let mut members = Vec::new();
+        for (id, person) in &self.people {
+            let identity = Identity::new(&person.emails)?;
+            let public = person.keys.iter().map(|k| public_key(folder, k)).collect::<Result<Vec<_>, _>>()?;
+            members.push(Member {
+                id: id.clone(),
+                keys: public.into_iter().map(|public| Key { scheme: KeyScheme::Sshsig, public }).collect(),
+                roles: person.roles.clone(),
+                identity: identity.commitment()?,
+                founder: person.founder,
+            });
+            identities.insert(id.clone(), identity);
+        }
+        let mut robots = Vec::new();
+        for (id, robot) in &self.robots {
+            let public = match (&robot.key, keys.robots.get(id)) {
+                (Some(key), _) => public_key(folder, key)?,
+                (None, Some(key)) => key.clone(),
+                (None, None) => return Err(Fault::new(Kind::Internal, format!("no key was made for the robot `{id}`"))),
+            };
+            robots.push(Robot {
+                id: id.clone(),
+                role: robot.role.clone(),
+                key: Key { scheme: KeyScheme::Ed25519, public },
+                controllers: robot.controllers.clone(),
+                host: robot.host.clone(),
+                environments: Vec::new(),
+            });
+        }
+        let policy = match &self.policy {
+            Some(path) => std::fs::read_to_string(folder.join(path))
+                .because(Kind::Usage, format!("the policy file `{path}` can not be read"))?,
+            None => gate::policy::DEFAULT.to_owned(),
+        };
+        let mut roles = usual_roles()?;
+        roles.extend(self.roles.clone());
+        let mut conflicts = usual_conflicts()?;
+        conflicts.retain(|(a, b)| roles.contains_key(a) && roles.contains_key(b));
+        conflicts.extend(self.conflicts.iter().cloned());
+        let charter = Charter {
+            demo,
+            log: LogKey { origin: self.origin.clone(), vkey: keys.log_vkey.clone() },
+            witnesses: self
+                .witnesses
+                .iter()
+                .map(|w| WitnessKey {
+                    name: w.name.clone(),
+                    operator: w.operator.clone(),
+                    vkey: w.vkey.clone(),
+                    url: w.url.clone(),
+                })
+                .collect(),
+            witness_quorum: self.witness_quorum,
+            members,
+            robots,
+            hosts: self
+                .hosts
+                .iter()
+                .map(|(name, host)| Host { name: name.clone(), administrators: host.administrators.clone() })
+                .collect(),
+            roles: roles.into_iter().map(|(name, says)| Role { name, says }).collect(),
+            conflicts,
+            systems: self
+                .systems
+                .iter()
+                .map(|(name, s)| SystemRule { name: name.clone(), remote: s.remote.clone(), branch: s.branch.clone() })
+                .collect(),
+            environments: self
+                .environments
+                .iter()
+                .map(|e| EnvironmentRule {
+                    name: e.name.clone(),
+                    quorum: quorum(&e.quorum),
+                    approval_s: e.approval_s.unwrap_or(APPROVAL_S),
+                    verdict_s: e.verdict_s.unwrap_or(VERDICT_S),
+                    max_age_s: e.max_age_s.unwrap_or(MAX_AGE_S),
+                    rollback_s: e.rollback_s.unwrap_or(ROLLBACK_S),
+                    resume: quorum(&e.resume),
+                })
+                .collect(),
+            amendment: quorum(&self.amendment),
+            policy,
+            programs: BTreeMap::new(),
+        };
+        Ok((charter, identities))
+    }
+}
+
+fn quorum(groups: &BTreeMap<RoleName, u32>) -> Quorum {
+    Quorum { groups: groups.iter().map(|(role, count)| Group { role: role.clone(), count: *count }).collect() }
+}
+
+/// The key itself, or the first line of the file that is named; without its comment, which may be an address.
+fn public_key(folder: &Path, text: &str) -> Result<String, Fault> {
+    let line = if text.starts_with("ssh-") {
+        text.to_owned()
+    } else {
+        std::fs::read_to_string(folder.join(text)).map_err(|e| {
+            Fault::from_error(Kind::Usage, e)
+                .context(format!("the public key `{text}` can not be read"))
+                .hint("write `ssh-ed25519 AAAA…` or the path of a `.pub` file")
+        })?
+    };
+    let mut words = line.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("ssh-ed25519"), Some(key)) => Ok(format!("ssh-ed25519 {key}")),
+        (Some(other), _) => Err(Fault::new(Kind::Input, format!("`{other}` is not a key that people sign with here"))
+            .hint("make an Ed25519 key: `ssh-keygen -t ed25519`")),
+        _ => Err(Fault::new(Kind::Input, "a public key is empty")),
+    }
+}
+
+/// The roles that a firm starts with.
+fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
+    let rows: [(&str, &[Says]); 9] = [
+        ("developer", &[Says::Proposal]),
+        (
+            "release-manager",
+            &[Says::Approval, Says::Rejection, Says::Exception, Says::Halt, Says::Resume, Says::Rollback, Says::KeyWithdrawal],
+        ),
+        ("operator", &[Says::Halt, Says::Resume, Says::Rollback, Says::KeyWithdrawal]),
+        ("gate", &[Says::Verdict, Says::Tick]),
+        ("builder", &[Says::Change, Says::Build, Says::Proposal]),
+        ("tester", &[Says::Evidence]),
+        ("agent", &[Says::Milestone]),
+        ("outside-tester", &[Says::Evidence]),
+        ("monitor", &[Says::Tick]),
+    ];
+    rows.into_iter().map(|(name, says)| Ok((role(name)?, says.to_vec()))).collect()
+}
+
+fn usual_conflicts() -> Result<Vec<(RoleName, RoleName)>, Fault> {
+    let pairs = [
+        ("builder", "tester"),
+        ("builder", "outside-tester"),
+        ("builder", "gate"),
+        ("builder", "release-manager"),
+        ("tester", "release-manager"),
+        ("gate", "release-manager"),
+        ("agent", "release-manager"),
+        ("agent", "gate"),
+        ("developer", "builder"),
+        ("developer", "tester"),
+        ("developer", "agent"),
+    ];
+    pairs.into_iter().map(|(a, b)| Ok((role(a)?, role(b)?))).collect()
+}
+
+fn role(name: &str) -> Result<RoleName, Fault> {
+    name.parse().because(Kind::Internal, "a built-in role name does not parse")
+}

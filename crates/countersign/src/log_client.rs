@@ -1,0 +1,177 @@
+//! The log as its clients see it: over the log's own socket, or through `front`.
+
+use std::time::Duration;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use hyper::{Method, StatusCode};
+use ledger::{dsse::Envelope, store::Body};
+use model::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    fault::{Because as _, Fault, Kind},
+    http::{ANSWER_TIMEOUT, Answer, Target},
+};
+
+/// The longest that one request waits for the log to grow.
+pub const LONG_POLL: Duration = Duration::from_secs(20);
+
+/// A statement on its way to the log.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// The DSSE envelope.
+    pub envelope: Box<serde_json::value::RawValue>,
+    /// The bodies that it commits to.
+    pub bodies: Vec<SubmittedBody>,
+}
+
+/// A body on its way to the log.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubmittedBody {
+    /// The salt, as hex.
+    pub salt: String,
+    /// The bytes, as base64.
+    pub body: String,
+}
+
+/// What the log answers to a statement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Appended {
+    /// Its log index.
+    pub index: u64,
+    /// The inclusion proof, leaf to root.
+    pub proof: Vec<Digest>,
+    /// The signed checkpoint that it is under.
+    pub checkpoint: String,
+}
+
+/// What the processes answer when something is wrong.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trouble {
+    /// The kind, see [`Kind::name`].
+    pub kind: String,
+    /// What is wrong.
+    pub error: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// A client of the log.
+#[derive(Clone, Debug)]
+pub struct LogClient {
+    target: Target,
+    prefix: &'static str,
+}
+
+impl LogClient {
+    /// At the log's own socket.
+    pub const fn direct(target: Target) -> Self {
+        Self { target, prefix: "" }
+    }
+
+    /// Through `front`.
+    pub const fn through_front(target: Target) -> Self {
+        Self { target, prefix: "/log" }
+    }
+
+    /// Who is asked.
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn ask(&self, method: Method, path: &str, body: Vec<u8>, timeout: Duration) -> Result<Answer, Fault> {
+        self.target.ask_blocking(method, &format!("{}{path}", self.prefix), body, timeout)
+    }
+
+    fn get(&self, path: &str) -> Result<Answer, Fault> {
+        let answer = self.ask(Method::GET, path, Vec::new(), ANSWER_TIMEOUT)?;
+        if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND { Ok(answer) } else { Err(fault_of(&answer)) }
+    }
+
+    /// Appends a statement with its bodies. Returns when it is in a signed, synced checkpoint.
+    pub fn append(&self, envelope: &Envelope, bodies: &[Body]) -> Result<Appended, Fault> {
+        let envelope = String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
+        let submission = Submission {
+            envelope: serde_json::value::RawValue::from_string(envelope).because(Kind::Internal, "the envelope is not JSON")?,
+            bodies: bodies
+                .iter()
+                .map(|b| SubmittedBody { salt: hex::encode(b.salt), body: BASE64_STANDARD.encode(&b.bytes) })
+                .collect(),
+        };
+        let body = serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")?;
+        let answer = self.ask(Method::POST, "/statements", body, ANSWER_TIMEOUT)?;
+        if !answer.status.is_success() {
+            return Err(fault_of(&answer));
+        }
+        serde_json::from_slice(&answer.body).because(Kind::Unavailable, "the log's answer does not hold up")
+    }
+
+    /// Entries from this index on, at most 256, as canonical bytes.
+    pub fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>, Fault> {
+        let answer = self.get(&format!("/entries/{from}"))?;
+        unbundle(&answer.body).ok_or_else(|| Fault::new(Kind::Untrue, "the log's entries are cut short"))
+    }
+
+    /// The latest checkpoint that the quorum of witnesses has cosigned, if there is one.
+    pub fn cosigned(&self) -> Result<Option<Vec<u8>>, Fault> {
+        let answer = self.get("/cosigned")?;
+        Ok((answer.status != StatusCode::NOT_FOUND).then(|| answer.body.to_vec()))
+    }
+
+    /// The latest signed checkpoint, with the cosignatures that it has by now.
+    pub fn head(&self) -> Result<Vec<u8>, Fault> {
+        Ok(self.get("/checkpoint")?.body.to_vec())
+    }
+
+    /// Waits until a cosigned checkpoint covers more than `size` entries, or the time is over.
+    pub fn wait_beyond(&self, size: u64, timeout: Duration) -> Result<(), Fault> {
+        let timeout = timeout.min(LONG_POLL);
+        let path = format!("/wait/{size}?ms={}", timeout.as_millis());
+        let answer = self.ask(Method::GET, &path, Vec::new(), timeout + ANSWER_TIMEOUT)?;
+        if answer.status.is_success() { Ok(()) } else { Err(fault_of(&answer)) }
+    }
+
+    /// A body that is kept beside the log, checked against its commitment.
+    pub fn body(&self, commitment: Digest) -> Result<Option<Vec<u8>>, Fault> {
+        let answer = self.get(&format!("/body/{}", commitment.hex()))?;
+        if answer.status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if Digest::of(&answer.body) != commitment {
+            return Err(Fault::new(Kind::Untrue, format!("the body kept for {commitment} is not the one that was committed to")));
+        }
+        Ok(answer.body.get(32..).map(<[u8]>::to_vec))
+    }
+}
+
+/// Splits an entry bundle (C2SP tlog-tiles, "Log entries").
+pub fn unbundle(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut entries = Vec::new();
+    while !bytes.is_empty() {
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        let (entry, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        entries.push(entry.to_vec());
+        bytes = rest;
+    }
+    Some(entries)
+}
+
+/// The fault that an answer tells of.
+pub fn fault_of(answer: &Answer) -> Fault {
+    let Ok(trouble) = serde_json::from_slice::<Trouble>(&answer.body) else {
+        return Fault::new(Kind::Unavailable, format!("the answer was {}", answer.status));
+    };
+    let kind = [Kind::Usage, Kind::Input, Kind::Refused, Kind::Untrue, Kind::Unavailable]
+        .into_iter()
+        .find(|k| k.name() == trouble.kind)
+        .unwrap_or(Kind::Internal);
+    let fault = Fault::new(kind, trouble.error);
+    match trouble.hint {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
+}

@@ -1,0 +1,124 @@
+//! The `front` process: HTTP for people and programs. It relays what others signed and can sign nothing.
+//!
+//! | path | what |
+//! |---|---|
+//! | `/log/…` | the log: `checkpoint` and `tile/…` as C2SP tlog-tiles, `entries/N`, `cosigned`, `wait/N?ms=`, `body/HEX`, `POST statements` |
+//! | `/api/status` | every process's own word, and the edge's counts |
+//! | `/api/health` | whether front itself answers |
+//!
+//! A halt goes straight to the agent as well, so that it works when the log does not.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State,
+    http::{Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use serde_json::{Value, json};
+
+use super::Start;
+use crate::{
+    confine::{Confinement, Sockets},
+    fault::{Because as _, Fault, Kind},
+    http::Target,
+    identity::RoleUser,
+    layout::Layout,
+    serve::serve_tcp,
+    supervise::STARTED,
+};
+
+/// Longer than the longest long poll of the log.
+const RELAY_TIMEOUT: Duration = Duration::from_secs(40);
+/// A halt is a small statement for an agent of this host; who waits longer should be told.
+const HALT_TIMEOUT: Duration = Duration::from_secs(2);
+
+struct Shared {
+    layout: Layout,
+    log: Target,
+    agent: Target,
+    edge: Target,
+}
+
+/// Runs the process until it is asked to end.
+pub fn run(start: Start) -> Result<(), Fault> {
+    let address = start.settings.front;
+    let listener = std::net::TcpListener::bind(address).map_err(|e| {
+        Fault::from_error(Kind::Unavailable, e)
+            .context(format!("{address} can not be listened on"))
+            .hint("another program has the port; change `front` in settings.json")
+    })?;
+    let mut confinement = Confinement::nothing();
+    confinement.sockets = Sockets::Tcp;
+    confinement.read.push(start.layout.root().join("status"));
+    let mut status = start.confine(confinement)?;
+    status.say(format!("listening on http://{address}"), vec!["requests".to_owned()]);
+    let shared = Arc::new(Shared {
+        log: Target::Unix(start.layout.socket(RoleUser::Log)),
+        agent: Target::Unix(start.layout.socket(RoleUser::Agent)),
+        edge: Target::Unix(start.layout.socket(RoleUser::Edge)),
+        layout: start.layout,
+    });
+    let router = Router::new()
+        .route("/api/health", get(|| async { "ok\n" }))
+        .route("/api/status", get(status_of))
+        .route("/log/{*rest}", any(relay))
+        .with_state(shared);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .because(Kind::Unavailable, "no runtime")?
+        .block_on(serve_tcp(listener, router))
+}
+
+async fn relay(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, body: Bytes) -> Result<Response, Fault> {
+    let path = uri.path_and_query().map_or("/", |p| p.as_str()).trim_start_matches("/log").to_owned();
+    let halted = if method == Method::POST && path == "/statements" && is_halt(&body) {
+        let answer = shared.agent.ask(Method::POST, "/halt", body.to_vec(), HALT_TIMEOUT).await;
+        Some(answer.is_ok_and(|a| a.status.is_success()))
+    } else {
+        None
+    };
+    let answer = match shared.log.ask(method, &path, body.to_vec(), RELAY_TIMEOUT).await {
+        // The agent has it and writes it into the log when the log is back.
+        Err(_) if halted == Some(true) => {
+            return Ok((StatusCode::ACCEPTED, Json(json!({ "halted": true, "logged": false }))).into_response());
+        }
+        answer => answer?,
+    };
+    Ok((answer.status, answer.body).into_response())
+}
+
+/// Whether a submission is a halt, by its predicate type. A wrong guess harms nothing: the agent checks it.
+fn is_halt(body: &[u8]) -> bool {
+    use base64::Engine as _;
+    let payload = || -> Option<String> {
+        let submission: Value = serde_json::from_slice(body).ok()?;
+        let payload = submission.get("envelope")?.get("payload")?.as_str()?;
+        String::from_utf8(base64::prelude::BASE64_STANDARD.decode(payload).ok()?).ok()
+    };
+    payload().is_some_and(|p| p.contains("https://countersign.dev/statement/halt/"))
+}
+
+async fn status_of(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let mut processes = Vec::new();
+    for role in STARTED {
+        let word = std::fs::read(shared.layout.status(role)).ok();
+        let word: Option<Value> = word.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        processes.push(word.unwrap_or_else(|| json!({ "role": role.name(), "doing": "has not said anything yet" })));
+    }
+    let ask = |target: &Target, path: &'static str| {
+        let target = target.clone();
+        async move {
+            let answer = target.ask(Method::GET, path, Vec::new(), HALT_TIMEOUT).await.ok()?;
+            serde_json::from_slice::<Value>(&answer.body).ok()
+        }
+    };
+    let edge = ask(&shared.edge, "/counts").await;
+    let agent = ask(&shared.agent, "/state").await;
+    Json(json!({ "processes": processes, "edge": edge, "agent": agent }))
+}

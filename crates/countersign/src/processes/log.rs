@@ -1,0 +1,323 @@
+//! The `log` process: checks, orders and stores statements, signs checkpoints, asks witnesses, serves tiles.
+//!
+//! It can not say anything itself: its key signs checkpoints and nothing else. A crash loses nothing that was
+//! acknowledged; see `ledger::log`.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path as UrlPath, Query, State},
+    http::{StatusCode, Uri},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use ledger::{
+    checkpoint::SignedCheckpoint,
+    dsse::Envelope,
+    keys::Signer,
+    log::{Door, Log, Refusal, Submission},
+    note::{NoteKeyType, NoteSigner},
+    statement::{Members, ReadError},
+    store::{Body, SqliteStore},
+    tick,
+};
+use model::{Clock, Digest};
+use serde::Deserialize;
+
+use super::Start;
+use crate::{
+    clock::SystemClock,
+    confine::{Confinement, Sockets},
+    fault::{Because as _, Fault, Kind},
+    http::Target,
+    log_client::{Appended, LONG_POLL},
+    serve::{blocking, listen_unix, serve_unix},
+    status::StatusFile,
+};
+
+/// A witness that has not answered by then is asked again in the next round.
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between rounds while a witness does not answer.
+const WITNESS_PAUSE: Duration = Duration::from_millis(500);
+
+/// The door: every statement is signed by an enrolled key, entitled, and in time.
+struct CharterDoor {
+    members: Members,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DoorError {
+    #[error(transparent)]
+    Statement(#[from] ReadError),
+    #[error(transparent)]
+    Entitlement(#[from] ledger::statement::EntitlementError),
+    #[error("a body was sent that the statement does not commit to")]
+    StrayBody,
+}
+
+impl Door for CharterDoor {
+    fn check(&self, submission: &Submission) -> Result<(), Refusal> {
+        let check = || -> Result<(), DoorError> {
+            let (statement, _) = ledger::statement::open(&submission.envelope, &self.members)?;
+            Members::check_expiry(&statement, SystemClock.now())?;
+            for body in &submission.bodies {
+                let commitment = body.commitment().to_string();
+                let payload = submission.envelope.payload();
+                if !payload.windows(commitment.len()).any(|w| w == commitment.as_bytes()) {
+                    return Err(DoorError::StrayBody);
+                }
+            }
+            Ok(())
+        };
+        check().map_err(Refusal::new)
+    }
+
+    fn admit(&self, _: u64, _: &Envelope) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn rewind(&self, _: u64) {}
+}
+
+/// What the handlers share.
+struct Shared {
+    log: Log,
+    members: Members,
+    cosigned: Mutex<Option<Arc<SignedCheckpoint>>>,
+    grown: Condvar,
+}
+
+impl Shared {
+    fn cosigned(&self) -> Option<Arc<SignedCheckpoint>> {
+        self.cosigned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_cosigned(&self, checkpoint: &SignedCheckpoint) -> bool {
+        let note = String::from_utf8(checkpoint.to_bytes()).unwrap_or_default();
+        tick::open(&note, self.members.charter()).is_some()
+    }
+
+    fn set_cosigned(&self, checkpoint: SignedCheckpoint) {
+        let mut latest = self.cosigned.lock().unwrap_or_else(PoisonError::into_inner);
+        if latest.as_ref().is_none_or(|old| old.size() <= checkpoint.size()) {
+            *latest = Some(Arc::new(checkpoint));
+            self.grown.notify_all();
+        }
+    }
+
+    fn wait_cosigned_beyond(&self, size: u64, timeout: Duration) {
+        let latest = self.cosigned.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whether it grew is read again by the asker.
+        drop(self.grown.wait_timeout_while(latest, timeout, |c| c.as_ref().is_none_or(|c| c.size() <= size)));
+    }
+}
+
+/// Runs the process until it is asked to end.
+pub fn run(start: Start) -> Result<(), Fault> {
+    let key: Arc<dyn Signer> = Arc::new(start.key()?);
+    let charter = start.charter.members.charter().clone();
+    let signer = NoteSigner::new(&charter.log.origin, NoteKeyType::Ed25519, key)
+        .because(Kind::Input, "the log's key does not fit its origin")?;
+    if signer.vkey().to_string() != charter.log.vkey {
+        return Err(Fault::new(Kind::Untrue, "the log's key is not the one that the charter names"));
+    }
+    let ports = charter.witnesses.iter().filter_map(|w| Target::parse(&w.url).ok()).filter_map(|t| match t {
+        Target::Tcp(address) => Some(address.port()),
+        Target::Unix(_) => None,
+    });
+    let mut confinement = Confinement::nothing();
+    confinement.connect_tcp = Some(ports.collect());
+    confinement.bind_tcp = Some(Vec::new());
+    confinement.sockets = Sockets::Tcp;
+    let mut status = start.confine(confinement)?;
+    let listener = listen_unix(&start.layout.socket(start.role))?;
+
+    let store = SqliteStore::open(&start.layout.home(start.role).join("log.sqlite3"))
+        .because(Kind::Unavailable, "the log's store can not be opened")?;
+    let members = start.charter.members.clone();
+    let door = Arc::new(CharterDoor { members: members.clone() });
+    let log = Log::open(Arc::new(store), signer, door)
+        .because(Kind::Untrue, "the log does not open")?;
+    for envelope in &start.charter.envelopes {
+        log.append(Submission::new(envelope.clone())).because(Kind::Unavailable, "the charter can not be written into the log")?;
+    }
+    let shared = Arc::new(Shared { log, members, cosigned: Mutex::new(None), grown: Condvar::new() });
+    let witnessing = shared.clone();
+    std::thread::Builder::new()
+        .name("witnesses".to_owned())
+        .spawn(move || ask_witnesses(&witnessing, &mut status))
+        .because(Kind::Unavailable, "no thread for the witnesses")?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .because(Kind::Unavailable, "no runtime")?
+        .block_on(serve_unix(listener, router(shared)))
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/statements", post(append))
+        .route("/entries/{from}", get(entries))
+        .route("/cosigned", get(cosigned))
+        .route("/wait/{size}", get(wait))
+        .route("/body/{commitment}", get(body))
+        .route("/checkpoint", get(resource))
+        .route("/tile/{*rest}", get(resource))
+        .with_state(shared)
+}
+
+async fn append(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Json<Appended>, Fault> {
+    blocking(move || {
+        let submitted: crate::log_client::Submission =
+            serde_json::from_slice(&bytes).because(Kind::Input, "this is not a submission of a statement")?;
+        let envelope = Envelope::parse(submitted.envelope.get().as_bytes()).because(Kind::Input, "this is not an envelope")?;
+        let bodies = submitted
+            .bodies
+            .iter()
+            .map(|b| {
+                let mut salt = [0; 32];
+                hex::decode_to_slice(&b.salt, &mut salt).because(Kind::Input, "the salt of a body is not 32 bytes of hex")?;
+                let bytes = BASE64_STANDARD.decode(&b.body).because(Kind::Input, "a body is not base64")?;
+                Ok(Body { salt, bytes })
+            })
+            .collect::<Result<Vec<_>, Fault>>()?;
+        let receipt = shared.log.append(Submission { envelope, bodies }).map_err(|e| match &e {
+            ledger::log::AppendError::Refused(_) | ledger::log::AppendError::Bodies => {
+                Fault::from_error(Kind::Refused, e)
+            }
+            _ => Fault::from_error(Kind::Unavailable, e),
+        })?;
+        let checkpoint = String::from_utf8(receipt.checkpoint).because(Kind::Internal, "the checkpoint is not text")?;
+        Ok(Json(Appended { index: receipt.index, proof: receipt.proof, checkpoint }))
+    })
+    .await
+}
+
+async fn entries(State(shared): State<Arc<Shared>>, UrlPath(from): UrlPath<u64>) -> Result<Vec<u8>, Fault> {
+    blocking(move || {
+        let entries = shared
+            .log
+            .entries(from, ledger::log::ENTRIES_LIMIT)
+            .because(Kind::Unavailable, "the entries can not be read")?;
+        let mut out = Vec::new();
+        for entry in entries {
+            // Entries are at most 65,535 bytes; see `ledger::dsse`.
+            out.extend_from_slice(&u16::try_from(entry.len()).unwrap_or(u16::MAX).to_be_bytes());
+            out.extend_from_slice(&entry);
+        }
+        Ok(out)
+    })
+    .await
+}
+
+async fn cosigned(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    match shared.cosigned() {
+        Some(checkpoint) => (StatusCode::OK, checkpoint.to_bytes()),
+        None => (StatusCode::NOT_FOUND, Vec::new()),
+    }
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    ms: u64,
+}
+
+async fn wait(State(shared): State<Arc<Shared>>, UrlPath(size): UrlPath<u64>, Query(wait): Query<Wait>) -> Result<(), Fault> {
+    let timeout = Duration::from_millis(wait.ms).min(LONG_POLL);
+    blocking(move || {
+        shared.wait_cosigned_beyond(size, timeout);
+        Ok(())
+    })
+    .await
+}
+
+async fn body(State(shared): State<Arc<Shared>>, UrlPath(hex): UrlPath<String>) -> Result<impl IntoResponse, Fault> {
+    blocking(move || {
+        let commitment = Digest::from_hex(&hex).because(Kind::Input, "this is not a commitment")?;
+        let body = shared.log.body(&commitment).because(Kind::Unavailable, "the body can not be read")?;
+        Ok(match body {
+            Some(body) => (StatusCode::OK, [body.salt.as_slice(), &body.bytes].concat()),
+            None => (StatusCode::NOT_FOUND, Vec::new()),
+        })
+    })
+    .await
+}
+
+/// Checkpoint and tiles, as C2SP tlog-tiles names them.
+async fn resource(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<impl IntoResponse, Fault> {
+    let path = uri.path().trim_start_matches('/').to_owned();
+    blocking(move || {
+        let Ok(path) = path.parse() else { return Ok((StatusCode::NOT_FOUND, Vec::new())) };
+        let found = shared.log.resource(path).because(Kind::Unavailable, "the log can not be read")?;
+        Ok(match found {
+            Some(bytes) => (StatusCode::OK, bytes),
+            None => (StatusCode::NOT_FOUND, Vec::new()),
+        })
+    })
+    .await
+}
+
+/// Keeps the head cosigned: at once when it grew, and again before what there is becomes too old to act on.
+fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
+    let charter = shared.members.charter();
+    let max_age_s = charter.environments.iter().map(|e| e.max_age_s).min().unwrap_or(60);
+    let again_s = (max_age_s / 3).max(1);
+    let mut sizes = vec![0; charter.witnesses.len()];
+    let mut last = (0, model::Timestamp::default());
+    loop {
+        let head = shared.log.head();
+        let now = SystemClock.now();
+        let due = head.size() != last.0 || now.since_s(last.1) >= again_s;
+        if due {
+            let mut troubles = Vec::new();
+            for (witness, old) in charter.witnesses.iter().zip(&mut sizes) {
+                match ask_witness(shared, witness, *old) {
+                    Ok(size) => *old = size,
+                    Err(fault) => troubles.push(format!("witness {}: {}", witness.name, fault.message())),
+                }
+            }
+            match shared.log.cosigned(|c| shared.is_cosigned(c)) {
+                Ok(Some(checkpoint)) => {
+                    if checkpoint.size() >= head.size() {
+                        last = (checkpoint.size(), now);
+                    }
+                    shared.set_cosigned(checkpoint);
+                }
+                Ok(None) if charter.witness_quorum == 0 => {
+                    last = (head.size(), now);
+                    shared.set_cosigned((*head).clone());
+                }
+                Ok(None) => {}
+                Err(error) => troubles.push(format!("the cosignatures can not be read: {error}")),
+            }
+            let waits = vec![format!("statements after {}", head.size())];
+            status.say(format!("{} statements, {} cosigned", head.size(), last.0), waits);
+            if !troubles.is_empty() {
+                status.trouble(troubles.join("; "));
+                std::thread::sleep(WITNESS_PAUSE);
+            }
+        }
+        shared.log.wait_beyond(last.0, Duration::from_secs(1));
+    }
+}
+
+fn ask_witness(shared: &Shared, witness: &ledger::statement::v1::WitnessKey, old: u64) -> Result<u64, Fault> {
+    let target = Target::parse(&witness.url)?;
+    let key = witness.vkey.parse().because(Kind::Input, "its key does not parse")?;
+    let send = |body: &[u8]| {
+        target
+            .ask_blocking(hyper::Method::POST, "/add-checkpoint", body.to_vec(), WITNESS_TIMEOUT)
+            .map(|a| ledger::witness::Reply { status: a.status.as_u16(), body: a.body.to_vec() })
+            .map_err(|fault| std::io::Error::other(fault.message()))
+    };
+    let (size, _) = ledger::witness::cosign(&shared.log, &key, old, send)
+        .because(Kind::Unavailable, "it did not cosign")?;
+    Ok(size)
+}

@@ -1,0 +1,93 @@
+//! Serving HTTP on a Unix socket or an address, and answering with faults as every process answers.
+
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
+
+use axum::{
+    Json, Router,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    fault::{Because as _, Fault, Kind},
+    log_client::Trouble,
+};
+
+/// The largest request that a process reads: a statement of 64 KiB with a few bodies of 16 MiB.
+pub const REQUEST_BYTES: usize = 64 << 20;
+
+impl IntoResponse for Fault {
+    fn into_response(self) -> Response {
+        let status = match self.kind() {
+            Kind::Usage | Kind::Input => StatusCode::BAD_REQUEST,
+            Kind::Refused => StatusCode::FORBIDDEN,
+            Kind::Untrue => StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let trouble = Trouble {
+            kind: self.kind().name().to_owned(),
+            error: self.message(),
+            hint: self.hint_text().map(str::to_owned),
+        };
+        (status, Json(trouble)).into_response()
+    }
+}
+
+/// Makes a socket that every role of this host may connect to and nobody else: the folder's group and mode say so.
+pub fn listen_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, Fault> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => {
+            return Err(Fault::from_error(Kind::Unavailable, e).context(format!("`{}` can not be replaced", path.display())));
+        }
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)
+        .because(Kind::Unavailable, format!("`{}` can not be listened on", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+        .because(Kind::Unavailable, format!("`{}` can not be given to the group", path.display()))?;
+    listener.set_nonblocking(true).because(Kind::Unavailable, "the socket can not be used")?;
+    Ok(listener)
+}
+
+/// Serves until the process is asked to end.
+pub async fn serve_unix(listener: std::os::unix::net::UnixListener, router: Router) -> Result<(), Fault> {
+    let listener = tokio::net::UnixListener::from_std(listener).because(Kind::Unavailable, "the socket can not be used")?;
+    let router = router.layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES));
+    axum::serve(listener, router)
+        .with_graceful_shutdown(asked_to_end())
+        .await
+        .because(Kind::Unavailable, "serving ended")
+}
+
+/// Serves an address until the process is asked to end.
+pub async fn serve_tcp(listener: std::net::TcpListener, router: Router) -> Result<(), Fault> {
+    listener.set_nonblocking(true).because(Kind::Unavailable, "the listener can not be used")?;
+    let listener = tokio::net::TcpListener::from_std(listener).because(Kind::Unavailable, "the listener can not be used")?;
+    let router = router.layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES));
+    axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>())
+        .with_graceful_shutdown(asked_to_end())
+        .await
+        .because(Kind::Unavailable, "serving ended")
+}
+
+/// Resolves on SIGTERM or SIGINT.
+pub async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        // Without handlers the signals end the process by themselves.
+        _ => std::future::pending().await,
+    }
+}
+
+/// Runs blocking work of a request away from the loop that serves others.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(work).await.because(Kind::Internal, "the work was broken off")?
+}

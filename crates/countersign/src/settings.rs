@@ -1,0 +1,56 @@
+//! What is particular to this host: where its processes listen and how often they look. Nothing here judges.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use model::HostName;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    fault::{Because as _, Fault, Kind},
+    layout::Layout,
+};
+
+/// The settings of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Which of the charter's hosts this is.
+    pub host: HostName,
+    /// Where `front` listens.
+    pub front: SocketAddr,
+    /// The first two bytes of the agent's fabric; the tester's is the next.
+    pub fabric: [u8; 2],
+    /// Milliseconds between looks at the git remotes.
+    pub fetch_interval_ms: u64,
+    /// Seconds between ticks while something is under way.
+    pub tick_interval_s: u64,
+}
+
+impl Settings {
+    /// The settings of a first host.
+    pub fn of_host(host: HostName) -> Self {
+        Self {
+            host,
+            front: SocketAddr::from((Ipv4Addr::LOCALHOST, 7070)),
+            fabric: [10, 77],
+            fetch_interval_ms: 2_000,
+            tick_interval_s: 10,
+        }
+    }
+
+    /// The tester's fabric, which never meets the agent's.
+    pub const fn tester_fabric(&self) -> [u8; 2] {
+        [self.fabric[0], self.fabric[1].wrapping_add(1)]
+    }
+
+    /// Reads them.
+    pub fn read(layout: &Layout) -> Result<Self, Fault> {
+        let path = layout.settings();
+        let bytes = std::fs::read(&path).map_err(|e| {
+            Fault::from_error(Kind::Usage, e)
+                .context(format!("`{}` is not a folder of Countersign's", layout.root().display()))
+                .hint("make one with `countersign init --dir …`")
+        })?;
+        serde_json::from_slice(&bytes).because(Kind::Input, format!("`{}` does not hold up", path.display()))
+    }
+}

@@ -1,0 +1,154 @@
+//! The verbs, one file each, and what they share: where to look, who speaks and how to print.
+
+pub mod down;
+pub mod init;
+pub mod up;
+pub mod witness;
+
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use clap::{Args, ValueEnum};
+use ledger::keys::{PrivateKey, Scheme, Signer, SshAgent};
+use ledger::statement::{Members, Signatory};
+use model::RoleName;
+use serde::Serialize;
+
+use crate::{
+    charter_file,
+    fault::{Because as _, Fault, Kind},
+    http::Target,
+    layout::{DEFAULT_DIR, Layout},
+    log_client::LogClient,
+    say::Speaker,
+    settings::Settings,
+    view::View,
+};
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// The folder of this host's Countersign
+    #[arg(long, global = true, default_value = DEFAULT_DIR)]
+    pub dir: PathBuf,
+    /// Where `front` listens, such as http://127.0.0.1:7070; from the folder's settings if not given
+    #[arg(long, global = true)]
+    pub server: Option<String>,
+    /// How to print
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub format: Format,
+    /// The private key to sign with: a file, or `agent` for the only suitable key in ssh-agent
+    #[arg(long, global = true)]
+    pub key: Option<String>,
+}
+
+impl Common {
+    /// The layout of the folder.
+    pub fn layout(&self) -> Layout {
+        Layout::new(&self.dir)
+    }
+
+    /// The address of `front`.
+    pub fn front(&self) -> Result<Target, Fault> {
+        match &self.server {
+            Some(text) => Target::parse(text),
+            None => Ok(Target::Tcp(Settings::read(&self.layout())?.front)),
+        }
+    }
+
+    /// The members of the charter in the folder.
+    pub fn members(&self) -> Result<Members, Fault> {
+        Ok(charter_file::read(&self.layout(), None)?.members)
+    }
+
+    /// A view of the log through `front`, up to date.
+    pub fn view(&self) -> Result<View, Fault> {
+        let mut view = View::new(LogClient::through_front(self.front()?), self.members()?)?;
+        view.refresh()?;
+        Ok(view)
+    }
+
+    /// The person's signer, for a role that may say a kind.
+    pub fn speaker(&self, members: &Members, kind: ledger::statement::v1::Kind, life_s: u64) -> Result<Speaker, Fault> {
+        let signer = self.signer(members)?;
+        let key = signer.key().id();
+        let who = members.holder(key).map_err(|e| {
+            Fault::from_error(Kind::Refused, e).hint("sign with a key that the charter lists for you (`--key`)")
+        })?;
+        let role = role_for(members, who, kind)?;
+        Ok(Speaker::new(signer, members.hash(), role).living(life_s))
+    }
+
+    fn signer(&self, members: &Members) -> Result<Arc<dyn Signer>, Fault> {
+        match self.key.as_deref() {
+            Some("agent") => agent_signer(members),
+            Some(path) => file_signer(Path::new(path)),
+            None if std::env::var_os("SSH_AUTH_SOCK").is_some() => agent_signer(members),
+            None => Err(Fault::new(Kind::Usage, "no key to sign with")
+                .hint("name one with `--key ~/.ssh/id_ed25519`, or start ssh-agent and add yours")),
+        }
+    }
+}
+
+/// Reads a person's key file.
+pub fn file_signer(path: &Path) -> Result<Arc<dyn Signer>, Fault> {
+    let key = PrivateKey::read(Scheme::SshSig, path, &mut ask_passphrase)
+        .because(Kind::Usage, format!("the key `{}` can not be used", path.display()))?;
+    Ok(Arc::new(key))
+}
+
+/// Keys with a passphrase are for ssh-agent, which asks for it in its own way and keeps it out of our memory.
+fn ask_passphrase() -> Option<zeroize::Zeroizing<String>> {
+    None
+}
+
+fn agent_signer(members: &Members) -> Result<Arc<dyn Signer>, Fault> {
+    let agent = SshAgent::from_environment().because(Kind::Usage, "there is no ssh-agent")?;
+    let keys = agent.keys().because(Kind::Unavailable, "ssh-agent does not list its keys")?;
+    let mut fitting = keys.iter().map(|(key, _)| key.id()).filter(|id| members.holder(*id).is_ok());
+    let id = fitting.next().ok_or_else(|| {
+        Fault::new(Kind::Refused, "ssh-agent holds no key that the charter lists").hint("`ssh-add` yours, or name a file with `--key`")
+    })?;
+    if fitting.next().is_some() {
+        return Err(Fault::new(Kind::Usage, "ssh-agent holds several keys that the charter lists").hint("name a file with `--key`"));
+    }
+    Ok(Arc::new(agent.signer(id).because(Kind::Unavailable, "ssh-agent does not sign")?))
+}
+
+/// The first of a signer's roles that may say a kind.
+fn role_for(members: &Members, who: &Signatory, kind: ledger::statement::v1::Kind) -> Result<RoleName, Fault> {
+    let charter = members.charter();
+    let roles: Vec<&RoleName> = match who {
+        Signatory::Person(id) => charter.member(id).into_iter().flat_map(|m| &m.roles).collect(),
+        Signatory::Robot { id, .. } => charter.robots.iter().filter(|r| &r.id == id).map(|r| &r.role).collect(),
+    };
+    roles.iter().find(|r| charter.may_say(r, kind)).map(|r| (*r).clone()).ok_or_else(|| {
+        let may: Vec<&str> = charter.roles.iter().filter(|r| r.says.contains(&kind)).map(|r| r.name.as_str()).collect();
+        Fault::new(Kind::Refused, format!("{who} holds no role that may say `{kind}`"))
+            .hint(format!("the charter lets {} say it", may.join(", ")))
+    })
+}
+
+/// Prints one document as JSON.
+pub fn print_json<T: Serialize>(out: &mut dyn Write, value: &T) -> Result<(), Fault> {
+    serde_json::to_writer_pretty(&mut *out, value).because(Kind::Internal, "the answer is not JSON")?;
+    line(out, "")
+}
+
+/// Prints one line.
+pub fn line(out: &mut dyn Write, words: impl std::fmt::Display) -> Result<(), Fault> {
+    writeln!(out, "{words}").because(Kind::Unavailable, "the output is closed")
+}
