@@ -131,12 +131,39 @@ impl std::fmt::Display for Contradiction {
     }
 }
 
-/// Reads a report.
+/// Reads a report that is one file.
 ///
 /// # Errors
 /// If it is not XML that can be read safely and whole, or not a report.
 pub fn parse(bytes: &[u8]) -> Result<Report, JunitError> {
-    read::parse(bytes)
+    parse_all(&[bytes]).map_err(|(_, error)| error)
+}
+
+/// Reads a report that is several files, as Surefire and Gradle write one a class. The order of the files makes no
+/// difference.
+///
+/// # Errors
+/// The number of the first file that can not be read, from 0, and why; also if all of them together are too many.
+pub fn parse_all(files: &[&[u8]]) -> Result<Report, (usize, JunitError)> {
+    let mut whole = Report { cases: Vec::new(), contradictions: Vec::new(), not_requirements: Vec::new() };
+    let mut bytes = 0_usize;
+    for (number, file) in files.iter().enumerate() {
+        let too_many = |problem| (number, JunitError { line: 1, problem });
+        bytes = bytes.saturating_add(file.len());
+        if bytes > REPORT_BYTES {
+            return Err(too_many(JunitProblem::TooLarge { found: bytes, limit: REPORT_BYTES }));
+        }
+        let part = read::read(file).map_err(|error| (number, error))?;
+        whole.cases.extend(part.cases);
+        whole.contradictions.extend(part.contradictions);
+        whole.not_requirements.extend(part.not_requirements);
+        if whole.cases.len() > CASES {
+            return Err(too_many(JunitProblem::TooMany { what: "cases", limit: CASES }));
+        }
+    }
+    whole.cases = read::told_apart(whole.cases);
+    whole.not_requirements.sort();
+    Ok(whole)
 }
 
 #[cfg(test)]

@@ -51,13 +51,19 @@ pub enum ReportFile<'a> {
     Missing,
     /// Something that is not a regular file or could not be read; the reason is for people.
     Unreadable(&'a str),
-    /// A file.
-    Found {
-        /// Its bytes.
-        bytes: &'a [u8],
-        /// When it was last written, in milliseconds since 1970.
-        modified_ms: u64,
-    },
+    /// One file, or several if the manifest has a pattern. An empty list is as good as nothing.
+    Found(&'a [ReportPart<'a>]),
+}
+
+/// A file of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportPart<'a> {
+    /// Its path in the workspace, for people.
+    pub path: &'a str,
+    /// Its bytes. Whoever reads them needs no more than `junit::REPORT_BYTES` and one of all files together.
+    pub bytes: &'a [u8],
+    /// When it was last written, in milliseconds since 1970.
+    pub modified_ms: u64,
 }
 
 /// How a command ended.
@@ -208,13 +214,20 @@ pub fn judge(input: &JudgeInput<'_>) -> Judgement {
 fn read(input: &JudgeInput<'_>) -> Result<Report, Reason> {
     let path = || input.definition.report.clone();
     match input.report {
-        ReportFile::Missing => Err(Reason::NoReport { path: path() }),
+        ReportFile::Missing | ReportFile::Found([]) => Err(Reason::NoReport { path: path() }),
         ReportFile::Unreadable(why) => Err(Reason::UnreadableReport { path: path(), why: why.to_owned() }),
-        ReportFile::Found { modified_ms, .. } if modified_ms.saturating_add(FILE_CLOCK_LAG_MS) < input.started_ms => {
-            Err(Reason::OldReport { path: path(), older_by_ms: input.started_ms - modified_ms })
-        }
-        ReportFile::Found { bytes, .. } => {
-            junit::parse(bytes).map_err(|error| Reason::Malformed { path: path(), error })
+        ReportFile::Found(parts) => {
+            // A file that was there before would count for a class that no longer runs.
+            let is_old = |part: &&ReportPart<'_>| part.modified_ms.saturating_add(FILE_CLOCK_LAG_MS) < input.started_ms;
+            if let Some(old) = parts.iter().find(is_old) {
+                let older_by_ms = input.started_ms.saturating_sub(old.modified_ms);
+                return Err(Reason::OldReport { path: old.path.to_owned(), older_by_ms });
+            }
+            let files: Vec<&[u8]> = parts.iter().map(|part| part.bytes).collect();
+            junit::parse_all(&files).map_err(|(number, error)| {
+                let path = parts.get(number).map_or_else(path, |part| part.path.to_owned());
+                Reason::Malformed { path, error }
+            })
         }
     }
 }

@@ -34,7 +34,8 @@ pub use compose::ComposeError;
 pub use definition::DefinitionError;
 pub use diagnostic::{Diagnostic, Severity};
 pub use types::{
-    Build, Component, Environment, FetchTool, Registry, RegistryError, Source, SuiteDefinition, SuiteKind, SuiteTarget,
+    Build, Component, Environment, FetchTool, Registry, RegistryError, ReportPlace, Source, SuiteDefinition, SuiteKind,
+    SuiteTarget,
 };
 
 use std::collections::{BTreeMap, BTreeSet};

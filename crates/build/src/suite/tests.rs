@@ -8,7 +8,9 @@ use model::{
 };
 use proptest::prelude::*;
 
-use super::{CaseList, CaseListError, Exception, Exit, JudgeInput, Judgement, Kind, ReportFile, Totals, judge};
+use super::{
+    CaseList, CaseListError, Exception, Exit, JudgeInput, Judgement, Kind, ReportFile, ReportPart, Totals, judge,
+};
 
 const MANIFEST: &str = r#"
 system = "desk"
@@ -70,12 +72,13 @@ impl Run {
     }
 
     fn judged(&self) -> Judgement {
+        let part = [ReportPart { path: "e2e.xml", bytes: self.report.as_bytes(), modified_ms: self.modified_ms }];
         let report = if self.missing {
             ReportFile::Missing
         } else if self.unreadable {
             ReportFile::Unreadable("it is a folder")
         } else {
-            ReportFile::Found { bytes: self.report.as_bytes(), modified_ms: self.modified_ms }
+            ReportFile::Found(&part)
         };
         judge(&JudgeInput {
             definition: &definition(),
@@ -193,6 +196,38 @@ fn edges() {
     assert!(flaky.is_tested());
     assert_eq!(flaky.flaky, [case("e2e › retries")]);
     assert_eq!(flaky.totals.flaky, 1);
+}
+
+/// Several files are one report, whatever their order; one that is old or broken spoils it, and is named.
+#[test]
+fn several_files_are_one_report() {
+    let judged = |files: &[(&str, &str, u64)]| {
+        let parts: Vec<ReportPart<'_>> = files
+            .iter()
+            .map(|(path, text, modified_ms)| ReportPart { path, bytes: text.as_bytes(), modified_ms: *modified_ms })
+            .collect();
+        judge(&JudgeInput {
+            definition: &definition(),
+            report: ReportFile::Found(&parts),
+            started_ms: STARTED_MS,
+            exit: Exit::Code(0),
+            exceptions: &[],
+            now: Timestamp::from_unix(NOW),
+            baseline: &BTreeSet::new(),
+        })
+    };
+    let a = ("TEST-a.xml", "<testsuite name='a'><testcase name='x'/><testcase name='x'/></testsuite>", STARTED_MS);
+    let b = ("TEST-b.xml", "<testsuite name='a' tests='1'><testcase name='x'/></testsuite>", STARTED_MS);
+    let whole = judged(&[a, b]);
+    assert!(whole.is_tested());
+    assert_eq!(whole.totals.cases, 3);
+    assert_eq!(judged(&[b, a]), whole);
+    assert_eq!(judged(&[]).reasons[0].kind(), Kind::NoReport);
+    let old = ("TEST-old.xml", b.1, STARTED_MS - 1_000);
+    assert_eq!(judged(&[a, old]).reasons[0].to_string(), "the report at `TEST-old.xml` is 1000 ms older than the run");
+    let broken = ("TEST-broken.xml", "<testsuite>", STARTED_MS);
+    let said = judged(&[a, broken]).reasons[0].to_string();
+    assert!(said.starts_with("the report at `TEST-broken.xml` can not be used: line 1:"), "{said}");
 }
 
 /// A claim of the definition counts only as far as the cases bear it out.

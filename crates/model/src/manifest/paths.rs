@@ -35,6 +35,19 @@ pub(super) fn relative(field: &Field<'_>, whole: bool, findings: &mut Findings<'
     }
 }
 
+/// The path of a report: one `*` may stand in the name of the file.
+pub(super) fn report(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
+    let path = relative(field, false, findings)?;
+    let name = path.rsplit('/').next().unwrap_or(&path);
+    let stars = path.matches('*').count();
+    if stars > 1 || stars > name.matches('*').count() || path.contains(['?', '[']) {
+        let hint = "one `*` may stand in the name of the file, as in `target/surefire-reports/TEST-*.xml`";
+        findings.error(field.place(), format!("{} is too loose a pattern", quoted(&path)), hint);
+        return None;
+    }
+    Some(path)
+}
+
 /// A path within an image.
 pub(super) fn absolute(path: &str, place: &Place, findings: &mut Findings<'_>) -> Option<String> {
     let reserved = limits::RESERVED_PATHS.iter().find(|r| covers(r, path));

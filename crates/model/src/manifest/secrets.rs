@@ -45,7 +45,7 @@ pub(super) fn looks_like(text: &str) -> Option<&'static str> {
             .filter(|(mark, _)| *mark != "eyJ" || word.matches('.').count() == 2)
             .map(|(_, what)| *what)
     };
-    if let Some(what) = text.split(|c: char| c.is_whitespace() || "\"',;:=".contains(c)).find_map(token) {
+    if let Some(what) = text.split(|c: char| c.is_whitespace() || "\"'`,;:=()[]{}<>|".contains(c)).find_map(token) {
         return Some(what);
     }
     // A password in the authority of a URL (RFC 3986 section 3.2.1).

@@ -201,7 +201,8 @@ pub struct SuiteDefinition {
     pub build: Option<BuildName>,
     /// The command and its arguments; never empty.
     pub run: Vec<String>,
-    /// The JUnit XML file that it writes, relative to the workspace.
+    /// The JUnit XML file that it writes, relative to the workspace; one `*` in its name stands for any part of a
+    /// name, for runners that write a file a class. `report_place` takes it apart.
     pub report: String,
     /// The requirements that it covers.
     pub requirements: BTreeSet<RequirementId>,
@@ -211,6 +212,41 @@ pub struct SuiteDefinition {
     pub timeout_s: u32,
     /// Variables for the command.
     pub environment: BTreeMap<String, String>,
+}
+
+impl SuiteDefinition {
+    /// Where its report is looked for.
+    pub fn report_place(&self) -> ReportPlace<'_> {
+        let (folder, name) = self.report.rsplit_once('/').unwrap_or(("", &self.report));
+        ReportPlace { folder, name }
+    }
+}
+
+/// Where a report is looked for: a folder, and the name of a file with at most one `*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportPlace<'s> {
+    folder: &'s str,
+    name: &'s str,
+}
+
+impl<'s> ReportPlace<'s> {
+    /// The folder, relative to the workspace; empty for the workspace itself.
+    pub const fn folder(&self) -> &'s str {
+        self.folder
+    }
+
+    /// Whether several files may make the report.
+    pub fn is_pattern(&self) -> bool {
+        self.name.contains('*')
+    }
+
+    /// Whether a file of this name in that folder is part of the report.
+    pub fn takes(&self, file_name: &str) -> bool {
+        match self.name.split_once('*') {
+            None => file_name == self.name,
+            Some((start, end)) => file_name.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)),
+        }
+    }
 }
 
 /// Whether a suite counts for a release.

@@ -65,15 +65,14 @@ impl<'d> Section<'d> {
 
     /// Refuses every key but these.
     pub(super) fn only(&self, known: &[&str], what: &str, findings: &mut Findings<'_>) {
-        for field in self.fields() {
-            if !known.contains(&field.name) {
-                let hint = match nearest(field.name, known) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if known.is_empty() => format!("{what} has no keys; remove it"),
-                    None => format!("its keys are {}", listed(known)),
-                };
-                findings.error(&field.key_place, format!("{} is not a key of {what}", quoted(field.name)), hint);
-            }
+        // More than are shown need no "did you mean" worked out.
+        for field in self.fields().iter().filter(|f| !known.contains(&f.name)).take(limits::FINDINGS) {
+            let hint = match nearest(field.name, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if known.is_empty() => format!("{what} has no keys; remove it"),
+                None => format!("its keys are {}", listed(known)),
+            };
+            findings.error(&field.key_place, format!("{} is not a key of {what}", quoted(field.name)), hint);
         }
     }
 }

@@ -117,9 +117,8 @@ fn suite(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<SuiteDefiniti
     let run = section
         .required("run", example.trim_matches('`'), findings)
         .and_then(|f| paths::command(&f, example, findings));
-    let report = section
-        .required("report", "report = \"junit.xml\"", findings)
-        .and_then(|f| paths::relative(&f, false, findings));
+    let report =
+        section.required("report", "report = \"junit.xml\"", findings).and_then(|f| paths::report(&f, findings));
     let mut requirements = BTreeSet::new();
     for element in elements(&section, "requirements", "`requirements = [\"PAY-1\"]`", findings) {
         if let Some(id) = element.parsed(findings)

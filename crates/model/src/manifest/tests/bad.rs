@@ -140,6 +140,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("a requirement in small letters", PAYDESK, "\"PAY-2\", \"PAY-3\"", "\"pay-2\""),
     ("a requirement twice", PAYDESK, "\"PAY-2\", \"PAY-3\"", "\"PAY-2\", \"PAY-2\""),
     ("a report outside", PAYDESK, "report = \"e2e.xml\"", "report = \"/tmp/e2e.xml\""),
+    ("a report that could be anything", PAYDESK, "report = \"e2e.xml\"", "report = \"**/*.xml\""),
+    ("a report in any folder", PAYDESK, "report = \"e2e.xml\"", "report = \"target/*/junit.xml\""),
     ("a timeout of a week", PAYDESK, "timeout_s = 120", "timeout_s = 604800"),
     ("a strategy that is unknown", SMALL, "blue-green", "bluegreen"),
     ("no watch", SMALL, "strategy = \"blue-green\"", "strategy = \"blue-green\"\nwatch_s = 0"),
@@ -261,10 +263,30 @@ fn too_large() {
 
 #[test]
 fn a_flood_of_mistakes_is_cut() {
-    let keys: String = (0..500).map(|n| format!("k{n} = 1\n")).collect();
+    let keys: String = (0..5_000).map(|n| format!("k{n} = 1\n")).collect();
     let error = Manifest::parse(&format!("{keys}{SMALL}")).unwrap_err();
     assert_eq!(error.findings.len(), crate::manifest::limits::FINDINGS);
     assert_eq!(error.to_string(), "the manifest has 50 errors");
+}
+
+/// Far above what any of them takes (half a second unoptimised), far below what a cost that grows by the square takes.
+const READING_LIMIT_S: u64 = 20;
+
+/// However many mistakes a text has, they are found in reasonable time.
+#[test]
+fn hostile_texts_are_read_in_time() {
+    let keys: String = (0..30_000).map(|n| format!("k{n}=1\n")).collect();
+    let flows = "[[flows]]\n".repeat(20_000);
+    let dots = format!("{}=1\n", vec!["a"; 79].join("."));
+    let zones: String = (0..15_000).map(|n| format!("[zones.z{n}]\n")).collect();
+    let list = format!("flows=[{}]", "{from=\"a\"},".repeat(20_000));
+    let value = format!("system = \"{}\"", "a".repeat(250_000));
+    let line = format!("system = [{}]", "[],".repeat(80_000));
+    for text in [keys, flows, dots, zones, list, value, line] {
+        let begun = std::time::Instant::now();
+        assert!(Manifest::parse(&text).is_err());
+        assert!(begun.elapsed().as_secs() < READING_LIMIT_S, "{} took {:?}", &text[..20], begun.elapsed());
+    }
 }
 
 /// A secret is in the text, and must be in nothing that is said about it.
@@ -275,6 +297,10 @@ fn secrets_are_not_repeated() {
         ("\"EUR\"", "ghp_0123456789abcdefghijklmnop"),
         ("\"EUR\"", "https://bot:hunter2secret@git.example/"),
         ("\"--offline\"", "sk_live_0123456789abcdefgh"),
+        ("\"blue-green\"", "sk_live_0123456789abcdefgh"),
+        ("drain_s = 5", "sk_live_0123456789abcdefgh"),
+        ("8080", "sk_live_0123456789abcdefgh"),
+        ("\"/health\"", "ghp_0123456789abcdefghijklmnop"),
     ] {
         let text = with(PAYDESK, old, &format!("\"{secret}\""));
         let error = Manifest::parse(&text).unwrap_err();

@@ -148,6 +148,25 @@ fn what_does_not_fit_makes_no_release() {
     assert!(moved.starts_with("the component `web` is fixed to `sha256:aaaa"), "{moved}");
 }
 
+#[test]
+fn a_report_is_looked_for_where_the_manifest_says() {
+    let at = |report: &str| {
+        let manifest = parsed(&PAYDESK.replace("report = \"e2e.xml\"", &format!("report = {report:?}"))).manifest;
+        manifest.suites[&"end-to-end".parse().unwrap()].clone()
+    };
+    let one = at("out/e2e.xml");
+    assert_eq!((one.report_place().folder(), one.report_place().is_pattern()), ("out", false));
+    assert!(one.report_place().takes("e2e.xml") && !one.report_place().takes("e2e.xml.old"));
+    let many = at("target/surefire-reports/TEST-*.xml");
+    assert_eq!((many.report_place().folder(), many.report_place().is_pattern()), ("target/surefire-reports", true));
+    for (name, taken) in
+        [("TEST-a.B.xml", true), ("TEST-.xml", true), ("TEST-.xm", false), ("a.xml", false), ("TEST-a.txt", false)]
+    {
+        assert_eq!(many.report_place().takes(name), taken, "{name}");
+    }
+    assert_eq!(at("*").report_place().folder(), "");
+}
+
 /// Golden bytes: the wire form of a definition, and with it its digest, never changes.
 #[test]
 fn the_definition_of_a_suite_is_frozen() {
