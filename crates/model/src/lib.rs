@@ -6,6 +6,7 @@
 mod canonical;
 mod clock;
 mod digest;
+pub mod glossary;
 mod ids;
 pub mod manifest;
 pub mod release;
