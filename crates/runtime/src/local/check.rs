@@ -51,9 +51,11 @@ pub(crate) fn check(hierarchy: &Hierarchy, cgroup: &str, record: &Record, runnin
     if !init.runs()? {
         return Ok(Finding::Gone);
     }
-    match found? {
-        None => Ok(Finding::Sound),
-        Some(what) => Ok(Finding::Differs(what)),
+    match found {
+        Ok(None) => Ok(Finding::Sound),
+        Ok(Some(what)) => Ok(Finding::Differs(what)),
+        Err(error) if is_gone(&error) => Ok(Finding::Differs(format!("not all of it can be seen in `/proc/{}`", init.pid()))),
+        Err(error) => Err(error),
     }
 }
 

@@ -95,11 +95,14 @@ impl Blobs {
         }
         let mut reader = self.open(blob, bytes.unwrap_or(DOCUMENT_LIMIT))?;
         let mut content = Vec::new();
-        reader.by_ref().take(DOCUMENT_LIMIT + 1).read_to_end(&mut content).map_err(|e| ImageError::Io(blob, e))?;
+        let read = reader.by_ref().take(DOCUMENT_LIMIT + 1).read_to_end(&mut content);
         let found = reader.found;
-        if found > DOCUMENT_LIMIT {
-            return Err(ImageError::TooLarge(blob, DOCUMENT_LIMIT));
+        match bytes {
+            None if found > DOCUMENT_LIMIT => return Err(ImageError::TooLarge(blob, DOCUMENT_LIMIT)),
+            Some(wanted) if found > wanted => return Err(ImageError::Size { blob, wanted, found }),
+            _ => {}
         }
+        read.map_err(|e| ImageError::Io(blob, e))?;
         reader.wanted = bytes.unwrap_or(found);
         reader.finish()?;
         Ok(content)

@@ -38,20 +38,20 @@ pub(crate) struct Confinement {
 impl ProcessId {
     /// The process that has this pid now, if one has.
     pub(crate) fn of(pid: i32) -> io::Result<Option<Self>> {
-        let Some((_, started_ticks)) = stat(pid)? else { return Ok(None) };
-        Ok(Some(Self { pid, started_ticks, boot: boot()? }))
+        let Some(stat) = stat(pid)? else { return Ok(None) };
+        Ok(Some(Self { pid, started_ticks: stat.started_ticks, boot: boot()? }))
     }
 
     pub(crate) const fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Whether it still runs; a zombie does not.
+    /// Whether it still runs; a zombie does not, nor one that the kernel is ending.
     pub(crate) fn runs(&self) -> io::Result<bool> {
         if self.boot != boot()? {
             return Ok(false);
         }
-        Ok(stat(self.pid)?.is_some_and(|(state, ticks)| ticks == self.started_ticks && !matches!(state, 'Z' | 'X')))
+        Ok(stat(self.pid)?.is_some_and(|stat| stat.started_ticks == self.started_ticks && !stat.ends))
     }
 
     /// Sends a signal; nothing happens if it has ended.
@@ -126,19 +126,32 @@ pub(crate) fn boot() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// State and start time, after the name, which may hold anything but ends at the last parenthesis.
-fn stat(pid: i32) -> io::Result<Option<(char, u64)>> {
+/// What is used of `/proc/<pid>/stat`.
+struct Stat {
+    /// It has ended or is being ended, with all of its threads.
+    ends: bool,
+    started_ticks: u64,
+}
+
+/// `PF_EXITING` (Linux `include/linux/sched.h`): its memory, namespaces and cgroup go before its entry does.
+const EXITING: u64 = 0x4;
+
+/// Reads it; the name comes first, may hold anything, and ends at the last parenthesis.
+fn stat(pid: i32) -> io::Result<Option<Stat>> {
     let text = match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let rest = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-    let mut fields = rest.split_whitespace();
-    let state = fields.next().and_then(|s| s.chars().next());
-    let ticks = fields.nth(18).and_then(|t| t.parse().ok());
-    match (state, ticks) {
-        (Some(state), Some(ticks)) => Ok(Some((state, ticks))),
+    let fields: Vec<&str> = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default().split_whitespace().collect();
+    // The third field of all is the first here.
+    let number = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok());
+    match (fields.first(), number(9), number(20), number(22)) {
+        (Some(state), Some(flags), Some(threads), Some(started_ticks)) => {
+            // A first thread may end before the others; the process runs on.
+            let ends = threads <= 1 && (matches!(*state, "Z" | "X") || flags & EXITING != 0);
+            Ok(Some(Stat { ends, started_ticks }))
+        }
         _ => Err(io::Error::other(format!("`/proc/{pid}/stat` is not as expected"))),
     }
 }

@@ -18,23 +18,35 @@ use super::{
 };
 use crate::driver::{Doing as _, DriverError, failed};
 
-/// A log is two files of this size at most, the older one with `.1`: hours of a talkative server.
-const LOG_LIMIT_BYTES: u64 = 4 << 20;
+/// A log file of this size becomes `log.1`; with what is read before that is noticed a log is twice two files of
+/// this size at most: hours of a talkative server.
+const LOG_LIMIT_BYTES: u64 = 2 << 20;
 /// What of a log a message shows.
 const SHOWN: usize = 600;
 
-/// 1: runc; 2: its state folder; 3: the container's id; 4: bytes of a log file.
+/// 1: runc; 2: its state folder; 3: the container's id; 4: the size that a log file is put aside at.
+///
+/// `dd` writes what it has read at once, and reads 512 times 4 KiB at most, so a file grows by 2 MiB before its size
+/// is looked at. If nothing can be written the output is thrown away: a full disk is no reason to end a component.
 const SCRIPT: &str = r#"
 IFS= read -r word && [ "$word" = go ] || exit 125
 exec </dev/null
+: >log
 {
     "$1" --root "$2" --log runc.log --log-format json run --keep --bundle . --pid-file pid "$3" 2>&1
     echo "$?" >exit.new && sync exit.new && mv exit.new exit
-} | while :; do
-    dd of=log bs=65536 iflag=count_bytes count="$4" status=none || exit 1
-    [ "$(stat -c %s log)" -ge "$4" ] || exit 0
-    mv log log.1
-done
+} | {
+    size=0
+    while dd of=log bs=4096 count=512 oflag=append conv=notrunc status=none; do
+        now=$(stat -c %s log)
+        [ "$now" -gt "$size" ] || exit 0
+        size=$now
+        if [ "$size" -ge "$4" ]; then
+            mv log log.1 && : >log && size=0 || break
+        fi
+    done
+    exec cat >/dev/null
+}
 "#;
 
 /// A shim that waits for the word.
