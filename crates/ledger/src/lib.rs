@@ -3,6 +3,8 @@ pub mod check;
 pub mod checkpoint;
 pub mod dsse;
 pub mod durable;
+#[cfg(test)]
+mod fixtures;
 pub mod follow;
 pub mod keys;
 pub mod log;

@@ -54,11 +54,6 @@ impl<T> Verified<T> {
     pub const fn as_ref(&self) -> Verified<&T> {
         Verified { index: self.index, key: self.key, value: &self.value }
     }
-
-    /// A part of what it says; `part` only picks, as it gets nothing else to make a value from.
-    pub(crate) fn map<U>(self, part: impl FnOnce(T) -> U) -> Verified<U> {
-        Verified { index: self.index, key: self.key, value: part(self.value) }
-    }
 }
 
 impl<T> Deref for Verified<T> {

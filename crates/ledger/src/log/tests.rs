@@ -1,1 +1,291 @@
+mod faults;
 
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+};
+
+use super::*;
+use crate::{
+    fixtures::{ORIGIN, entries, fill, key, log_of, log_signer, open_log, open_log_with, statement, witness_signer},
+    keys::{Scheme, Signer as _},
+    merkle::{CompactRange, leaf_hash, verify_consistency},
+    store::{MemoryStore, SqliteStore},
+};
+use model::Timestamp;
+
+#[test]
+fn a_receipt_proves_the_statement_is_in_the_log() {
+    let (log, _) = log_of(0);
+    assert_eq!(log.head().size(), 0);
+    for number in 0..20 {
+        let receipt = log.append(Submission::new(statement(number))).unwrap();
+        assert_eq!(receipt.index, number);
+        let checkpoint = receipt.verify(&statement(number), log.vkey()).unwrap();
+        assert!(checkpoint.size() > number);
+        assert!(receipt.verify(&statement(number + 1), log.vkey()).is_err());
+        let elsewhere = Receipt { index: number + 1, ..receipt.clone() };
+        assert!(elsewhere.verify(&statement(number), log.vkey()).is_err());
+    }
+    let later = log.receipt(3).unwrap();
+    assert_eq!(later.verify(&statement(3), log.vkey()).unwrap().size(), 20);
+    assert_eq!(log.envelope(3).unwrap(), statement(3));
+    assert!(matches!(log.envelope(20), Err(ReadError::Beyond { asked: 20, size: 20 })));
+    assert!(matches!(log.receipt(20), Err(ReadError::Beyond { .. })));
+}
+
+#[test]
+fn the_same_statement_gets_its_first_index_however_it_comes() {
+    let (log, _) = log_of(5);
+    assert_eq!(log.append(Submission::new(statement(2))).unwrap().index, 2);
+    let signed_again = crate::dsse::Envelope::from_parts(
+        statement(2).payload_type(),
+        statement(2).payload().to_vec(),
+        statement(2).signer(),
+        vec![7; 64],
+    );
+    assert_eq!(log.append(Submission::new(signed_again.unwrap())).unwrap().index, 2);
+    let batch: Vec<_> = [5, 6, 5, 0, 6].map(|n| Submission::new(statement(n))).into();
+    let indices: Vec<u64> = log.append_all(batch).into_iter().map(|r| r.unwrap().index).collect();
+    assert_eq!(indices, [5, 6, 5, 0, 6], "also within one batch");
+    assert_eq!(log.head().size(), 7);
+    assert_eq!(log.find(statement(6).identity()).unwrap(), Some(6));
+    assert_eq!(log.find(statement(7).identity()).unwrap(), None);
+}
+
+#[test]
+fn many_threads_append_the_same_statements_and_each_is_there_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open_log(Arc::new(SqliteStore::open(&folder.path().join("log.db")).unwrap()));
+    let threads = 8;
+    let each = 40;
+    let results: Vec<Vec<(u64, u64)>> = thread::scope(|scope| {
+        let spawned: Vec<_> = (0..threads)
+            .map(|thread| {
+                let log = &log;
+                scope.spawn(move || {
+                    // Each thread starts elsewhere, so that they meet in every order.
+                    let order = (0..each).map(|n| (n + thread * 5) % each);
+                    order.map(|n| (n, log.append(Submission::new(statement(n))).unwrap().index)).collect()
+                })
+            })
+            .collect();
+        spawned.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(log.head().size(), each);
+    let first: BTreeSet<_> = results[0].iter().collect();
+    for other in &results[1..] {
+        assert_eq!(other.iter().collect::<BTreeSet<_>>(), first, "everybody was told the same places");
+    }
+    for (number, index) in &results[0] {
+        assert_eq!(log.envelope(*index).unwrap(), statement(*number));
+    }
+}
+
+#[test]
+fn a_log_opens_as_it_was_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let open = || open_log(Arc::new(SqliteStore::open(&path).unwrap()));
+    let log = open();
+    fill(&log, 0, 300);
+    let head = log.head();
+    drop(log);
+    let log = open();
+    assert_eq!(log.head(), head);
+    fill(&log, 300, 600);
+    drop(log);
+    let log = open();
+    let mut range = CompactRange::new();
+    (0..600).for_each(|n| range.push_entry(&statement(n).canonical_bytes()));
+    assert_eq!((log.head().size(), log.head().root()), (600, range.root()));
+    assert_eq!(entries(&log).len(), 600);
+}
+
+#[test]
+fn two_processes_can_not_write_one_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let first = SqliteStore::open(&path).unwrap();
+    let refused = SqliteStore::open(&path).map(|_| ()).unwrap_err();
+    assert_eq!(refused.to_string(), "the log is in use; stop the other process first");
+    let reader = SqliteStore::open_read_only(&path).unwrap();
+    let log = open_log(Arc::new(first));
+    fill(&log, 0, 3);
+    assert_eq!(reader.head().unwrap().unwrap().size, 3, "readers may");
+    assert!(matches!(reader.commit(&crate::store::Batch::default()), Err(StoreError::ReadOnly)));
+}
+
+#[test]
+fn tiles_and_bundles_are_served_as_specified() {
+    let (log, _) = log_of(300);
+    let get = |path: &str| log.resource(path.parse().unwrap()).unwrap();
+    let full = get("tile/0/000").unwrap();
+    assert_eq!(full.len(), 8192);
+    assert_eq!(full[..32], *leaf_hash(&statement(0).canonical_bytes()).as_bytes());
+    assert_eq!(get("tile/0/001.p/44").unwrap().len(), 44 * 32);
+    assert_eq!(get("tile/0/001.p/10").unwrap().len(), 320, "a smaller tree's partial tile");
+    assert_eq!(get("tile/1/000.p/1").unwrap().len(), 32);
+    for missing in ["tile/0/001", "tile/0/001.p/45", "tile/0/002", "tile/2/000", "tile/entries/001", "tile/entries/001.p/45", "tile/entries/x018/x446/x744/x073/x709/x551/615"] {
+        assert_eq!(get(missing), None, "{missing}");
+    }
+    let bundle = get("tile/entries/001.p/44").unwrap();
+    let first = statement(256).canonical_bytes();
+    assert_eq!(usize::from(u16::from_be_bytes([bundle[0], bundle[1]])), first.len());
+    assert_eq!(bundle[2..2 + first.len()], *first);
+    let (mut at, mut count) = (0, 0);
+    while at < bundle.len() {
+        at += 2 + usize::from(u16::from_be_bytes([bundle[at], bundle[at + 1]]));
+        count += 1;
+    }
+    assert_eq!((at, count), (bundle.len(), 44));
+    assert_eq!(get("checkpoint").unwrap(), log.head().to_bytes());
+}
+
+#[test]
+fn consistency_proofs_join_any_two_heads() {
+    let (log, store) = log_of(0);
+    for size in [1, 5, 90, 256, 257, 400] {
+        fill(&log, log.head().size(), size);
+    }
+    let heads: Vec<_> = store.checkpoints(0, 100).unwrap();
+    let heads: Vec<_> = heads.iter().map(|c| SignedCheckpoint::open(&c.note, log.vkey()).unwrap()).collect();
+    assert!(heads.len() >= 7);
+    for (place, old) in heads.iter().enumerate() {
+        for new in &heads[place..] {
+            let proof = log.consistency_proof(old.size(), new.size()).unwrap();
+            verify_consistency(old.size(), &old.root(), new.size(), &new.root(), &proof).unwrap();
+        }
+    }
+    assert!(matches!(log.consistency_proof(0, 401), Err(ReadError::Beyond { asked: 401, size: 400 })));
+    assert!(matches!(log.consistency_proof(5, 4), Err(ReadError::Beyond { .. })));
+    assert!(matches!(log.inclusion_proof(4, 4), Err(ReadError::Beyond { .. })));
+}
+
+#[test]
+fn bodies_are_kept_beside_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.db");
+    let log = open_log(Arc::new(SqliteStore::open(&path).unwrap()));
+    let body = Body::new(b"names, times and output".to_vec()).unwrap();
+    let again = Body::new(body.bytes.clone()).unwrap();
+    assert_ne!(body.commitment(), again.commitment(), "the salt hides equal bodies");
+    let submission = Submission { envelope: statement(0), bodies: vec![body.clone(), again] };
+    log.append(submission).unwrap();
+    assert_eq!(log.body(&body.commitment()).unwrap(), Some(body.clone()));
+    assert_eq!(log.body(&Digest::of(b"x")).unwrap(), None);
+    let side_door = rusqlite::Connection::open(&path).unwrap();
+    side_door.execute("UPDATE bodies SET bytes = x'00'", []).unwrap();
+    assert!(matches!(log.body(&body.commitment()), Err(ReadError::Body(_))));
+    let huge = Body { salt: [0; 32], bytes: vec![0; BODY_LIMIT_BYTES + 1] };
+    let refused = log.append(Submission { envelope: statement(1), bodies: vec![huge] });
+    assert!(matches!(refused, Err(AppendError::Bodies)));
+    let many = vec![body; BODY_COUNT_LIMIT + 1];
+    assert!(matches!(log.append(Submission { envelope: statement(1), bodies: many }), Err(AppendError::Bodies)));
+    assert_eq!(log.head().size(), 1);
+}
+
+#[test]
+fn waiting_ends_when_the_log_grows_or_the_time_is_up() {
+    let (log, _) = log_of(1);
+    assert_eq!(log.wait_beyond(0, Duration::from_secs(60)).size(), 1);
+    assert_eq!(log.wait_beyond(1, Duration::from_millis(5)).size(), 1);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| log.wait_beyond(1, Duration::from_secs(60)).size());
+        fill(&log, 1, 2);
+        assert_eq!(waiting.join().unwrap(), 2);
+    });
+}
+
+#[test]
+fn cosignatures_are_kept_and_served() {
+    let (log, _) = log_of(3);
+    let witness = witness_signer("w.example", 9);
+    let at_three = log.head();
+    assert!(log.cosigned(|_| true).unwrap().is_none());
+    let line = witness.sign(at_three.note().text(), Timestamp::from_unix(50)).unwrap();
+    log.add_cosignature(3, &line).unwrap();
+    fill(&log, 3, 5);
+    let found = log.cosigned(|c| c.note().cosigned_at(witness.vkey()).is_ok_and(|t| t.is_some())).unwrap().unwrap();
+    assert_eq!(found.size(), 3, "the largest that was cosigned, not the head");
+    assert!(log.cosigned(|_| false).unwrap().is_none());
+    let later = witness.sign(at_three.note().text(), Timestamp::from_unix(90)).unwrap();
+    log.add_cosignature(3, &later).unwrap();
+    let found = log.cosigned(|_| true).unwrap().unwrap();
+    assert_eq!(found.note().cosigned_at(witness.vkey()), Ok(Some(Timestamp::from_unix(90))));
+    assert_eq!(found.note().signatures().len(), 2, "the later one replaces the earlier");
+}
+
+/// Counts what it admits; a strict one refuses one statement at the check and one at its place.
+#[derive(Default)]
+struct Guard {
+    admitted: AtomicU64,
+    strict: AtomicBool,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("statement {0} is not wanted")]
+struct NotWanted(u64);
+
+impl Door for Guard {
+    fn check(&self, submission: &Submission) -> Result<(), Refusal> {
+        submission.envelope.verify(key(Scheme::Ed25519, 1).key()).map_err(Refusal::new)?;
+        if self.strict.load(Ordering::SeqCst) && submission.envelope == statement(13) { Err(Refusal::new(NotWanted(13))) } else { Ok(()) }
+    }
+
+    fn admit(&self, index: u64, envelope: &Envelope) -> Result<(), Refusal> {
+        assert_eq!(index, self.admitted.load(Ordering::SeqCst), "in order, none left out");
+        if self.strict.load(Ordering::SeqCst) && *envelope == statement(2) {
+            return Err(Refusal::new(NotWanted(2)));
+        }
+        self.admitted.store(index + 1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn rewind(&self, size: u64) {
+        self.admitted.store(size, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn the_door_decides_before_and_at_the_place() {
+    let guard = Arc::new(Guard::default());
+    guard.strict.store(true, Ordering::SeqCst);
+    let store = Arc::new(MemoryStore::new());
+    let log = open_log_with(store.clone(), guard.clone());
+    let batch: Vec<_> = [0, 2, 13, 1].map(|n| Submission::new(statement(n))).into();
+    let results = log.append_all(batch);
+    let indices: Vec<Option<u64>> = results.iter().map(|r| r.as_ref().ok().map(|r| r.index)).collect();
+    assert_eq!(indices, [Some(0), None, None, Some(1)]);
+    for (place, number) in [(1, 2), (2, 13)] {
+        let Err(AppendError::Refused(refusal)) = &results[place] else { panic!("{:?}", results[place]) };
+        assert_eq!(refusal.to_string(), format!("statement {number} is not wanted"));
+        assert!(refusal.reason::<NotWanted>().is_some_and(|r| r.0 == number));
+    }
+    let forged = Envelope::from_parts("t", b"x".to_vec(), statement(0).signer(), vec![0; 64]).unwrap();
+    assert!(matches!(log.append(Submission::new(forged)), Err(AppendError::Refused(_))));
+    assert_eq!((log.head().size(), guard.admitted.load(Ordering::SeqCst)), (2, 2));
+    drop(log);
+    let again = Arc::new(Guard::default());
+    let log = open_log_with(store.clone(), again.clone());
+    assert_eq!(again.admitted.load(Ordering::SeqCst), 2, "opening admits every stored entry");
+    fill(&log, 2, 3);
+    drop(log);
+    let strict = Guard { strict: AtomicBool::new(true), ..Guard::default() };
+    let refused = Log::open(store, log_signer(), Arc::new(strict)).map(|_| ()).unwrap_err();
+    assert_eq!(refused.to_string(), "entry 2 of the log should not have come in");
+}
+
+#[test]
+fn a_log_of_another_key_is_not_opened() {
+    let (log, store) = log_of(3);
+    drop(log);
+    let other = crate::note::NoteSigner::new(
+        ORIGIN,
+        crate::note::NoteKeyType::Ed25519,
+        Arc::new(key(Scheme::Ed25519, 99)),
+    );
+    let refused = Log::open(store, other.unwrap(), Arc::new(OpenDoor)).map(|_| ()).unwrap_err();
+    assert_eq!(refused.to_string(), "the stored checkpoint is not signed by this log's key");
+}
