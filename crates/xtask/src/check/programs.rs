@@ -117,10 +117,11 @@ fn denied(line: &str) -> Option<Finding> {
         text.push_str("; ");
         text.push_str(note);
     }
-    let reasons = fields.get("labels").and_then(Value::as_array).into_iter().flatten();
-    for reason in reasons.filter(|_| level == Level::Wrong).filter_map(|label| label.get("message")?.as_str()) {
-        text.push_str("; ");
-        text.push_str(reason);
+    // The reason of a ban, which names what to use instead.
+    let labels = fields.get("labels").and_then(Value::as_array).into_iter().flatten();
+    for reason in labels.filter(|label| label.get("message").and_then(Value::as_str) == Some("reason")) {
+        text.push_str(": ");
+        text.push_str(reason.get("span").and_then(Value::as_str).unwrap_or_default().trim_matches('"'));
     }
     let path = if of_lock { "Cargo.lock" } else { "deny.toml" };
     Some(Finding { level, ..Finding::wrong("deny", path, number, text.replace('\n', " ")) })

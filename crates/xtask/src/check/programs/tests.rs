@@ -27,10 +27,10 @@ fn lines_of_shellcheck() {
 
 #[test]
 fn diagnostics_of_cargo_deny() {
-    let banned = r#"{"type":"diagnostic","fields":{"severity":"error","code":"banned","message":"crate 'chrono = 0.4.45' is explicitly banned","labels":[{"line":43,"column":3,"message":"banned here","span":"chrono"},{"line":43,"column":30,"message":"use jiff","span":"reason"}],"notes":[]}}"#;
+    let banned = r#"{"type":"diagnostic","fields":{"severity":"error","code":"banned","message":"crate 'chrono = 0.4.45' is explicitly banned","labels":[{"line":43,"column":3,"message":"banned here","span":"chrono"},{"line":43,"column":30,"message":"reason","span":"use jiff at the edge"}],"notes":[]}}"#;
     assert_eq!(
         printed(denied(banned)),
-        "deny.toml:43: deny: crate 'chrono = 0.4.45' is explicitly banned; banned here; use jiff"
+        "deny.toml:43: deny: crate 'chrono = 0.4.45' is explicitly banned: use jiff at the edge"
     );
     let twice = r#"{"type":"diagnostic","fields":{"severity":"warning","code":"duplicate","message":"found 2 duplicate entries for crate 'syn'","labels":[{"line":300,"column":1,"message":"lock entries","span":"syn"}]}}"#;
     assert_eq!(printed(denied(twice)), "Cargo.lock:300: warning: deny: found 2 duplicate entries for crate 'syn'");
