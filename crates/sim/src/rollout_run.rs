@@ -120,7 +120,9 @@ pub struct Run {
     pub world: Rc<RefCell<World>>,
     /// What does the steps.
     pub driver: FakeDriver,
-    /// What is on the agent's disk.
+    /// What the agent has in memory.
+    progress: Progress,
+    /// What is on its disk.
     stored: Vec<u8>,
     reports: Vec<Report>,
     /// Rounds in which there was something to do or to store; the points at which a kill matters.
@@ -141,44 +143,73 @@ impl Run {
     fn with(progress: Progress) -> Self {
         let world = Rc::new(RefCell::new(World::new(WATCH_S)));
         let driver = FakeDriver::new(Rc::clone(&world));
-        Self { world, driver, stored: bytes(&progress), reports: Vec::new(), busy: 0, kill: None, story: Vec::new() }
+        Self { world, driver, stored: bytes(&progress), progress, reports: Vec::new(), busy: 0, kill: None, story: Vec::new() }
+    }
+
+    /// Another agent on another host in the same state, with nothing that goes wrong.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let world = Rc::new(RefCell::new(self.world.borrow().clone()));
+        Self {
+            driver: FakeDriver::new(Rc::clone(&world)),
+            world,
+            progress: self.progress.clone(),
+            stored: self.stored.clone(),
+            reports: self.reports.clone(),
+            busy: 0,
+            kill: None,
+            story: self.story.clone(),
+        }
     }
 
     /// What the agent remembers.
-    pub fn progress(&self) -> Progress {
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The agent is killed and started again: it has what is on its disk and no reports.
+    pub fn crash(&mut self) {
         #[expect(clippy::expect_used, reason = "a progress that was written and can not be read is what the test is for")]
-        Progress::from_bytes(&self.stored).expect("the stored progress")
+        let stored = Progress::from_bytes(&self.stored).expect("the stored progress");
+        self.progress = stored;
+        self.reports.clear();
     }
 
     /// One round: look, plan, store, do. Then a moment passes.
     pub fn round(&mut self, intent: &Intent) -> Plan {
-        let progress = self.progress();
         let (observed, edge, now) = {
             let world = self.world.borrow();
             (world.observe(), world.counts(), world.now())
         };
         let reports = std::mem::take(&mut self.reports);
         let seen = Seen { observed: &observed, edge: &edge, reports: &reports };
-        let next = plan(intent, seen, &progress, now);
-        let busy = !next.steps.is_empty() || next.progress != progress;
+        let next = plan(intent, seen, &self.progress, now);
+        let changed = next.progress != self.progress;
+        let busy = changed || !next.steps.is_empty();
         let kill = self.kill.filter(|(round, _)| busy && *round == self.busy).map(|(_, kill)| kill);
         self.busy += u64::from(busy);
         if kill != Some(Kill::BeforeStored) {
-            self.tell(&progress, &next);
-            self.stored = bytes(&next.progress);
-            if kill != Some(Kill::AfterStored) {
-                for planned in &next.steps {
-                    let result = self.driver.execute(&planned.step);
-                    if kill == Some(Kill::AfterStep) {
-                        break;
-                    }
-                    let error = result.err().map(|e| e.to_string());
-                    self.reports.push(Report { step: planned.step.clone(), error });
-                }
+            self.tell(&next);
+            if changed {
+                self.stored = bytes(&next.progress);
+                self.progress = next.progress.clone();
             }
+            if kill != Some(Kill::AfterStored) {
+                self.execute(&next, kill == Some(Kill::AfterStep));
+            }
+        }
+        if kill.is_some() {
+            self.crash();
         }
         self.world.borrow_mut().tick();
         next
+    }
+
+    fn execute(&mut self, plan: &Plan, only_one: bool) {
+        for planned in plan.steps.iter().take(if only_one { 1 } else { usize::MAX }) {
+            let error = self.driver.execute(&planned.step).err().map(|e| e.to_string());
+            self.reports.push(Report { step: planned.step.clone(), error });
+        }
     }
 
     /// Rounds until nothing is on its way and nothing is to do, at most `limit`. Gives the last plan.
@@ -197,8 +228,8 @@ impl Run {
         (0..limit).find_map(|_| Some(self.round(intent)).filter(|p| done(p)))
     }
 
-    fn tell(&mut self, before: &Progress, next: &Plan) {
-        let known = before.outbox.waiting().len();
+    fn tell(&mut self, next: &Plan) {
+        let known = self.progress.outbox.waiting().len();
         for numbered in next.progress.outbox.waiting().iter().skip(known) {
             self.story.push(format!("* {:?}", numbered.milestone));
         }

@@ -113,7 +113,7 @@ enum Travel {
 }
 
 /// The host, its edge and its clients.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct World {
     now_ms: u64,
     containers: BTreeMap<InstanceId, Container>,

@@ -83,45 +83,46 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// Rolls the second version out over the first, with what goes wrong set by `spoil`, and checks everything.
+/// Rolls the second version out over the first, which `before` runs, with what goes wrong set by `spoil`, and checks everything.
 /// Gives how many steps and busy rounds it took.
-fn upgrade(case: &Case, spoil: impl FnOnce(&mut Run), what: &str) -> (u64, u64) {
-    let (mut run, one) = first();
+fn upgrade(before: &(Run, Version), case: &Case, spoil: impl FnOnce(&mut Run), what: &str) -> (u64, u64) {
+    let (mut run, one) = (before.0.fork(), &before.1);
     let two = paydesk(2, case.migrations);
     {
         let mut world = run.world.borrow_mut();
         world.behave(2, case.component, case.behaviour.clone());
         world.excused = case.excused;
     }
-    let (steps, busy) = (run.driver.steps(), run.busy);
     spoil(&mut run);
     let told = |run: &Run| format!("{}, {what}:\n{}", case.name, run.story.join("\n"));
-    let last = run.settle(&intent(&two, Some(&one)), LIMIT).unwrap_or_else(|| panic!("does not settle: {}", told(&run)));
+    let last = run.settle(&intent(&two, Some(one)), LIMIT).unwrap_or_else(|| panic!("does not settle: {}", told(&run)));
     let breaches = run.breaches();
     assert!(breaches.is_empty(), "{breaches:?} in {}", told(&run));
     match last.outcome {
         Some(Outcome::Runs { .. }) if case.ends_well => assert!(run.runs_alone(Some(&two)), "{}", told(&run)),
-        Some(Outcome::WentBack { .. }) if !case.ends_well => assert!(run.runs_alone(Some(&one)), "{}", told(&run)),
+        Some(Outcome::WentBack { .. }) if !case.ends_well => assert!(run.runs_alone(Some(one)), "{}", told(&run)),
         other => panic!("{other:?} in {}", told(&run)),
     }
-    (run.driver.steps() - steps, run.busy - busy)
+    (run.driver.steps(), run.busy)
 }
 
 #[test]
 fn each_kind_of_upgrade_ends_as_it_must() {
+    let before = first();
     for case in cases() {
-        upgrade(&case, |_| {}, "undisturbed");
+        upgrade(&before, &case, |_| {}, "undisturbed");
     }
 }
 
 #[test]
 fn every_step_fails_in_every_way() {
+    let before = first();
     for case in cases() {
-        let (steps, _) = upgrade(&case, |_| {}, "undisturbed");
+        let (steps, _) = upgrade(&before, &case, |_| {}, "undisturbed");
         for step in 0..steps {
             for fault in crate::driver::FAULTS {
-                let spoil = |run: &mut Run| run.driver.fault = Some((run.driver.steps() + step, fault, 0));
-                upgrade(&case, spoil, &format!("step {step} {fault:?}"));
+                let spoil = |run: &mut Run| run.driver.fault = Some((step, fault, 0));
+                upgrade(&before, &case, spoil, &format!("step {step} {fault:?}"));
             }
         }
     }
@@ -129,12 +130,13 @@ fn every_step_fails_in_every_way() {
 
 #[test]
 fn the_planner_is_killed_everywhere() {
+    let before = first();
     for case in cases() {
-        let (_, busy) = upgrade(&case, |_| {}, "undisturbed");
+        let (_, busy) = upgrade(&before, &case, |_| {}, "undisturbed");
         for round in 0..busy {
             for kill in KILLS {
-                let spoil = |run: &mut Run| run.kill = Some((run.busy + round, kill));
-                upgrade(&case, spoil, &format!("killed in round {round} {kill:?}"));
+                let spoil = |run: &mut Run| run.kill = Some((round, kill));
+                upgrade(&before, &case, spoil, &format!("killed in round {round} {kill:?}"));
             }
         }
     }
