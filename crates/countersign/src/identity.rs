@@ -25,12 +25,14 @@ pub const SANDBOX: u32 = BASE + 100;
 /// The first number of components; instance `n` of a host runs as `COMPONENT_BASE + n`.
 pub const COMPONENT_BASE: u32 = 2_210_000;
 
-/// How many component numbers there are on one host: more than its 4 096 possible fabric addresses in use at once,
-/// and it keeps the whole block inside 65 536 numbers.
-pub const COMPONENT_COUNT: u32 = 50_000;
+/// How many component numbers there are on one host: one for each address of its fabric.
+pub const COMPONENT_COUNT: u32 = 65_536;
+
+/// The first number of components that the tester starts, which never meet those of production.
+pub const TESTED_BASE: u32 = 2_280_000;
 
 /// The number after the last that is ours.
-pub const END: u32 = COMPONENT_BASE + COMPONENT_COUNT;
+pub const END: u32 = TESTED_BASE + COMPONENT_COUNT;
 
 /// A user and its groups, by number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,15 +113,6 @@ impl fmt::Display for RoleUser {
     }
 }
 
-/// The user of component instance number `slot` of this host, or nothing if the host has no more.
-pub fn component(slot: u32) -> Option<User> {
-    (slot < COMPONENT_COUNT).then(|| User {
-        uid: COMPONENT_BASE + slot,
-        gid: COMPONENT_BASE + slot,
-        groups: Vec::new(),
-    })
-}
-
 /// Whose a number is, in words: `gate`, `sandbox`, `component 12`, or nothing if it is not ours.
 pub fn owner(uid: u32) -> Option<String> {
     if let Some(role) = RoleUser::ALL.into_iter().find(|role| role.uid() == uid) {
@@ -127,7 +120,8 @@ pub fn owner(uid: u32) -> Option<String> {
     }
     match uid {
         SANDBOX => Some("sandbox".to_owned()),
-        COMPONENT_BASE..END => Some(format!("component {}", uid - COMPONENT_BASE)),
+        COMPONENT_BASE..TESTED_BASE => Some(format!("component {}", uid - COMPONENT_BASE)),
+        TESTED_BASE..END => Some(format!("component {} under test", uid - TESTED_BASE)),
         _ => None,
     }
 }

@@ -5,6 +5,7 @@
 mod charter_file;
 mod clock;
 mod confine;
+mod executor;
 mod fault;
 mod founding;
 mod http;
@@ -50,6 +51,9 @@ enum Verb {
     /// A process of `up`
     #[command(hide = true)]
     Process(ProcessArgs),
+    /// An executor of `up`
+    #[command(hide = true)]
+    Executor(ExecutorArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -57,6 +61,16 @@ struct ProcessArgs {
     role: String,
     #[arg(long)]
     charter: model::Digest,
+}
+
+#[derive(Debug, clap::Args)]
+struct ExecutorArgs {
+    role: String,
+    #[arg(long)]
+    charter: model::Digest,
+    /// End every component of the role instead, and remove what they leave
+    #[arg(long)]
+    purge: bool,
 }
 
 fn main() -> ExitCode {
@@ -93,21 +107,39 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
         Verb::Down(args) => verbs::down::run(args, common, out),
         Verb::Witness(args) => verbs::witness::run(args, common, out),
         Verb::Process(args) => process(args, common),
+        Verb::Executor(args) => executor(args, common),
     }
 }
 
 fn process(args: &ProcessArgs, common: &Common) -> Result<(), Fault> {
-    let role = RoleUser::ALL
-        .into_iter()
-        .find(|r| r.name() == args.role)
-        .ok_or_else(|| Fault::new(fault::Kind::Usage, format!("`{}` is not a process", args.role)))?;
+    let role = role(&args.role)?;
     let start = processes::Start::read(&common.dir, role, args.charter)?;
     match role {
         RoleUser::Log => processes::log::run(start),
         RoleUser::Gate => processes::gate::run(start),
         RoleUser::Front => processes::front::run(start),
+        RoleUser::Edge => processes::edge::run(start),
+        RoleUser::Agent => processes::agent::run(start),
         other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not started by `up`"))),
     }
+}
+
+fn role(name: &str) -> Result<RoleUser, Fault> {
+    RoleUser::ALL
+        .into_iter()
+        .find(|r| r.name() == name)
+        .ok_or_else(|| Fault::new(fault::Kind::Usage, format!("`{name}` is not a process")))
+}
+
+fn executor(args: &ExecutorArgs, common: &Common) -> Result<(), Fault> {
+    let role = role(&args.role)?;
+    let layout = common.layout();
+    charter_file::read(&layout, Some(args.charter))?;
+    let settings = settings::Settings::read(&layout)?;
+    if args.purge {
+        return executor::purge(&layout, &settings, role);
+    }
+    executor::run_components(&layout, &settings, role)
 }
 
 /// Says what went wrong on standard error: the whole chain, then what to do.

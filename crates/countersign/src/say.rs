@@ -41,6 +41,8 @@ pub struct About {
     pub environment: Option<EnvironmentName>,
     /// The last checkpoint that the speaker saw.
     pub seen: Option<Seen>,
+    /// A nonce by which the same statement is known again; a random one if not given.
+    pub nonce: Option<Nonce>,
 }
 
 impl Speaker {
@@ -66,7 +68,7 @@ impl Speaker {
             system: about.system,
             environment: about.environment,
             seen: about.seen,
-            nonce: Nonce::from_bytes(nonce),
+            nonce: about.nonce.unwrap_or(Nonce::from_bytes(nonce)),
             expires: SystemClock.now().plus_s(self.life_s),
             program: self.program,
         };

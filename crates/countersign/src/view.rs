@@ -1,9 +1,13 @@
 //! The log as a process sees it: read up to a checkpoint, verified, and folded into facts.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use gate::{Facts, policy::Policy};
 use ledger::{
+    follow::FollowError,
     reader::{LogError, Reader},
     statement::{Members, Statement, v1::Seen},
     Verified,
@@ -16,6 +20,11 @@ use crate::{
     log_client::LogClient,
 };
 
+/// The file of the last accepted checkpoint.
+const MEMORY: &str = "checkpoint";
+
+const UNTRUE_HINT: &str = "do not go on with this log; keep both checkpoints and ask the witnesses";
+
 /// A view of the log that grows.
 pub struct View {
     log: LogClient,
@@ -23,6 +32,7 @@ pub struct View {
     facts: Facts,
     policy: Policy,
     statements: Vec<Verified<Statement>>,
+    memory: Option<PathBuf>,
 }
 
 impl View {
@@ -31,15 +41,40 @@ impl View {
         let policy = Policy::parse(&members.charter().policy).because(Kind::Input, "the charter's policy does not hold up")?;
         let facts = Facts::new(members.clone());
         let reader = Reader::new(members).because(Kind::Input, "the charter does not hold up")?;
-        Ok(Self { log, reader, facts, policy, statements: Vec::new() })
+        Ok(Self { log, reader, facts, policy, statements: Vec::new(), memory: None })
+    }
+
+    /// The same, and it remembers across restarts the last checkpoint that it accepted: a log that was rewritten or
+    /// set back while the process was down is told from the one before.
+    pub fn with_memory(log: LogClient, members: Members, folder: &Path) -> Result<Self, Fault> {
+        let mut view = Self::new(log, members)?;
+        view.memory = Some(folder.to_owned());
+        Ok(view)
     }
 
     /// Reads what is new. Returns where the new statements begin. `Ok` also when there is no checkpoint yet.
     pub fn refresh(&mut self) -> Result<usize, Fault> {
         let before = self.statements.len();
-        let Some(note) = self.log.cosigned()? else { return Ok(before) };
+        if before == 0
+            && let Some(note) = self.remembered()?
+        {
+            self.advance(&note)?;
+        }
+        if let Some(note) = self.log.cosigned()?
+            && self.reader.checkpoint().is_none_or(|known| known.to_bytes() != note)
+        {
+            self.advance(&note)?;
+            self.remember(&note)?;
+        }
+        Ok(before)
+    }
+
+    fn advance(&mut self, note: &[u8]) -> Result<(), Fault> {
         let now = SystemClock.now();
-        let target = self.reader.target(&note, now).map_err(untrue)?;
+        let target = match self.reader.target(note, now) {
+            Ok(target) => target,
+            Err(error) => return Err(self.untrue(error)),
+        };
         let mut entries = Vec::new();
         let mut at = self.reader.size();
         while at < target {
@@ -47,16 +82,50 @@ impl View {
             // The log may have grown past the cosigned checkpoint.
             more.truncate(usize::try_from(target - at).unwrap_or(usize::MAX));
             if more.is_empty() {
-                return Err(Fault::new(Kind::Untrue, format!("the log signed {target} entries and hands out {at}")));
+                return Err(Fault::new(Kind::Untrue, format!("{target} entries were signed and the log hands out {at}"))
+                    .hint(UNTRUE_HINT));
             }
             at += more.len() as u64;
             entries.extend(more);
         }
-        for entry in self.reader.advance(&entries, &note, now).map_err(untrue)? {
-            self.facts.apply(&entry).because(Kind::Untrue, "the log's statements do not follow each other")?;
-            self.statements.push(entry);
+        match self.reader.advance(&entries, note, now) {
+            Ok(said) => {
+                for entry in said {
+                    self.facts.apply(&entry).because(Kind::Untrue, "the log's statements do not follow each other")?;
+                    self.statements.push(entry);
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.untrue(error)),
         }
-        Ok(before)
+    }
+
+    fn remembered(&self) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(folder) = &self.memory else { return Ok(None) };
+        match std::fs::read(folder.join(MEMORY)) {
+            Ok(note) => Ok(Some(note)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Fault::from_error(Kind::Unavailable, e).context("the last checkpoint can not be read")),
+        }
+    }
+
+    fn remember(&self, note: &[u8]) -> Result<(), Fault> {
+        let Some(folder) = &self.memory else { return Ok(()) };
+        ledger::durable::write(&folder.join(MEMORY), note, 0o600).because(Kind::Unavailable, "the checkpoint can not be kept")
+    }
+
+    /// A log that lies is told apart from one that can not be reached; both checkpoints are kept as evidence.
+    fn untrue(&self, error: LogError) -> Fault {
+        if let (Some(folder), LogError::Follow(FollowError::Shrunk { evidence, .. } | FollowError::Forked { evidence, .. })) =
+            (&self.memory, &error)
+        {
+            let bytes = evidence.to_bytes();
+            let path = folder.join(format!("fork-{}.txt", model::Digest::of(&bytes).short()));
+            if let Err(error) = ledger::durable::write(&path, &bytes, 0o600) {
+                tracing::error!("the evidence of a fork can not be kept: {error}");
+            }
+        }
+        Fault::from_error(Kind::Untrue, error).hint(UNTRUE_HINT)
     }
 
     /// Waits until there is more, or the time is over, and reads it.
@@ -109,10 +178,4 @@ impl View {
     pub fn seen(&self) -> Option<Seen> {
         self.reader.checkpoint().map(|c| Seen { size: c.size(), root: c.root() })
     }
-}
-
-/// A log that lies is told apart from one that can not be reached.
-fn untrue(error: LogError) -> Fault {
-    Fault::from_error(Kind::Untrue, error)
-        .hint("do not go on with this log; keep both checkpoints and ask the witnesses")
 }

@@ -64,6 +64,12 @@ pub enum CurrentError {
     /// `decide` said no.
     #[error("refused")]
     Refused(Box<ledger::statement::v1::Verdict>),
+    /// There is no fresh checkpoint.
+    #[error("no fresh checkpoint: {0}")]
+    Stale(#[from] ledger::follow::StaleError),
+    /// The log was caught lying.
+    #[error("the log is not believed: {0}")]
+    NotBelieved(String),
     /// The verdict's time is over.
     #[error("the verdict ended at {0}")]
     Over(Timestamp),

@@ -148,6 +148,7 @@ impl GateLoop {
                 system: Some(verdict.serial.system().clone()),
                 environment: Some(verdict.environment.clone()),
                 seen: self.view.seen(),
+                nonce: None,
             };
             self.said.insert(verdict.proposal, verdict.clone());
             self.speaker.say(self.view.log(), Claim::Verdict(Box::new(verdict)), about, &[])?;

@@ -3,6 +3,8 @@
 //! What they share is how they start: read the charter and check its hash, open what only their user may open,
 //! confine themselves, and only then read anything from outside.
 
+pub mod agent;
+pub mod edge;
 pub mod front;
 pub mod gate;
 pub mod log;

@@ -21,6 +21,8 @@ pub struct Milestone {
     pub proposal: u64,
     /// What.
     pub what: MilestoneKind,
+    /// The component that it is about, if it is about one.
+    pub component: Option<ComponentName>,
     /// Requests that the new version answered by then, where that is part of it.
     pub requests: u64,
     /// Of those, failed.
@@ -49,6 +51,10 @@ pub enum MilestoneKind {
     Begun,
     /// The new set runs and is well.
     Healthy,
+    /// The edge holds the requests of a component.
+    Held,
+    /// A restore point of a component's state was taken.
+    Saved,
     /// An exclusive component was handed over.
     HandedOver,
     /// The edge sends clients to the new set.
@@ -59,6 +65,14 @@ pub enum MilestoneKind {
     Drained,
     /// The new set is what runs; the old one is gone.
     Live,
+    /// It goes back.
+    GoingBack,
+    /// A component's state is again as it was at its restore point.
+    Restored,
+    /// It can neither go on nor back by itself: a person decides.
+    Stuck,
+    /// An instance of what runs ended by itself and is started again.
+    Restarted,
     /// It went back: an instance was not well.
     WentBackUnhealthy,
     /// It went back: too many failed requests.

@@ -1,0 +1,149 @@
+//! The `agent` process: runs what a current verdict names, and reports what runs. It chooses nothing.
+//!
+//! It follows the whole log and recomputes `decide` itself; the gate's verdicts tell it nothing. Each step forward
+//! uses up one permission. It keeps its progress before each step, so after a crash at any moment it converges.
+
+mod halts;
+mod place;
+mod report;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use edge::BlockingEdgeClient;
+use ledger::keys::Signer;
+use model::RoleName;
+use runtime::protocol::ExecutorClient;
+use serde_json::Value;
+
+use self::{halts::Halts, place::Placement};
+use super::Start;
+use crate::{
+    confine::Confinement,
+    executor,
+    fault::{Because as _, Fault, Kind},
+    http::Target,
+    identity::RoleUser,
+    log_client::LogClient,
+    say::Speaker,
+    serve::listen_unix,
+    status::StatusFile,
+    view::View,
+};
+
+/// Between two looks at everything: quick enough that a halt and a failed health check act within a second.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// What `GET /state` answers.
+pub(crate) type State = Arc<Mutex<BTreeMap<String, Value>>>;
+
+/// Runs the process until it is ended.
+pub fn run(start: Start) -> Result<(), Fault> {
+    let signer: Arc<dyn Signer> = Arc::new(start.key()?);
+    let key = signer.key().id();
+    let members = start.charter.members.clone();
+    let role: RoleName = start.role.name().parse().because(Kind::Internal, "the role's name does not parse")?;
+    let speaker = Speaker::new(signer, members.hash(), role);
+    let mut confinement = Confinement::nothing();
+    confinement.read.push(start.layout.images());
+    let certificates = start.layout.root().join("certificates");
+    if certificates.exists() {
+        confinement.read.push(certificates);
+    }
+    let mut status = start.confine(confinement)?;
+
+    let home = start.layout.home(start.role);
+    let log = LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log)));
+    let halts = Arc::new(Halts::open(home.join("halts"), members.clone())?);
+    let state: State = Arc::default();
+    let listener = listen_unix(&start.layout.socket(start.role))?;
+    halts::serve(listener, halts.clone(), state.clone())?;
+
+    let robot = members.charter().robots.iter().find(|r| {
+        ledger::statement::public_key(&r.key).is_ok_and(|k| k.id() == key)
+    });
+    let environments = robot.map(|r| r.environments.clone()).unwrap_or_default();
+    let mut placements = Vec::new();
+    for system in &members.charter().systems {
+        for environment in &members.charter().environments {
+            if environments.is_empty() || environments.contains(&environment.name) {
+                placements.push(Placement::open(&start, system.name.clone(), environment.clone(), &home)?);
+            }
+        }
+    }
+    let mut agent = Agent {
+        view: View::with_memory(log, members, &home)?,
+        speaker,
+        halts,
+        edge: BlockingEdgeClient::new(start.layout.socket(RoleUser::Edge)),
+        executor_socket: executor::socket(&start.layout, RoleUser::Agent, executor::COMPONENTS),
+        executor: None,
+        distrust: None,
+        state,
+    };
+    loop {
+        agent.round(&mut placements, &mut status);
+        std::thread::sleep(ROUND);
+    }
+}
+
+/// What all placements share.
+pub(crate) struct Agent {
+    view: View,
+    speaker: Speaker,
+    halts: Arc<Halts>,
+    edge: BlockingEdgeClient,
+    executor_socket: std::path::PathBuf,
+    executor: Option<ExecutorClient>,
+    /// Why the log is not believed any more, if it is not. It stays so until a person restarts the agent.
+    distrust: Option<String>,
+    state: State,
+}
+
+impl Agent {
+    fn round(&mut self, placements: &mut [Placement], status: &mut StatusFile) {
+        let mut troubles = Vec::new();
+        if self.distrust.is_none()
+            && let Err(fault) = self.view.refresh()
+        {
+            if fault.kind() == Kind::Untrue {
+                tracing::error!("the log is not believed any more: {}", fault.message());
+                self.distrust = Some(fault.message());
+            }
+            troubles.push(fault.message());
+        }
+        troubles.extend(self.distrust.clone());
+        if let Err(fault) = self.halts.write_into_log(&self.view) {
+            troubles.push(fault.message());
+        }
+        let mut waits = Vec::new();
+        let mut doing = Vec::new();
+        for placement in placements {
+            match placement.round(self) {
+                Ok(()) => {}
+                Err(fault) => troubles.push(format!("{}: {}", placement.name(), fault.message())),
+            }
+            doing.push(placement.doing());
+            waits.extend(placement.waits());
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).insert(placement.name(), placement.state());
+        }
+        status.say(doing.join("; "), waits);
+        if !troubles.is_empty() {
+            status.trouble(troubles.join("; "));
+        }
+    }
+
+    /// The executor, connected anew if it was lost.
+    fn executor(&mut self) -> Result<&mut ExecutorClient, Fault> {
+        if self.executor.is_none() {
+            let stream = std::os::unix::net::UnixStream::connect(&self.executor_socket)
+                .because(Kind::Unavailable, "the agent's executor does not answer")?;
+            let client = ExecutorClient::new(stream).because(Kind::Unavailable, "the agent's executor does not answer")?;
+            self.executor = Some(client);
+        }
+        self.executor.as_mut().ok_or_else(|| Fault::new(Kind::Unavailable, "the agent's executor does not answer"))
+    }
+}

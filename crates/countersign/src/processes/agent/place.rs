@@ -1,0 +1,371 @@
+//! One system in one environment: what should run, the plan, its steps, and leave for each step forward.
+
+use std::path::{Path, PathBuf};
+
+use gate::{Current, CurrentError, current, decide_with, may_return};
+use ledger::{
+    durable,
+    statement::v1::{EnvironmentRule, Ruling},
+};
+use model::{
+    Clock as _, Digest, SystemName,
+    release::Release,
+    route::{EdgeCounts, TlsFiles},
+};
+use rollout::{
+    Grounds, Intent, Leave, Outcome, Place, Plan, Planned, Progress, Report, Seen, Version,
+    instance::Observed,
+    plan,
+    progress::State,
+    step::Step,
+};
+use runtime::{Driver as _, DriverError};
+use serde_json::{Value, json};
+
+use super::{Agent, report};
+use crate::{
+    clock::SystemClock,
+    fault::{Because as _, Fault, Kind},
+    processes::Start,
+};
+
+/// Rules whose failure only says that there is no leave just now. Every other reason withdraws the verdict of a
+/// release that is on its way: it goes back.
+const WAITING_RULES: [&str; 3] = ["not-halted", "time-is-known", "in-time"];
+
+/// One system in one environment on this host.
+pub(crate) struct Placement {
+    system: SystemName,
+    rule: EnvironmentRule,
+    place: Place,
+    images: PathBuf,
+    path: PathBuf,
+    progress: Progress,
+    reports: Vec<Report>,
+    last: Option<Plan>,
+    observed: Observed,
+    /// Why nothing newer is rolled out, in people's words.
+    refused: Vec<String>,
+}
+
+/// On what grounds the target is the target.
+enum Claimed {
+    /// A proposal, whose verdict is recomputed for every step.
+    Proposal(u64),
+    /// An order to go back to the release before.
+    Rollback(Digest),
+    /// It runs, and what runs goes on.
+    Runs,
+}
+
+impl Placement {
+    pub(super) fn open(start: &Start, system: SystemName, rule: EnvironmentRule, home: &Path) -> Result<Self, Fault> {
+        let path = home.join(format!("{}.{system}.progress", rule.name));
+        let progress = match std::fs::read(&path) {
+            Ok(bytes) => Progress::from_bytes(&bytes).because(Kind::Untrue, format!("`{}` can not be read", path.display()))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Progress::nothing(rule.name.clone(), system.clone()),
+            Err(e) => return Err(Fault::from_error(Kind::Unavailable, e).context(format!("`{}` can not be read", path.display()))),
+        };
+        let place = Place { environment: rule.name.clone(), fabric: start.settings.fabric, tls: certificates(start)? };
+        Ok(Self {
+            system,
+            rule,
+            place,
+            images: start.layout.images(),
+            path,
+            progress,
+            reports: Vec::new(),
+            last: None,
+            observed: Observed::default(),
+            refused: Vec::new(),
+        })
+    }
+
+    pub(super) fn name(&self) -> String {
+        format!("{} in {}", self.system, self.rule.name)
+    }
+
+    /// Looks, plans, keeps the progress, does the steps that may be done, and reports.
+    pub(super) fn round(&mut self, agent: &mut Agent) -> Result<(), Fault> {
+        report::send(self.progress_mut(), agent)?;
+        let Some((target, claimed, replaces)) = self.target(agent)? else {
+            self.last = None;
+            return Ok(());
+        };
+        let observed = driver(agent, |executor| executor.observe())?;
+        self.observed = observed;
+        let edge = agent.edge.counts().because(Kind::Unavailable, "the edge does not answer")?;
+        let (leave, withdrawn) = self.leave(agent, &claimed);
+        let intent = Intent { place: self.place.clone(), target, replaces, leave, withdrawn };
+        let planned = self.plan(&intent, &edge)?;
+        self.reports.clear();
+        for step in &planned.steps {
+            let done = self.step(agent, step, &claimed);
+            let error = done.as_ref().err().map(Fault::message);
+            if let Some(error) = &error {
+                tracing::warn!("{}: {:?}: {error}", self.name(), step.step);
+            }
+            let failed = error.is_some();
+            self.reports.push(Report { step: step.step.clone(), error });
+            if failed {
+                break;
+            }
+        }
+        self.last = Some(planned);
+        report::send(self.progress_mut(), agent)?;
+        self.keep()
+    }
+
+    /// Plans, and keeps the progress before any step is done.
+    fn plan(&mut self, intent: &Intent, edge: &EdgeCounts) -> Result<Plan, Fault> {
+        let mine = Observed {
+            instances: self
+                .observed
+                .instances
+                .iter()
+                .filter(|i| i.id.environment == self.rule.name && i.id.serial.system() == &self.system)
+                .cloned()
+                .collect(),
+            restore_points: self.observed.restore_points.clone(),
+        };
+        let seen = Seen { observed: &mine, edge, reports: &self.reports };
+        let planned = plan(intent, seen, &self.progress, SystemClock.now());
+        if planned.progress != self.progress {
+            self.progress = planned.progress.clone();
+            self.keep()?;
+        }
+        Ok(planned)
+    }
+
+    fn keep(&self) -> Result<(), Fault> {
+        let bytes = self.progress.to_bytes().because(Kind::Internal, "the progress can not be written")?;
+        durable::write(&self.path, &bytes, 0o600).because(Kind::Unavailable, format!("`{}` can not be written", self.path.display()))
+    }
+
+    const fn progress_mut(&mut self) -> &mut Progress {
+        &mut self.progress
+    }
+
+    /// What should run: a rollback that was ordered, else the newest proposal with a granted verdict, else what is
+    /// on its way, else what runs.
+    fn target(&mut self, agent: &Agent) -> Result<Option<(Version, Claimed, Option<Digest>)>, Fault> {
+        self.refused.clear();
+        let facts = agent.view.facts();
+        let running = self.progress.current().cloned();
+        let moving = match &self.progress.state {
+            State::Forward { transition, .. } | State::Back { transition, .. } | State::Stuck { transition, .. } => {
+                Some(transition.to.clone())
+            }
+            State::Idle { .. } => None,
+        };
+        let newest_generation = moving.as_ref().or(running.as_ref()).map_or(0, |v| v.generation);
+        let here = |digest: Digest| running.iter().chain(moving.iter()).any(|v| v.digest == digest);
+
+        let order = facts.rollbacks(&self.system, &self.rule.name).rfind(|r| here(r.claim.from) || here(r.claim.to));
+        if let Some(order) = order {
+            let done = running.as_ref().is_some_and(|v| v.digest == order.claim.to && v.generation >= order.index)
+                || newest_generation > order.index;
+            if !done {
+                match may_return(agent.view.policy(), facts, &self.system, &self.rule.name, order.claim.to) {
+                    Ok(leave) => {
+                        if leave.alarm() {
+                            tracing::error!("{}: going back to {}, whose verdict would be refused today", self.name(), leave.release());
+                        }
+                        let version = self.version(order.claim.to, order.index)?;
+                        return Ok(Some((version, Claimed::Rollback(order.claim.to), Some(order.claim.from))));
+                    }
+                    Err(error) => self.refused.push(format!("the rollback ordered at log index {}: {error}", order.index)),
+                }
+            }
+        }
+        for proposal in facts.proposals().rev() {
+            let claim = &proposal.claim;
+            if claim.environment != self.rule.name || claim.serial.system() != &self.system {
+                continue;
+            }
+            if proposal.index <= newest_generation {
+                break;
+            }
+            let decision = decide_with(agent.view.policy(), facts, proposal.index).because(Kind::Internal, "no decision")?;
+            match &decision.verdict.ruling {
+                Ruling::Granted { .. } => {
+                    let version = self.version(claim.release, proposal.index)?;
+                    return Ok(Some((version, Claimed::Proposal(proposal.index), claim.replaces)));
+                }
+                Ruling::Refused { reasons } => {
+                    let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
+                    self.refused.push(format!("{} waits for: {}", claim.serial, rules.join(", ")));
+                }
+            }
+        }
+        if let Some(version) = moving {
+            // A rollback's generation is its order's index; everything else is a proposal's.
+            let ordered = facts.rollbacks(&self.system, &self.rule.name).any(|r| r.index == version.generation);
+            let claimed =
+                if ordered { Claimed::Rollback(version.digest) } else { Claimed::Proposal(version.generation) };
+            return Ok(Some((version, claimed, running.map(|v| v.digest))));
+        }
+        Ok(running.map(|version| {
+            let replaces = None;
+            (version, Claimed::Runs, replaces)
+        }))
+    }
+
+    /// The release document of this digest, checked.
+    fn version(&self, digest: Digest, generation: u64) -> Result<Version, Fault> {
+        let path = self.images.join("blobs/sha256").join(digest.hex());
+        let bytes = std::fs::read(&path).because(Kind::Unavailable, format!("the release document {digest} can not be read"))?;
+        if Digest::of(&bytes) != digest {
+            return Err(Fault::new(Kind::Untrue, format!("the document kept for {digest} is another one")));
+        }
+        let release = Release::from_bytes(&bytes).because(Kind::Untrue, "the release document does not hold up")?;
+        if release.system != self.system {
+            return Err(Fault::new(Kind::Untrue, format!("{digest} is a release of another system")));
+        }
+        Version::new(release, generation).because(Kind::Internal, "the release has no digest")
+    }
+
+    /// Whether steps forward may be taken, and whether the verdict was withdrawn.
+    fn leave(&self, agent: &Agent, claimed: &Claimed) -> (Leave, bool) {
+        let facts = agent.view.facts();
+        let halted = facts.halted(&self.system, &self.rule.name).is_some()
+            || agent.halts.is_halted(&self.system, &self.rule.name);
+        // What runs goes on, and going back is possible, also under a halt.
+        match claimed {
+            Claimed::Runs | Claimed::Rollback(_) => (Leave::Granted, false),
+            Claimed::Proposal(_) if halted => (Leave::Halted, false),
+            Claimed::Proposal(proposal) => match self.permission(agent, *proposal) {
+                Ok(permission) => {
+                    // Only looked at: each step gets one of its own.
+                    drop(permission);
+                    (Leave::Granted, false)
+                }
+                Err(CurrentError::Refused(verdict)) => {
+                    let Ruling::Refused { reasons } = &verdict.ruling else { return (Leave::Granted, false) };
+                    let withdrawn = reasons.iter().any(|r| !WAITING_RULES.contains(&r.rule.as_str()));
+                    let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
+                    (Leave::Missing(rules.join(", ")), withdrawn)
+                }
+                Err(error) => (Leave::Missing(error.to_string()), false),
+            },
+        }
+    }
+
+    /// Permission for one step: the verdict recomputed on a checkpoint that is fresh now.
+    fn permission(&self, agent: &Agent, proposal: u64) -> Result<Current, CurrentError> {
+        if let Some(words) = &agent.distrust {
+            return Err(CurrentError::NotBelieved(words.clone()));
+        }
+        let now = SystemClock.now();
+        let checkpoint = agent.view.reader().fresh(now, self.rule.max_age_s)?;
+        current(agent.view.policy(), agent.view.facts(), &checkpoint, proposal, now)
+    }
+
+    fn step(&self, agent: &mut Agent, planned: &Planned, claimed: &Claimed) -> Result<(), Fault> {
+        if planned.grounds == Grounds::Forward
+            && let Claimed::Proposal(proposal) = claimed
+        {
+            if agent.halts.is_halted(&self.system, &self.rule.name) {
+                return Err(Fault::new(Kind::Refused, "halted"));
+            }
+            let permission = self.permission(agent, *proposal).because(Kind::Refused, "no current verdict for this step")?;
+            return forward(agent, planned, permission);
+        }
+        execute(agent, &planned.step)
+    }
+
+    pub(super) fn doing(&self) -> String {
+        let runs = self.progress.current().map_or("nothing".to_owned(), |v| v.serial().to_string());
+        let what = match &self.progress.state {
+            State::Idle { .. } => format!("{runs} runs"),
+            State::Forward { transition, .. } => format!("{runs} runs, {} is rolled out", transition.to.serial()),
+            State::Back { transition, why, .. } => format!("going back from {}: {why}", transition.to.serial()),
+            State::Stuck { transition, why, way_out } => format!("{} is stuck: {why}; {way_out}", transition.to.serial()),
+        };
+        format!("{}: {what}", self.name())
+    }
+
+    pub(super) fn waits(&self) -> Vec<String> {
+        let planned = self.last.iter().flat_map(|p| p.waits.iter().map(ToString::to_string));
+        let refused = self.last.iter().filter_map(|p| match &p.outcome {
+            Some(Outcome::Refused(refusal)) => Some(refusal.to_string()),
+            _ => None,
+        });
+        planned.chain(refused).chain(self.refused.iter().cloned()).map(|w| format!("{}: {w}", self.name())).collect()
+    }
+
+    pub(super) fn state(&self) -> Value {
+        let version = |v: &Version| json!({ "serial": v.serial(), "release": v.digest, "generation": v.generation });
+        let instances: Vec<Value> = self
+            .observed
+            .instances
+            .iter()
+            .filter(|i| i.id.environment == self.rule.name && i.id.serial.system() == &self.system)
+            .map(|i| json!({ "instance": i.id.to_string(), "component": i.id.component, "serial": i.id.serial, "image": i.image, "address": i.address, "state": i.state }))
+            .collect();
+        json!({
+            "system": self.system, "environment": self.rule.name,
+            "runs": self.progress.current().map(version),
+            "expose": self.progress.current().and_then(|v| v.release.environment(&self.rule.name)).map(|e| &e.expose),
+            "doing": self.doing(), "waits": self.waits(), "instances": instances,
+        })
+    }
+}
+
+/// One step forward uses up one permission.
+fn forward(agent: &mut Agent, planned: &Planned, permission: Current) -> Result<(), Fault> {
+    if planned.release != permission.release() {
+        return Err(Fault::new(Kind::Refused, format!("the permission is for {}, the step for {}", permission.release(), planned.release)));
+    }
+    let done = execute(agent, &planned.step);
+    drop(permission);
+    done
+}
+
+fn execute(agent: &mut Agent, step: &Step) -> Result<(), Fault> {
+    match step {
+        Step::Route(table) => {
+            agent.edge.apply(table).map(drop).because(Kind::Unavailable, "the edge did not take the routes")
+        }
+        other => driver(agent, |executor| executor.execute(other)),
+    }
+}
+
+/// Asks the executor; a torn connection is made anew next time.
+fn driver<T>(
+    agent: &mut Agent,
+    ask: impl FnOnce(&mut runtime::protocol::ExecutorClient) -> Result<T, DriverError>,
+) -> Result<T, Fault> {
+    let answer = ask(agent.executor()?);
+    answer.map_err(|error| {
+        if matches!(error, DriverError::Lost { .. }) {
+            agent.executor = None;
+        }
+        Fault::new(Kind::Unavailable, error.chain())
+    })
+}
+
+/// Certificates of public listeners: `certificates/<component>.pem` and `.key` under the folder.
+fn certificates(start: &Start) -> Result<std::collections::BTreeMap<model::ComponentName, TlsFiles>, Fault> {
+    let folder = start.layout.root().join("certificates");
+    let mut found = std::collections::BTreeMap::new();
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        Err(e) => return Err(Fault::from_error(Kind::Unavailable, e).context("the certificates can not be read")),
+    };
+    for entry in entries {
+        let path = entry.because(Kind::Unavailable, "the certificates can not be read")?.path();
+        if path.extension().is_none_or(|e| e != "pem") {
+            continue;
+        }
+        let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let component = name.parse().because(Kind::Input, format!("`{}` is not named after a component", path.display()))?;
+        let files = TlsFiles {
+            certificates: path.to_string_lossy().into_owned(),
+            key: path.with_extension("key").to_string_lossy().into_owned(),
+        };
+        found.insert(component, files);
+    }
+    Ok(found)
+}

@@ -1,0 +1,206 @@
+//! From the planner's milestones to statements in the log, each once.
+
+use ledger::statement::v1::{Claim, Milestone, MilestoneKind, Placed};
+use model::Digest;
+use rollout::{
+    Progress, Version,
+    milestone::Milestone as Happened,
+    progress::State,
+    reason::BackReason,
+};
+use runtime::Driver as _;
+
+use super::Agent;
+use crate::{
+    fault::Fault,
+    say::About,
+};
+
+/// Writes what happened into the log. What the log has is not written again: the nonce is made of the milestone's
+/// number, so that the same milestone after a crash is known by it.
+pub(super) fn send(progress: &mut Progress, agent: &mut Agent) -> Result<(), Fault> {
+    for numbered in progress.outbox.waiting().to_vec() {
+        let nonce = nonce(progress, numbered.number);
+        let known = agent.view.statements().iter().any(|s| s.value().header.nonce == nonce);
+        if !known && let Some(milestone) = milestone(progress, &numbered.milestone, agent) {
+            let about = About {
+                system: Some(progress.system.clone()),
+                environment: Some(progress.environment.clone()),
+                seen: agent.view.seen(),
+                nonce: Some(nonce),
+            };
+            agent.speaker.say(agent.view.log(), Claim::Milestone(Box::new(milestone)), about, &[])?;
+        }
+        progress.outbox.logged(numbered.number);
+    }
+    Ok(())
+}
+
+fn nonce(progress: &Progress, number: u64) -> ledger::statement::v1::Nonce {
+    let name = format!("milestone {} {} {number} {}", progress.environment, progress.system, progress.issued.generation);
+    let mut bytes = [0; 16];
+    for (to, from) in bytes.iter_mut().zip(Digest::of(name.as_bytes()).as_bytes()) {
+        *to = *from;
+    }
+    ledger::statement::v1::Nonce::from_bytes(bytes)
+}
+
+/// The statement of a milestone. `None` for what is about a version that is not known any more.
+fn milestone(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Option<Milestone> {
+    let mut component_of = None;
+    let mut counts = (0, 0);
+    let (what, serial) = match happened {
+        Happened::Started { serial, .. } => (MilestoneKind::Begun, Some(serial)),
+        Happened::Healthy { serial, .. } => (MilestoneKind::Healthy, Some(serial)),
+        Happened::Held { component } => {
+            component_of = Some(component.clone());
+            (MilestoneKind::Held, None)
+        }
+        Happened::Saved { component, before } => {
+            component_of = Some(component.clone());
+            (MilestoneKind::Saved, Some(before))
+        }
+        Happened::HandedOver { component, .. } => {
+            component_of = Some(component.clone());
+            (MilestoneKind::HandedOver, None)
+        }
+        Happened::Switched { serial, .. } => (MilestoneKind::Switched, Some(serial)),
+        Happened::Watched { serial, tally, .. } => {
+            counts = (tally.requests, tally.errors);
+            (MilestoneKind::Watched, Some(serial))
+        }
+        Happened::Drained { serial, component, .. } => {
+            component_of.clone_from(component);
+            (MilestoneKind::Drained, Some(serial))
+        }
+        Happened::Retired { runs, .. } => (MilestoneKind::Live, Some(runs)),
+        Happened::GoingBack { serial, .. } => (MilestoneKind::GoingBack, Some(serial)),
+        Happened::Restored { component, before } => {
+            component_of = Some(component.clone());
+            (MilestoneKind::Restored, Some(before))
+        }
+        Happened::WentBack { serial, reason, .. } => {
+            if let BackReason::Errors { tally, .. } = reason {
+                counts = (tally.requests, tally.errors);
+            }
+            (went_back(reason), Some(serial))
+        }
+        Happened::Stuck { serial, .. } => (MilestoneKind::Stuck, Some(serial)),
+        Happened::Restarted { instance, .. } => {
+            component_of = Some(instance.component.clone());
+            (MilestoneKind::Restarted, Some(&instance.serial))
+        }
+    };
+    let known = versions(progress, agent);
+    let version = match serial {
+        Some(serial) => known.iter().find(|v| &v.serial == serial)?,
+        None => known.first()?,
+    };
+    let other = known.iter().find(|v| v.digest != version.digest).map(|v| v.digest);
+    let placed = if what == MilestoneKind::Live { placed(progress, version, agent) } else { Vec::new() };
+    let proposal = proposal(progress, version, agent);
+    // What it replaced is the verdict's: the release that the proposal names.
+    let other = if what == MilestoneKind::Live {
+        agent.view.facts().proposal(proposal).and_then(|p| p.claim.replaces)
+    } else {
+        other
+    };
+    Some(Milestone {
+        environment: progress.environment.clone(),
+        release: version.digest,
+        serial: version.serial.clone(),
+        other,
+        proposal,
+        what,
+        component: component_of,
+        requests: counts.0,
+        errors: counts.1,
+        placed,
+    })
+}
+
+const fn went_back(reason: &BackReason) -> MilestoneKind {
+    match reason {
+        BackReason::Unhealthy { .. } | BackReason::Exited { .. } | BackReason::Gone { .. } | BackReason::Drifted { .. } => {
+            MilestoneKind::WentBackUnhealthy
+        }
+        BackReason::Errors { .. } => MilestoneKind::WentBackErrors,
+        BackReason::StepFailed { .. } | BackReason::NotStopped { .. } | BackReason::HoldTooLong { .. } => {
+            MilestoneKind::WentBackFailed
+        }
+        BackReason::Withdrawn { .. } | BackReason::Halted { .. } | BackReason::Ordered { .. } | BackReason::Superseded { .. } => {
+            MilestoneKind::WentBackWithdrawn
+        }
+    }
+}
+
+/// A version as milestones name it.
+struct Named {
+    serial: model::Serial,
+    digest: Digest,
+    generation: u64,
+}
+
+impl From<&Version> for Named {
+    fn from(v: &Version) -> Self {
+        Self { serial: v.serial().clone(), digest: v.digest, generation: v.generation }
+    }
+}
+
+/// The versions that the progress knows of, the one on its way first; then those that went back.
+fn versions(progress: &Progress, agent: &Agent) -> Vec<Named> {
+    let mut known: Vec<Named> = Vec::new();
+    match &progress.state {
+        State::Idle { current, predecessor, last } => {
+            known.extend(current.iter().map(|v| Named::from(&**v)));
+            if let Some(rollout::progress::Ended::WentBack { serial, digest, generation, .. }) = last {
+                known.push(Named { serial: serial.clone(), digest: *digest, generation: *generation });
+            }
+            known.extend(predecessor.iter().map(|v| Named::from(&**v)));
+        }
+        State::Forward { transition, .. } | State::Back { transition, .. } | State::Stuck { transition, .. } => {
+            known.push(Named::from(&transition.to));
+            known.extend(transition.from.iter().map(Named::from));
+        }
+    }
+    for live in agent.view.facts().live(&progress.system, &progress.environment) {
+        if !known.iter().any(|v| v.digest == live.release) {
+            known.push(Named { serial: live.serial, digest: live.release, generation: live.proposal });
+        }
+    }
+    known
+}
+
+/// The proposal under which a version came. A rollback's generation is its order's index, which is no proposal: then
+/// it is the one under which that release ran before.
+fn proposal(progress: &Progress, version: &Named, agent: &Agent) -> u64 {
+    let facts = agent.view.facts();
+    if facts.proposal(version.generation).is_some() {
+        return version.generation;
+    }
+    facts
+        .live(&progress.system, &progress.environment)
+        .iter()
+        .find(|l| l.release == version.digest)
+        .map_or(version.generation, |l| l.proposal)
+}
+
+/// Where the version runs: its instances, and where clients reach it.
+fn placed(progress: &Progress, version: &Named, agent: &mut Agent) -> Vec<Placed> {
+    let observed = agent.executor().ok().and_then(|e| e.observe().ok()).unwrap_or_default();
+    let mut placed: Vec<Placed> = observed
+        .instances
+        .iter()
+        .filter(|i| i.id.environment == progress.environment && i.id.serial == version.serial)
+        .map(|i| Placed { component: i.id.component.clone(), image: i.image, address: i.address })
+        .collect();
+    if let Some(current) = progress.current().filter(|v| v.digest == version.digest)
+        && let Some(environment) = current.release.environment(&progress.environment)
+    {
+        for (component, address) in &environment.expose {
+            let image = current.release.component(component).map(|c| c.image);
+            placed.extend(image.map(|image| Placed { component: component.clone(), image, address: *address }));
+        }
+    }
+    placed
+}
