@@ -29,7 +29,12 @@ mod child;
 use child::{DENIED, Tree, assert_root, in_child, kind, put, raw};
 
 use super::{ConfineError, Confinement, Coverage, Enforced, OPEN_FILES, Sockets};
-use crate::identity::{ROLES_GROUP, RoleUser, component};
+use crate::identity::{COMPONENT_BASE, ROLES_GROUP, RoleUser, User};
+
+/// Somebody without a role, and without files.
+fn nobody() -> User {
+    User { uid: COMPONENT_BASE + 7, gid: COMPONENT_BASE + 7, groups: Vec::new() }
+}
 
 /// What must hold in every confined child of a [`Tree`].
 fn assert_confined(tree: &Tree, enforced: &Enforced) {
@@ -128,7 +133,7 @@ fn root_is_not_needed() {
     let tree = Tree::new();
     in_child(|| {
         // As an ordinary user would start it: no capability to drop the bounding set with.
-        let user = component(7).unwrap();
+        let user = nobody();
         setgroups(&[]).unwrap();
         setgid(user.gid.into()).unwrap();
         setuid(user.uid.into()).unwrap();
@@ -137,7 +142,7 @@ fn root_is_not_needed() {
         assert_confined(&tree, &enforced);
     });
     in_child(|| {
-        setuid(Uid::from_raw(component(7).unwrap().uid)).unwrap();
+        setuid(Uid::from_raw(nobody().uid)).unwrap();
         let error = Confinement { user: Some(RoleUser::Gate.user()), ..tree.confinement() }.apply().unwrap_err();
         assert_eq!(error.to_string(), "can not become user 2200002 as user 2210007: only root can");
     });
@@ -172,7 +177,7 @@ fn root_memory_is_closed_to_others_of_the_same_user() {
     assert_root();
     let (mut ready, tell) = io::pipe().unwrap();
     in_child(|| {
-        let user = component(8).unwrap();
+        let user = nobody();
         let me = std::process::id();
         #[expect(unsafe_code, reason = "a second child, the one that looks")]
         // SAFETY: as in `in_child`; this process has one thread.
