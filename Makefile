@@ -1,34 +1,39 @@
 # The commands of README.md. Each sets the machine up first (scripts/setup): packages, toolchain, tools.
 
+# For `countersign demo`: DEMO_FLAGS=--stay leaves the system running.
 DEMO_FLAGS ?=
-# What setup wrote: where cargo is.
-CARGO = . target/tools/env && cargo
+
+# What setup wrote: where cargo is, and which toolchain.
+ENV = . target/tools/env &&
+
+# Paths below are those of this folder.
+unexport CARGO_TARGET_DIR
 
 .PHONY: demo test build check setup clean
 
-# From a commit to countersigned production on this machine, on examples/paydesk. DEMO_FLAGS=--stay keeps it running.
+# From a commit to countersigned production on this machine, on examples/paydesk.
 demo:
 	@scripts/setup demo
-	$(CARGO) build --release --locked --package countersign
-	@scripts/fetch-example-crates
-	target/release/countersign demo $(DEMO_FLAGS)
+	$(ENV) cargo build --release --locked --package countersign
+	@$(ENV) scripts/fetch-example-crates
+	$(ENV) target/release/countersign demo $(DEMO_FLAGS)
 
-# All checks and all tests. Clippy and the tests build every dependency twice, once to check and once to run: that is
-# what cargo shares nothing between.
+# All checks and all tests, the examples in documentation first. Clippy and the tests build every dependency, once to
+# check and once to run: cargo shares nothing between the two.
 test:
 	@scripts/setup test
-	$(CARGO) xtask check
-	@scripts/fetch-example-crates
-	$(CARGO) nextest run --locked --workspace
-	$(CARGO) test --quiet --locked --workspace --doc
+	$(ENV) cargo xtask check
+	@$(ENV) scripts/fetch-example-crates
+	$(ENV) cargo test --quiet --locked --workspace --doc
+	$(ENV) cargo nextest run --locked --workspace
 
 build:
 	@scripts/setup build
-	$(CARGO) build --release --locked --package countersign
+	$(ENV) cargo build --release --locked --package countersign
 
 check:
 	@scripts/setup check
-	$(CARGO) xtask check
+	$(ENV) cargo xtask check
 
 setup:
 	@scripts/setup test

@@ -10,7 +10,7 @@ use super::{
 const NAME: &str = "sleep";
 
 /// Functions that look again and again with a pause between are named so, and say their limit.
-const WAITING: &[&str] = &["wait_", "await_", "poll_", "until_", "eventually"];
+const WAITING: &[&str] = &["wait", "await", "poll", "until", "eventually"];
 
 /// Finds sleeps in test files, but for those in a function that waits for a condition.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
