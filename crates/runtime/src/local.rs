@@ -169,7 +169,11 @@ impl Local {
 
     /// What the filter has denied since the fabric was made.
     pub fn denied(&mut self) -> Result<Denied, DriverError> {
-        if self.fabric.exists() { filter::denied(&self.config.tools, &self.fabric.name()) } else { Ok(Denied::default()) }
+        if self.fabric.exists() {
+            filter::denied(&self.config.tools, &self.fabric.name())
+        } else {
+            Ok(Denied::default())
+        }
     }
 
     /// The path of a network namespace for a client that is no component and reaches these addresses alone.
@@ -282,8 +286,11 @@ impl Local {
     fn watch(&mut self, id: &InstanceId) -> Result<(), DriverError> {
         let Some(record) = self.records.get(id) else { return Ok(()) };
         let Phase::Running(running) = &record.phase else { return Ok(()) };
-        let question =
-            Question { source: self.fabric.health_address(), target: self.address(record), health: record.spec.component.health.clone() };
+        let question = Question {
+            source: self.fabric.health_address(),
+            target: self.address(record),
+            health: record.spec.component.health.clone(),
+        };
         let watch = Watch::start(question, Arc::clone(&self.config.clock), running.since, running.well_since)
             .doing(|| format!("`{id}` can not be watched"))?;
         self.watches.insert(id.clone(), watch);
@@ -301,10 +308,19 @@ impl Local {
     }
 
     /// Refuses while an instance of the component may write to its volumes.
-    fn refuse_while_used(&self, step: &Step, environment: &model::EnvironmentName, system: &model::SystemName, component: &model::ComponentName) -> Result<(), DriverError> {
+    fn refuse_while_used(
+        &self,
+        step: &Step,
+        environment: &model::EnvironmentName,
+        system: &model::SystemName,
+        component: &model::ComponentName,
+    ) -> Result<(), DriverError> {
         let user = self.records.values().find(|record| {
             let id = &record.spec.id;
-            record.holds_volumes() && id.environment == *environment && id.serial.system() == system && id.component == *component
+            record.holds_volumes()
+                && id.environment == *environment
+                && id.serial.system() == system
+                && id.component == *component
         });
         let deed = if matches!(step, Step::Restore { .. }) { "put back" } else { "copied" };
         match user {
@@ -338,7 +354,9 @@ impl Driver for Local {
                 self.refuse_while_used(step, environment, before.system(), component)?;
                 self.volumes.restore(&self.config.tools, environment, component, before)
             }
-            Step::Route(_) => Err(DriverError::Refused("the edge takes route tables; this driver runs components".to_owned())),
+            Step::Route(_) => {
+                Err(DriverError::Refused("the edge takes route tables; this driver runs components".to_owned()))
+            }
         }
     }
 }
@@ -354,7 +372,10 @@ fn rule(from: Ipv4Addr, to: &SocketAddr) -> Option<Rule> {
 fn refuse_unsound(config: &LocalConfig) -> Result<(), DriverError> {
     let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if config.scope.is_empty() || config.scope.len() > SCOPE_LIMIT || !config.scope.bytes().all(fits) {
-        return Err(DriverError::Refused(format!("`{}` is not a scope: use 1 to {SCOPE_LIMIT} of a-z, 0-9 and `-`", config.scope)));
+        return Err(DriverError::Refused(format!(
+            "`{}` is not a scope: use 1 to {SCOPE_LIMIT} of a-z, 0-9 and `-`",
+            config.scope
+        )));
     }
     if !nix::unistd::geteuid().is_root() {
         return Err(DriverError::Host {
@@ -365,7 +386,10 @@ fn refuse_unsound(config: &LocalConfig) -> Result<(), DriverError> {
     /// Below are people and services of the host.
     const FIRST_UID_MIN: u32 = 65_536;
     if config.first_uid < FIRST_UID_MIN || config.first_uid > u32::MAX - 2 * FIRST_UID_MIN {
-        return Err(DriverError::Refused(format!("user numbers from {} may belong to others: start at {FIRST_UID_MIN} or above", config.first_uid)));
+        return Err(DriverError::Refused(format!(
+            "user numbers from {} may belong to others: start at {FIRST_UID_MIN} or above",
+            config.first_uid
+        )));
     }
     Ok(())
 }
@@ -376,10 +400,9 @@ fn lock(state: &Path) -> Result<Flock<std::fs::File>, DriverError> {
     let what = || format!("`{}` can not be locked", path.display());
     let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).doing(what)?;
     Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-        nix::errno::Errno::EWOULDBLOCK => DriverError::Refused(format!(
-            "another executor uses `{}`: stop it, or use another folder",
-            state.display()
-        )),
+        nix::errno::Errno::EWOULDBLOCK => {
+            DriverError::Refused(format!("another executor uses `{}`: stop it, or use another folder", state.display()))
+        }
         other => failed(what(), other.desc()),
     })
 }

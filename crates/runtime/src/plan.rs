@@ -83,7 +83,11 @@ pub fn check(spec: &InstanceSpec, document: &[u8]) -> Result<(), PlanError> {
     let own = Origin::Component(component.name.clone());
     for variable in spec.peers.keys() {
         if !release.flows.iter().any(|flow| flow.from == own && peer_variable(&flow.to) == *variable) {
-            return Err(PlanError::Peer { serial: serial(), component: component.name.to_string(), variable: variable.clone() });
+            return Err(PlanError::Peer {
+                serial: serial(),
+                component: component.name.to_string(),
+                variable: variable.clone(),
+            });
         }
     }
     let by_flow = release.flows.iter().any(|flow| flow.from == Origin::Edge && flow.to == component.name);

@@ -177,7 +177,10 @@ pub fn serve(
             Ok(None) => return Ok(()),
             Ok(Some(request)) => request,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                send(&mut writer, &Answer::Failed(Failure::Refused(format!("the executor does not understand this: {error}"))))?;
+                send(
+                    &mut writer,
+                    &Answer::Failed(Failure::Refused(format!("the executor does not understand this: {error}"))),
+                )?;
                 return Err(error);
             }
             Err(error) => return Err(error),
@@ -232,14 +235,20 @@ impl ExecutorClient {
     }
 
     fn ask(&mut self, request: &Request) -> Result<Answer, DriverError> {
-        let lost = |what: &str, source: io::Error| DriverError::Lost { what: what.to_owned(), source: Some(source.into()) };
+        let lost =
+            |what: &str, source: io::Error| DriverError::Lost { what: what.to_owned(), source: Some(source.into()) };
         if self.torn {
-            return Err(DriverError::Lost { what: "an earlier exchange broke off; connect again".to_owned(), source: None });
+            return Err(DriverError::Lost {
+                what: "an earlier exchange broke off; connect again".to_owned(),
+                source: None,
+            });
         }
         self.torn = true;
         send(&mut self.writer, request).map_err(|error| lost("it takes no request", error))?;
-        let answer = receive::<Answer>(&mut self.reader, ANSWER_LIMIT).map_err(|error| lost("its answer can not be read", error))?;
-        let answer = answer.ok_or_else(|| DriverError::Lost { what: "it has closed the socket".to_owned(), source: None })?;
+        let answer = receive::<Answer>(&mut self.reader, ANSWER_LIMIT)
+            .map_err(|error| lost("its answer can not be read", error))?;
+        let answer =
+            answer.ok_or_else(|| DriverError::Lost { what: "it has closed the socket".to_owned(), source: None })?;
         self.torn = false;
         match answer {
             Answer::Failed(failure) => Err(failure.into()),
@@ -320,8 +329,11 @@ fn receive<T: DeserializeOwned>(reader: &mut BufReader<UnixStream>, limit: u64) 
     }
     if line.pop() != Some(b'\n') {
         let full = line.len() as u64 + 1 >= limit;
-        return Err(if full { invalid(format!("a line is over {limit} bytes")) } else { io::ErrorKind::UnexpectedEof.into() });
+        return Err(if full {
+            invalid(format!("a line is over {limit} bytes"))
+        } else {
+            io::ErrorKind::UnexpectedEof.into()
+        });
     }
     serde_json::from_slice(&line).map(Some).map_err(|error| invalid(error.to_string()))
 }
-

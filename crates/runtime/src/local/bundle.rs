@@ -61,7 +61,9 @@ pub(crate) fn document(spec: &InstanceSpec, image: &Image, places: &Places<'_>) 
     let files = places.open_files.min(OPEN_FILES_LIMIT);
     let memory = memory_bytes(component);
     let mut memory_section = json!({ "limit": memory });
-    if places.counts_swap && let Some(section) = memory_section.as_object_mut() {
+    if places.counts_swap
+        && let Some(section) = memory_section.as_object_mut()
+    {
         section.insert("swap".to_owned(), json!(memory));
     }
     Ok(json!({
@@ -124,9 +126,7 @@ pub(crate) fn cpu_quota_us(component: &Component) -> u64 {
 fn mounts(component: &Component, places: &Places<'_>) -> Vec<Value> {
     let tmp = component.limits.tmp_mib;
     let hard = ["nosuid", "nodev", "noexec"];
-    let tmpfs = |path: &str, size: String| {
-        json!({ "destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "noexec", "mode=1777", size] })
-    };
+    let tmpfs = |path: &str, size: String| json!({ "destination": path, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "noexec", "mode=1777", size] });
     let mut mounts = vec![
         json!({ "destination": "/proc", "type": "proc", "source": "proc", "options": hard }),
         json!({ "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "nodev", "noexec", "ro"] }),
@@ -148,7 +148,9 @@ fn mounts(component: &Component, places: &Places<'_>) -> Vec<Value> {
 fn environment(spec: &InstanceSpec, image: &Image) -> Vec<String> {
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     all.insert("PATH".to_owned(), PATH.to_owned());
-    all.extend(image.environment.iter().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())));
+    all.extend(
+        image.environment.iter().filter_map(|line| line.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())),
+    );
     all.extend(spec.component.environment.clone());
     for (variable, addresses) in &spec.peers {
         let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();

@@ -150,7 +150,8 @@ impl Hierarchy {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
-        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|n| n.trim().parse::<u64>().ok());
+        let count =
+            text.lines().find_map(|line| line.strip_prefix("oom_kill ")).and_then(|n| n.trim().parse::<u64>().ok());
         Ok(count.unwrap_or_default() > 0)
     }
 
@@ -195,7 +196,11 @@ impl Hierarchy {
                     Ok(()) => break,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => break,
                     // The last process has ended, but the kernel still tidies up after it.
-                    Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) && started.elapsed() < EMPTY_TIMEOUT => thread::sleep(POLL),
+                    Err(error)
+                        if error.raw_os_error() == Some(Errno::EBUSY as i32) && started.elapsed() < EMPTY_TIMEOUT =>
+                    {
+                        thread::sleep(POLL)
+                    }
                     Err(error) => return Err(error),
                 }
             }

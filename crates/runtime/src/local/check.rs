@@ -35,7 +35,9 @@ pub(crate) fn namespaces(process: &ProcessId) -> io::Result<BTreeMap<String, u64
 
 /// Whether the component's own program runs already, on its own root: before, it is runc that prepares it.
 pub(crate) fn has_begun(process: &ProcessId, root_device: u64) -> io::Result<bool> {
-    let begun = || Ok::<_, io::Error>(process.confinement()?.seccomp == SECCOMP_FILTER && process.program_device()? == root_device);
+    let begun = || {
+        Ok::<_, io::Error>(process.confinement()?.seccomp == SECCOMP_FILTER && process.program_device()? == root_device)
+    };
     match begun() {
         // No link to follow while the program is being replaced, and none after the end.
         Err(error) if is_gone(&error) => Ok(false),
@@ -44,7 +46,13 @@ pub(crate) fn has_begun(process: &ProcessId, root_device: u64) -> io::Result<boo
 }
 
 /// Looks at everything that can be looked at cheaply.
-pub(crate) fn check(hierarchy: &Hierarchy, cgroup: &str, record: &Record, running: &Running, network: &Path) -> io::Result<Finding> {
+pub(crate) fn check(
+    hierarchy: &Hierarchy,
+    cgroup: &str,
+    record: &Record,
+    running: &Running,
+    network: &Path,
+) -> io::Result<Finding> {
     let Some(init) = &running.init else { return Ok(Finding::Gone) };
     let found = look(hierarchy, cgroup, record, running, init, network);
     // Whatever was found or failed, it says nothing if the process has ended meanwhile.
@@ -54,7 +62,9 @@ pub(crate) fn check(hierarchy: &Hierarchy, cgroup: &str, record: &Record, runnin
     match found {
         Ok(None) => Ok(Finding::Sound),
         Ok(Some(what)) => Ok(Finding::Differs(what)),
-        Err(error) if is_gone(&error) => Ok(Finding::Differs(format!("not all of it can be seen in `/proc/{}`", init.pid()))),
+        Err(error) if is_gone(&error) => {
+            Ok(Finding::Differs(format!("not all of it can be seen in `/proc/{}`", init.pid())))
+        }
         Err(error) => Err(error),
     }
 }

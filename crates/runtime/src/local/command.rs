@@ -170,7 +170,10 @@ pub(crate) fn found(program: &Path) -> Result<PathBuf, CommandError> {
             "cp" => "coreutils",
             other => other,
         };
-        CommandError::Missing { hint: format!("install {package} (on Debian and Ubuntu: `apt-get install {package}`)"), program: name }
+        CommandError::Missing {
+            hint: format!("install {package} (on Debian and Ubuntu: `apt-get install {package}`)"),
+            program: name,
+        }
     })
 }
 

@@ -133,7 +133,10 @@ impl Fabric {
         }
         self.batch(
             None,
-            &format!("link add {uplink} type veth peer name uplink netns {fabric}\nlink set {uplink} alias {}\n", self.scope),
+            &format!(
+                "link add {uplink} type veth peer name uplink netns {fabric}\nlink set {uplink} alias {}\n",
+                self.scope
+            ),
         )
     }
 

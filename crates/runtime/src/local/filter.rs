@@ -80,7 +80,8 @@ pub(crate) fn ensure(tools: &Tools, fabric: &str) -> Result<(), DriverError> {
 /// Puts exactly these flows in force.
 pub(crate) fn apply(tools: &Tools, fabric: &str, rules: &BTreeSet<Rule>) -> Result<(), DriverError> {
     let mut script = String::from("flush set inet countersign flows\n");
-    let all: Vec<String> = rules.iter().map(|rule| format!("{} . {} . tcp . {}", rule.from, rule.to, rule.port)).collect();
+    let all: Vec<String> =
+        rules.iter().map(|rule| format!("{} . {} . tcp . {}", rule.from, rule.to, rule.port)).collect();
     for part in all.chunks(LINE_LIMIT) {
         script.push_str(&format!("add element inet countersign flows {{ {} }}\n", part.join(", ")));
     }
@@ -97,7 +98,8 @@ pub(crate) fn denied(tools: &Tools, fabric: &str) -> Result<Denied, DriverError>
             denied.packets = object.pointer("/counter/packets").and_then(Value::as_u64).unwrap_or_default();
         }
         if object.pointer("/set/name").and_then(Value::as_str) == Some("denials") {
-            denied.flows = object.pointer("/set/elem").and_then(Value::as_array).into_iter().flatten().filter_map(flow).collect();
+            denied.flows =
+                object.pointer("/set/elem").and_then(Value::as_array).into_iter().flatten().filter_map(flow).collect();
         }
     }
     denied.flows.sort_unstable();

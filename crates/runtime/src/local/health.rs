@@ -59,7 +59,12 @@ pub(crate) struct Question {
 
 impl Watch {
     /// Starts asking. `started` and `well_since` come from the record, so that a new executor goes on where the old one stopped.
-    pub(crate) fn start(question: Question, clock: Arc<dyn Clock>, started: Timestamp, well_since: Option<Timestamp>) -> io::Result<Self> {
+    pub(crate) fn start(
+        question: Question,
+        clock: Arc<dyn Clock>,
+        started: Timestamp,
+        well_since: Option<Timestamp>,
+    ) -> io::Result<Self> {
         let seen = Arc::new(Mutex::new(Seen { well_since, ..Seen::default() }));
         let stop = Arc::new(AtomicBool::new(false));
         let (shared, stopped) = (Arc::clone(&seen), Arc::clone(&stop));
@@ -120,7 +125,9 @@ impl Seen {
     /// The state that follows, of an instance that runs since `started`.
     pub(crate) fn state(&self, started: Timestamp) -> InstanceState {
         match (self.unwell_since, self.well_since) {
-            (Some(since), _) if self.late => InstanceState::Unhealthy { since, why: format!("not well within its deadline: {}", self.why) },
+            (Some(since), _) if self.late => {
+                InstanceState::Unhealthy { since, why: format!("not well within its deadline: {}", self.why) }
+            }
             (Some(since), _) => InstanceState::Unhealthy { since, why: self.why.clone() },
             (None, Some(since)) => InstanceState::Healthy { since },
             (None, None) => InstanceState::Starting { since: started },
@@ -134,7 +141,9 @@ pub(crate) fn ask(question: &Question) -> Result<(), String> {
     let started = Instant::now();
     let text = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!("no answer within {} ms", limit.as_millis()),
-        _ if error.raw_os_error() == Some(nix::libc::EINPROGRESS) => format!("no connection within {} ms", limit.as_millis()),
+        _ if error.raw_os_error() == Some(nix::libc::EINPROGRESS) => {
+            format!("no connection within {} ms", limit.as_millis())
+        }
         _ => error.to_string(),
     };
     let mut stream = dial(question, limit).map_err(text)?;
@@ -160,7 +169,8 @@ pub(crate) fn ask(question: &Question) -> Result<(), String> {
     }
     let line = String::from_utf8_lossy(head.split(|byte| *byte == b'\n').next().unwrap_or_default()).trim().to_owned();
     // HTTP/1.1 200 OK (RFC 9112 section 4)
-    let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).and_then(|code| code.parse::<u16>().ok());
+    let status =
+        line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).and_then(|code| code.parse::<u16>().ok());
     let rest = io::copy(&mut stream.take(REST_LIMIT), &mut io::sink());
     tracing::trace!(target = %question.target, rest = ?rest.ok(), "health");
     match status {

@@ -153,8 +153,8 @@ impl<R: Read> Checked<R> {
 /// Reads manifest and configuration; the layers are read when they are unpacked.
 pub(crate) fn read(blobs: &Blobs, manifest: Digest) -> Result<Image, ImageError> {
     let bytes = blobs.document(manifest, None)?;
-    let value: serde_json::Value = serde_json::from_slice(&bytes)
-        .map_err(|e| ImageError::Form(manifest, "manifest", e.to_string()))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| ImageError::Form(manifest, "manifest", e.to_string()))?;
     if let Some(platforms) = value.get("manifests").and_then(serde_json::Value::as_array) {
         return Err(ImageError::Index(manifest, platforms_shown(platforms)));
     }
@@ -166,7 +166,10 @@ pub(crate) fn read(blobs: &Blobs, manifest: Digest) -> Result<Image, ImageError>
         .map_err(|e| ImageError::Form(config_digest, "configuration", e.to_string()))?;
     let diffs = config.rootfs().diff_ids();
     if diffs.len() != parsed.layers().len() {
-        return Err(form("manifest", format!("{} layers, but the configuration names {}", parsed.layers().len(), diffs.len())));
+        return Err(form(
+            "manifest",
+            format!("{} layers, but the configuration names {}", parsed.layers().len(), diffs.len()),
+        ));
     }
     if diffs.len() > LAYERS_LIMIT {
         return Err(form("manifest", format!("{} layers are more than {LAYERS_LIMIT}", diffs.len())));
@@ -177,7 +180,8 @@ pub(crate) fn read(blobs: &Blobs, manifest: Digest) -> Result<Image, ImageError>
         layers.push(Layer {
             blob: digest_of(descriptor.digest().as_ref()).map_err(|e| form("manifest", e))?,
             bytes: descriptor.size(),
-            packing: packing(&media).ok_or_else(|| form("manifest", format!("a layer of the type `{media}` is not known")))?,
+            packing: packing(&media)
+                .ok_or_else(|| form("manifest", format!("a layer of the type `{media}` is not known")))?,
             diff: digest_of(diff).map_err(|e| form("configuration", e))?,
         });
     }
@@ -200,8 +204,12 @@ fn digest_of(text: &str) -> Result<Digest, String> {
 /// Layer types of OCI image-spec 1.1 and of Docker's image manifest version 2, schema 2.
 fn packing(media: &str) -> Option<Packing> {
     match media {
-        "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => Some(Packing::Plain),
-        "application/vnd.oci.image.layer.v1.tar+gzip" | "application/vnd.docker.image.rootfs.diff.tar.gzip" => Some(Packing::Gzip),
+        "application/vnd.oci.image.layer.v1.tar" | "application/vnd.docker.image.rootfs.diff.tar" => {
+            Some(Packing::Plain)
+        }
+        "application/vnd.oci.image.layer.v1.tar+gzip" | "application/vnd.docker.image.rootfs.diff.tar.gzip" => {
+            Some(Packing::Gzip)
+        }
         "application/vnd.oci.image.layer.v1.tar+zstd" => Some(Packing::Zstd),
         _ => None,
     }

@@ -45,7 +45,9 @@ pub(crate) enum LayerError {
     Image(#[from] ImageError),
     #[error("the layer `{0}` is not a tar archive that can be read")]
     Read(Digest, #[source] io::Error),
-    #[error("the layer `{blob}` unpacks to the digest `{found}`, but the configuration names `{wanted}`; build the image again")]
+    #[error(
+        "the layer `{blob}` unpacks to the digest `{found}`, but the configuration names `{wanted}`; build the image again"
+    )]
     Diff { blob: Digest, wanted: Digest, found: Digest },
     #[error("the entry `{name}` is refused: {why}; build the image without it")]
     Refused { name: String, why: &'static str },
@@ -117,7 +119,10 @@ impl Tree {
             return Err(LayerError::TooLarge("500,000 entries"));
         }
         let kind = entry.header().entry_type();
-        let extended = matches!(kind, EntryType::XHeader | EntryType::XGlobalHeader | EntryType::GNULongName | EntryType::GNULongLink);
+        let extended = matches!(
+            kind,
+            EntryType::XHeader | EntryType::XGlobalHeader | EntryType::GNULongName | EntryType::GNULongLink
+        );
         if extended && entry.size() > HEADER_LIMIT {
             return Err(LayerError::TooLarge("1 MiB for one extended header"));
         }
@@ -131,7 +136,10 @@ impl Tree {
         let Some(parent) = self.find(&folder).map_err(write)? else { return Ok(()) };
         match hidden {
             b".wh..opq" => {
-                let within: Vec<_> = fs::read_dir(at(&parent, OsStr::new("."))).map_err(write)?.collect::<Result<_, _>>().map_err(write)?;
+                let within: Vec<_> = fs::read_dir(at(&parent, OsStr::new(".")))
+                    .map_err(write)?
+                    .collect::<Result<_, _>>()
+                    .map_err(write)?;
                 for child in within {
                     remove(&parent, &child.file_name()).map_err(write)?;
                 }
@@ -180,7 +188,8 @@ impl Tree {
             }
             EntryType::Link => {
                 let (folder, original) = split(&target)?.ok_or_else(|| refused("a hard link must name a file"))?;
-                let from = self.find(&folder).map_err(write)?.ok_or_else(|| refused("its hard link leads to nothing"))?;
+                let from =
+                    self.find(&folder).map_err(write)?.ok_or_else(|| refused("its hard link leads to nothing"))?;
                 let stat = fstatat(&from, original.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
                     .map_err(|_| refused("its hard link leads to nothing"))?;
                 if SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
@@ -190,7 +199,8 @@ impl Tree {
                     return Ok(());
                 }
                 remove(&parent, &name).map_err(write)?;
-                linkat(&from, original.as_os_str(), &parent, name.as_os_str(), AtFlags::empty()).map_err(|e| write(e.into()))
+                linkat(&from, original.as_os_str(), &parent, name.as_os_str(), AtFlags::empty())
+                    .map_err(|e| write(e.into()))
             }
             EntryType::Char | EntryType::Block => Err(refused("device nodes are not allowed in an image")),
             EntryType::Fifo => Err(refused("named pipes are not allowed in an image")),
@@ -209,7 +219,8 @@ impl Tree {
     ) -> Result<(), LayerError> {
         let write = |source: io::Error| LayerError::Write { name: shown(raw), source };
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mut file = File::from(openat(parent, name, flags, Mode::from_bits_truncate(0o600)).map_err(|e| write(e.into()))?);
+        let mut file =
+            File::from(openat(parent, name, flags, Mode::from_bits_truncate(0o600)).map_err(|e| write(e.into()))?);
         let mut chunk = vec![0; CHUNK];
         loop {
             let length = entry.read(&mut chunk).map_err(read(layer))?;
@@ -278,7 +289,8 @@ impl Tree {
 
 /// Makes a folder in place of whatever else has its name, or sets the mode of the one that is there.
 fn make_folder(parent: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<()> {
-    let kind = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW).map(|s| SFlag::from_bits_truncate(s.st_mode) & SFlag::S_IFMT);
+    let kind = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .map(|s| SFlag::from_bits_truncate(s.st_mode) & SFlag::S_IFMT);
     if kind.is_ok_and(|kind| kind != SFlag::S_IFDIR) {
         remove(parent, name)?;
     }
@@ -286,7 +298,12 @@ fn make_folder(parent: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<()> {
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
-    let made = openat(parent, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    let made = openat(
+        parent,
+        name,
+        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
     Ok(fchmod(&made, Mode::from_bits_truncate(mode))?)
 }
 

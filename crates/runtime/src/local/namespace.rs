@@ -55,13 +55,20 @@ pub(crate) fn remove(tools: &Tools, name: &str) -> Result<(), DriverError> {
 /// The names that start like this.
 pub(crate) fn names(prefix: &str) -> Vec<String> {
     let Ok(folder) = fs::read_dir(FOLDER) else { return Vec::new() };
-    folder.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).filter(|name| name.starts_with(prefix)).collect()
+    folder
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(prefix))
+        .collect()
 }
 
 /// Works inside of it, on a thread of its own that ends afterwards: a thread's namespace is never changed back.
 ///
 /// Programs started by the work are inside too, and unlike with `ip netns exec` `/sys` stays as it is.
-pub(crate) fn inside<T: Send>(name: &str, work: impl FnOnce() -> Result<T, DriverError> + Send) -> Result<T, DriverError> {
+pub(crate) fn inside<T: Send>(
+    name: &str,
+    work: impl FnOnce() -> Result<T, DriverError> + Send,
+) -> Result<T, DriverError> {
     let what = || format!("the network namespace `{name}` can not be entered");
     let namespace = File::open(path(name)).doing(what)?;
     thread::scope(|scope| {

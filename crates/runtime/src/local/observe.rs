@@ -40,7 +40,9 @@ impl Local {
         let Some(record) = self.records.get(id).cloned() else { return Ok(None) };
         let state = match &record.phase {
             Phase::Running(running) => self.running_state(&record, running)?,
-            Phase::Ended { at, code, out_of_memory, .. } => InstanceState::Exited { at: *at, code: *code, out_of_memory: *out_of_memory },
+            Phase::Ended { at, code, out_of_memory, .. } => {
+                InstanceState::Exited { at: *at, code: *code, out_of_memory: *out_of_memory }
+            }
             // It could not be taken away when it was tried; the next step or opening tries again.
             Phase::Preparing | Phase::Launching { .. } | Phase::Deleting => {
                 InstanceState::Drifted { what: "it was not started or deleted to the end".to_owned() }
@@ -62,7 +64,8 @@ impl Local {
         match check::check(&self.hierarchy, &self.cgroup(id), record, running, &network).doing(what)? {
             Finding::Gone => {
                 self.ended(record, running)?;
-                let Some(Record { phase: Phase::Ended { at, code, out_of_memory, .. }, .. }) = self.records.get(id) else {
+                let Some(Record { phase: Phase::Ended { at, code, out_of_memory, .. }, .. }) = self.records.get(id)
+                else {
                     return Ok(InstanceState::Drifted { what: "its record is gone".to_owned() });
                 };
                 return Ok(InstanceState::Exited { at: *at, code: *code, out_of_memory: *out_of_memory });

@@ -2,11 +2,7 @@
 //!
 //! A process is named by pid, start time and boot together, because pids are used again.
 
-use std::{
-    fs, io,
-    os::linux::fs::MetadataExt as _,
-    path::PathBuf,
-};
+use std::{fs, io, os::linux::fs::MetadataExt as _, path::PathBuf};
 
 use nix::{
     errno::Errno,
@@ -78,11 +74,20 @@ impl ProcessId {
     pub(crate) fn confinement(&self) -> io::Result<Confinement> {
         let text = fs::read_to_string(self.path("status"))?;
         let field = |name: &str| {
-            text.lines().find_map(|line| line.strip_prefix(name)).and_then(|rest| rest.strip_prefix(':')).unwrap_or_default().trim()
+            text.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .and_then(|rest| rest.strip_prefix(':'))
+                .unwrap_or_default()
+                .trim()
         };
         let wrong = |name: &str| io::Error::other(format!("`{name}` in `/proc/{}/status` is not a number", self.pid));
         let number = |name: &str| field(name).parse::<u32>().map_err(|_| wrong(name));
-        let numbers = |name: &str| field(name).split_whitespace().map(|n| n.parse::<u32>().map_err(|_| wrong(name))).collect::<io::Result<Vec<_>>>();
+        let numbers = |name: &str| {
+            field(name)
+                .split_whitespace()
+                .map(|n| n.parse::<u32>().map_err(|_| wrong(name)))
+                .collect::<io::Result<Vec<_>>>()
+        };
         let set = |name: &str| u64::from_str_radix(field(name), 16).map_err(|_| wrong(name));
         Ok(Confinement {
             uids: numbers("Uid")?,
@@ -115,7 +120,10 @@ impl ProcessId {
         let root = text.lines().rfind(|line| line.split(' ').nth(4) == Some("/"));
         let fields = root.and_then(|line| {
             let (before, after) = line.split_once(" - ")?;
-            Some((after.split(' ').next()?.to_owned(), format!("{};{}", before.split(' ').nth(5)?, after.split(' ').nth(2)?)))
+            Some((
+                after.split(' ').next()?.to_owned(),
+                format!("{};{}", before.split(' ').nth(5)?, after.split(' ').nth(2)?),
+            ))
         });
         fields.ok_or_else(|| io::Error::other("it has no root mount"))
     }
@@ -140,10 +148,13 @@ const EXITING: u64 = 0x4;
 fn stat(pid: i32) -> io::Result<Option<Stat>> {
     let text = match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32) => {
+            return Ok(None);
+        }
         Err(error) => return Err(error),
     };
-    let fields: Vec<&str> = text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> =
+        text.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default().split_whitespace().collect();
     // The third field of all is the first here.
     let number = |field: usize| fields.get(field - 3).and_then(|text| text.parse::<u64>().ok());
     match (fields.first(), number(9), number(20), number(22)) {

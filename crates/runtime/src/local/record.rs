@@ -41,18 +41,11 @@ pub(crate) enum Phase {
     /// Being prepared: anything may be there or not; it has never counted as started.
     Preparing,
     /// Being launched by this process; it has never counted as started.
-    Launching {
-        shim: ProcessId,
-    },
+    Launching { shim: ProcessId },
     /// Started, and checked.
     Running(Box<Running>),
     /// Has ended.
-    Ended {
-        seal: Box<Seal>,
-        at: Timestamp,
-        code: i32,
-        out_of_memory: bool,
-    },
+    Ended { seal: Box<Seal>, at: Timestamp, code: i32, out_of_memory: bool },
     /// Being removed.
     Deleting,
 }
@@ -119,7 +112,8 @@ impl Given {
             return Ok(*zone);
         }
         let free = ZONES.into_iter().find(|zone| !self.zones.values().any(|used| used == zone));
-        let zone = free.ok_or_else(|| DriverError::Refused("a fabric has at most 250 zones: use another scope".to_owned()))?;
+        let zone =
+            free.ok_or_else(|| DriverError::Refused("a fabric has at most 250 zones: use another scope".to_owned()))?;
         self.zones.insert(key, zone);
         Ok(zone)
     }
@@ -127,9 +121,10 @@ impl Given {
     /// An address that nobody has, after the one given last.
     pub(crate) fn host(&mut self, zone: u8, used: &BTreeSet<u8>) -> Result<u8, DriverError> {
         let last = self.last.get(&zone).copied().unwrap_or_default();
-        let after = HOSTS.into_iter().filter(|host| *host > last);
+        let after = HOSTS.filter(|host| *host > last);
         let free = after.chain(HOSTS).find(|host| !used.contains(host));
-        let host = free.ok_or_else(|| DriverError::Refused("a zone has at most 253 instances: delete some first".to_owned()))?;
+        let host =
+            free.ok_or_else(|| DriverError::Refused("a zone has at most 253 instances: delete some first".to_owned()))?;
         self.last.insert(zone, host);
         Ok(host)
     }
@@ -162,7 +157,8 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn open(state: &Path) -> io::Result<Self> {
-        let records = Self { folder: state.join("instances"), given: state.join("given.json"), trash: state.join("trash") };
+        let records =
+            Self { folder: state.join("instances"), given: state.join("given.json"), trash: state.join("trash") };
         durable::make_dir(&records.folder)?;
         durable::make_dir(&records.trash)?;
         records.empty_trash()?;

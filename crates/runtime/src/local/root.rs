@@ -35,7 +35,8 @@ const FORMAT: &str = "countersign-root-1";
 /// Roots that nothing uses are kept for a rollback; more than this many of the oldest go.
 const UNUSED_LIMIT: usize = 16;
 /// Folders that every root has, because a read-only root can not get them later.
-const MOUNT_POINTS: [(&str, u32); 5] = [("/proc", 0o555), ("/sys", 0o555), ("/dev", 0o755), ("/tmp", 0o1777), (SECRETS_PATH, 0o755)];
+const MOUNT_POINTS: [(&str, u32); 5] =
+    [("/proc", 0o555), ("/sys", 0o555), ("/dev", 0o755), ("/tmp", 0o1777), (SECRETS_PATH, 0o755)];
 /// Where a component finds its secrets.
 pub(crate) const SECRETS_PATH: &str = "/run/secrets";
 
@@ -85,7 +86,14 @@ impl Roots {
     }
 
     /// The root of this image with these volumes' mount points; made if it is not there, or not as it was made.
-    pub(crate) fn ensure(&self, tools: &Tools, blobs: &Blobs, image: &Image, manifest: Digest, volumes: &[&str]) -> Result<Seal, DriverError> {
+    pub(crate) fn ensure(
+        &self,
+        tools: &Tools,
+        blobs: &Blobs,
+        image: &Image,
+        manifest: Digest,
+        volumes: &[&str],
+    ) -> Result<Seal, DriverError> {
         let mut text = format!("{FORMAT}\n{manifest}\n");
         for path in volumes {
             text.push_str(path);
@@ -95,13 +103,23 @@ impl Roots {
         if let Some(seal) = self.read(key) {
             match self.check(&seal, true) {
                 Ok(_) => return Ok(seal),
-                Err(why) => tracing::warn!(root = %key.short(), error = %why, "a root is not as it was made; making it again"),
+                Err(why) => {
+                    tracing::warn!(root = %key.short(), error = %why, "a root is not as it was made; making it again")
+                }
             }
         }
         self.make(tools, blobs, image, manifest, key, volumes)
     }
 
-    fn make(&self, tools: &Tools, blobs: &Blobs, image: &Image, manifest: Digest, key: Digest, volumes: &[&str]) -> Result<Seal, DriverError> {
+    fn make(
+        &self,
+        tools: &Tools,
+        blobs: &Blobs,
+        image: &Image,
+        manifest: Digest,
+        key: Digest,
+        volumes: &[&str],
+    ) -> Result<Seal, DriverError> {
         let what = || format!("the image `{manifest}` can not be unpacked");
         let folder = tempfile::tempdir_in(&self.work).doing(what)?;
         let tree_path = folder.path().join("tree");
@@ -121,8 +139,15 @@ impl Roots {
         tree.default_file("/etc/hosts", b"127.0.0.1 localhost\n").doing(what)?;
         let file = folder.path().join("root.erofs");
         let what = || format!("the root of `{manifest}` can not be made");
-        let arguments: [&std::ffi::OsStr; 7] =
-            ["--quiet".as_ref(), "-T0".as_ref(), "-U".as_ref(), FIXED_UUID.as_ref(), "--all-root".as_ref(), file.as_os_str(), tree_path.as_os_str()];
+        let arguments: [&std::ffi::OsStr; 7] = [
+            "--quiet".as_ref(),
+            "-T0".as_ref(),
+            "-U".as_ref(),
+            FIXED_UUID.as_ref(),
+            "--all-root".as_ref(),
+            file.as_os_str(),
+            tree_path.as_os_str(),
+        ];
         command::run(&tools.mkfs_erofs, &arguments, b"", BUILD_TIMEOUT).map_err(DriverError::from)?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).doing(what)?;
         durable::sync(&file).doing(what)?;
@@ -153,7 +178,10 @@ impl Roots {
         if content == seal.content {
             Ok(stamp)
         } else {
-            Err(failed("the root has been changed", format!("its file has the digest `{content}` instead of `{}`", seal.content)))
+            Err(failed(
+                "the root has been changed",
+                format!("its file has the digest `{content}` instead of `{}`", seal.content),
+            ))
         }
     }
 
@@ -168,14 +196,21 @@ impl Roots {
             Ok(()) => Ok(()),
             // Before Linux 6.12 a file must be made a block device first.
             Err(Errno::ENOTBLK) => {
-                let arguments: [&std::ffi::OsStr; 6] =
-                    ["-t".as_ref(), "erofs".as_ref(), "-o".as_ref(), "ro,nodev,nosuid,loop".as_ref(), file.as_os_str(), target.as_os_str()];
+                let arguments: [&std::ffi::OsStr; 6] = [
+                    "-t".as_ref(),
+                    "erofs".as_ref(),
+                    "-o".as_ref(),
+                    "ro,nodev,nosuid,loop".as_ref(),
+                    file.as_os_str(),
+                    target.as_os_str(),
+                ];
                 command::run(&tools.mount, &arguments, b"", COMMAND_TIMEOUT)?;
                 Ok(())
             }
             Err(Errno::ENODEV) => Err(DriverError::Host {
                 what: "this kernel does not know erofs".to_owned(),
-                hint: "load the module (`modprobe erofs`) or install a kernel that has it (Linux 5.4 or newer)".to_owned(),
+                hint: "load the module (`modprobe erofs`) or install a kernel that has it (Linux 5.4 or newer)"
+                    .to_owned(),
             }),
             Err(error) => Err(error).doing(what),
         }

@@ -59,14 +59,22 @@ pub(crate) fn provide<'a>(
         chown(&path, Some(uid), Some(uid)).doing(what)?;
     }
     chown(target, Some(uid), Some(uid)).doing(what)?;
-    mount(None::<&str>, target, None::<&str>, flags | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, None::<&str>).doing(what)
+    mount(None::<&str>, target, None::<&str>, flags | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, None::<&str>)
+        .doing(what)
 }
 
 fn read(provider: &Path, name: &SecretName) -> Result<Vec<u8>, DriverError> {
     let path = provider.join(name.as_str());
     let what = || format!("the secret `{name}` can not be read");
-    let refused = |why: String| DriverError::Host { what: format!("the secret `{name}` is not used: {why}"), hint: format!("see `{}`", path.display()) };
-    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK).open(&path) {
+    let refused = |why: String| DriverError::Host {
+        what: format!("the secret `{name}` is not used: {why}"),
+        hint: format!("see `{}`", path.display()),
+    };
+    let file = match OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(&path)
+    {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(DriverError::Host {
@@ -81,7 +89,10 @@ fn read(provider: &Path, name: &SecretName) -> Result<Vec<u8>, DriverError> {
         return Err(refused("it is not a file".to_owned()));
     }
     if found.mode() & 0o077 != 0 {
-        return Err(refused(format!("others than its owner can reach it (mode {:o}): `chmod 600` it", found.mode() & 0o7777)));
+        return Err(refused(format!(
+            "others than its owner can reach it (mode {:o}): `chmod 600` it",
+            found.mode() & 0o7777
+        )));
     }
     if found.len() > BYTES_LIMIT {
         return Err(refused(format!("it is over {BYTES_LIMIT} bytes")));
@@ -95,7 +106,9 @@ fn read(provider: &Path, name: &SecretName) -> Result<Vec<u8>, DriverError> {
 pub(crate) fn withdraw(target: &Path) -> Result<(), DriverError> {
     unmount(target).doing(|| format!("`{}` can not be unmounted", target.display()))?;
     match fs::remove_dir(target) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).doing(|| format!("`{}` can not be removed", target.display())),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).doing(|| format!("`{}` can not be removed", target.display()))
+        }
         _ => Ok(()),
     }
 }

@@ -107,7 +107,9 @@ pub(crate) fn last_words(folder: &Path) -> String {
         .filter(|entry| entry.get("level").and_then(serde_json::Value::as_str) == Some("error"))
         .filter_map(|entry| entry.get("msg").and_then(serde_json::Value::as_str).map(str::to_owned))
         .next_back();
-    let text = message.unwrap_or_else(|| String::from_utf8_lossy(&fs::read(folder.join("log")).unwrap_or_default()).trim().to_owned());
+    let text = message.unwrap_or_else(|| {
+        String::from_utf8_lossy(&fs::read(folder.join("log")).unwrap_or_default()).trim().to_owned()
+    });
     let from = text.floor_char_boundary(text.len().saturating_sub(SHOWN));
     text.get(from..).unwrap_or_default().to_owned()
 }

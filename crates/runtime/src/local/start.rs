@@ -47,7 +47,10 @@ impl Local {
             match record.phase {
                 Phase::Running(_) | Phase::Ended { .. } if record.spec == *spec => return Ok(()),
                 Phase::Running(_) | Phase::Ended { .. } => {
-                    return Err(DriverError::Refused(format!("`{}` was started otherwise: stop and delete it first", spec.id)));
+                    return Err(DriverError::Refused(format!(
+                        "`{}` was started otherwise: stop and delete it first",
+                        spec.id
+                    )));
                 }
                 Phase::Preparing | Phase::Launching { .. } | Phase::Deleting => self.take_away(&spec.id.clone())?,
             }
@@ -67,7 +70,10 @@ impl Local {
     fn refuse_unsound(&self, spec: &InstanceSpec) -> Result<(), DriverError> {
         let (component, limits) = (&spec.component, &spec.component.limits);
         if spec.id.component != component.name {
-            return Err(DriverError::Refused(format!("`{}` names another component than `{}`", spec.id, component.name)));
+            return Err(DriverError::Refused(format!(
+                "`{}` names another component than `{}`",
+                spec.id, component.name
+            )));
         }
         if limits.memory_mib < MEMORY_MIN_MIB || limits.pids == 0 || limits.cpu_percent == 0 {
             return Err(DriverError::Refused(format!(
@@ -126,11 +132,15 @@ impl Local {
             uid: record.uid,
             secrets: secrets.as_deref(),
             volumes: volumes.iter().map(|(inside, outside)| (*inside, outside.as_path())).collect(),
-            open_files: getrlimit(Resource::RLIMIT_NOFILE).doing(|| "the limit of open files can not be read".to_owned())?.1,
+            open_files: getrlimit(Resource::RLIMIT_NOFILE)
+                .doing(|| "the limit of open files can not be read".to_owned())?
+                .1,
             counts_swap: self.hierarchy.counts_swap(),
         };
-        let text = serde_json::to_vec(&bundle::spec(&record.spec, &image, &places)?).doing(|| "the bundle can not be written".to_owned())?;
-        durable::write(&folder.join("config.json"), &text, 0o600).doing(|| "the bundle can not be written".to_owned())?;
+        let text = serde_json::to_vec(&bundle::spec(&record.spec, &image, &places)?)
+            .doing(|| "the bundle can not be written".to_owned())?;
+        durable::write(&folder.join("config.json"), &text, 0o600)
+            .doing(|| "the bundle can not be written".to_owned())?;
 
         let waiting = shim::prepare(&self.config.tools, &folder, &self.engine(), &id.to_string())?;
         let shim = waiting.process.clone();
@@ -149,7 +159,8 @@ impl Local {
 
     fn root_of(&self, record: &Record) -> Result<(Seal, image::Image), DriverError> {
         let manifest = record.spec.component.image;
-        let image = image::read(&self.blobs, manifest).doing(|| format!("the image of `{}` can not be used", record.spec.id))?;
+        let image = image::read(&self.blobs, manifest)
+            .doing(|| format!("the image of `{}` can not be used", record.spec.id))?;
         let mut points: Vec<&str> = record.spec.component.volumes.iter().map(|volume| volume.path.as_str()).collect();
         points.sort_unstable();
         let seal = self.roots.ensure(&self.config.tools, &self.blobs, &image, manifest, &points)?;
@@ -187,7 +198,13 @@ impl Local {
     }
 
     /// Waits until the component's own program runs, and checks all that was asked of it.
-    fn looked_at(&self, record: &Record, seal: Seal, shim: ProcessId, init: Option<ProcessId>) -> Result<Running, DriverError> {
+    fn looked_at(
+        &self,
+        record: &Record,
+        seal: Seal,
+        shim: ProcessId,
+        init: Option<ProcessId>,
+    ) -> Result<Running, DriverError> {
         let id = &record.spec.id;
         let what = || format!("`{id}` could not be checked");
         let root = self.files.folder(id).join("root");
@@ -208,7 +225,10 @@ impl Local {
                 return Ok(running);
             }
             if begun.elapsed() > BEGIN_TIMEOUT {
-                return Err(failed(what(), format!("its program did not begin, confined, within {} s", BEGIN_TIMEOUT.as_secs())));
+                return Err(failed(
+                    what(),
+                    format!("its program did not begin, confined, within {} s", BEGIN_TIMEOUT.as_secs()),
+                ));
             }
             thread::sleep(POLL);
         }

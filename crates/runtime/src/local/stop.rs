@@ -4,8 +4,7 @@
 //! next opening. Nothing that is gone already is an error.
 
 use std::{
-    io,
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -66,14 +65,18 @@ impl Local {
         let what = || format!("the end of `{id}` can not be read");
         let folder = self.files.folder(id);
         let waited = Instant::now();
-        while shim::exit_code(&folder).is_none() && running.shim.runs().doing(what)? && waited.elapsed() < EXIT_CODE_TIMEOUT {
+        while shim::exit_code(&folder).is_none()
+            && running.shim.runs().doing(what)?
+            && waited.elapsed() < EXIT_CODE_TIMEOUT
+        {
             thread::sleep(POLL);
         }
         let code = shim::exit_code(&folder).unwrap_or(UNKNOWN_CODE);
         let out_of_memory = code != 0 && self.hierarchy.out_of_memory(&self.cgroup(id)).doing(what)?;
         self.watches.remove(id);
         let mut record = record.clone();
-        record.phase = Phase::Ended { seal: Box::new(running.seal.clone()), at: self.config.clock.now(), code, out_of_memory };
+        record.phase =
+            Phase::Ended { seal: Box::new(running.seal.clone()), at: self.config.clock.now(), code, out_of_memory };
         self.put(record)
     }
 
@@ -119,7 +122,8 @@ impl Local {
         let engine = self.engine();
         if engine.join(id.to_string()).exists() {
             let name = id.to_string();
-            let arguments = ["--root".as_ref(), engine.as_os_str(), "delete".as_ref(), "--force".as_ref(), name.as_ref()];
+            let arguments =
+                ["--root".as_ref(), engine.as_os_str(), "delete".as_ref(), "--force".as_ref(), name.as_ref()];
             command::run(&self.config.tools.runc, &arguments, b"", COMMAND_TIMEOUT)?;
         }
         self.hierarchy.remove(&cgroup).doing(what)?;

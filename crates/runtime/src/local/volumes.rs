@@ -48,7 +48,11 @@ impl Volumes {
     }
 
     /// Makes the volumes of an instance where they are missing; returns the path here by the path inside.
-    pub(crate) fn ensure<'a>(&self, spec: &'a InstanceSpec, uid: u32) -> Result<BTreeMap<&'a str, PathBuf>, DriverError> {
+    pub(crate) fn ensure<'a>(
+        &self,
+        spec: &'a InstanceSpec,
+        uid: u32,
+    ) -> Result<BTreeMap<&'a str, PathBuf>, DriverError> {
         let folder = self.system(&spec.id.environment, spec.system()).join(spec.id.component.as_str());
         let mut places = BTreeMap::new();
         for volume in &spec.component.volumes {
@@ -83,7 +87,12 @@ impl Volumes {
         let part = points.join(format!(".{before}.part"));
         let from = self.system(environment, before.system()).join(component.as_str());
         copy(tools, &from, &part.join("volumes"), &part).doing(what)?;
-        let done = RestorePoint { environment: environment.clone(), component: component.clone(), before: before.clone(), at: now };
+        let done = RestorePoint {
+            environment: environment.clone(),
+            component: component.clone(),
+            before: before.clone(),
+            at: now,
+        };
         durable::write(&part.join("done.json"), &serde_json::to_vec(&done).doing(what)?, 0o600).doing(what)?;
         durable::replace(&part, &target).doing(what)?;
         let mut all = read_points(&points).doing(what)?;
@@ -105,7 +114,9 @@ impl Volumes {
         let what = || format!("the volumes of `{component}` can not be put back to before `{before}`");
         let point = self.points(environment, before.system(), component).join(before.to_string());
         if !point.join("done.json").is_file() {
-            return Err(DriverError::Refused(format!("there is no restore point of `{component}` in `{environment}` before `{before}`")));
+            return Err(DriverError::Refused(format!(
+                "there is no restore point of `{component}` in `{environment}` before `{before}`"
+            )));
         }
         let system = self.system(environment, before.system());
         let replaced = system.join(".replaced");
@@ -152,7 +163,8 @@ fn inside_is_sound(path: &str) -> Result<(), DriverError> {
     const TAKEN: [&str; 6] = ["/proc", "/sys", "/dev", "/tmp", "/run", super::root::SECRETS_PATH];
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let plain = path.starts_with('/') && parts.iter().all(|part| !matches!(*part, "" | "." | ".."));
-    let taken = TAKEN.iter().any(|taken| path == *taken || (*taken != "/run" && path.starts_with(&format!("{taken}/"))));
+    let taken =
+        TAKEN.iter().any(|taken| path == *taken || (*taken != "/run" && path.starts_with(&format!("{taken}/"))));
     if plain && !taken {
         return Ok(());
     }

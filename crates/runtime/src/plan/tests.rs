@@ -66,16 +66,21 @@ fn plan(name: &str) -> InstanceSpec {
     }
 }
 
+/// What somebody changes of a plan.
+type Edit<'a> = &'a dyn Fn(&mut InstanceSpec);
+
 #[test]
 fn a_plan_adds_nothing_to_its_release() {
     let document = release().to_bytes().unwrap();
-    let edited = |name: &str, edit: &dyn Fn(&mut InstanceSpec)| {
+    let edited = |name: &str, edit: Edit<'_>| {
         let mut plan = plan(name);
         edit(&mut plan);
         check(&plan, &document).map_err(|error| error.to_string())
     };
-    let peer = |variable: &'static str| move |plan: &mut InstanceSpec| drop(plan.peers.insert(variable.to_owned(), Vec::new()));
-    let allowed: [(&str, &dyn Fn(&mut InstanceSpec)); 5] = [
+    let peer = |variable: &'static str| {
+        move |plan: &mut InstanceSpec| drop(plan.peers.insert(variable.to_owned(), Vec::new()))
+    };
+    let allowed: [(&str, Edit<'_>); 5] = [
         ("web", &|_| {}),
         ("web", &|plan| plan.from_edge = true),
         ("web", &peer("COUNTERSIGN_PEER_PAYMENTS")),
@@ -86,16 +91,28 @@ fn a_plan_adds_nothing_to_its_release() {
         assert_eq!(edited(name, edit), Ok(()));
     }
     let as_planned = "release `paydesk-000042` does not ask for ";
-    let refused: [(&str, &dyn Fn(&mut InstanceSpec), &str); 10] = [
+    let refused: [(&str, Edit<'_>, &str); 10] = [
         ("web", &|plan| plan.release = Digest::of(b"another"), "the release document has the digest "),
-        ("web", &|plan| plan.id.environment = "staging".parse().unwrap(), "release `paydesk-000042` is not for the environment `staging`"),
+        (
+            "web",
+            &|plan| plan.id.environment = "staging".parse().unwrap(),
+            "release `paydesk-000042` is not for the environment `staging`",
+        ),
         ("web", &|plan| plan.id.serial = "paydesk-000043".parse().unwrap(), as_planned),
         ("web", &|plan| plan.id.component = "other".parse().unwrap(), as_planned),
         ("web", &|plan| plan.id.number = 3, as_planned),
         ("web", &|plan| plan.component.image = Digest::of(b"another"), as_planned),
         ("web", &|plan| plan.component.limits.memory_mib = 65, as_planned),
-        ("web", &peer("COUNTERSIGN_PEER_LEDGER"), "release `paydesk-000042` has no flow from `web` to the peer in `COUNTERSIGN_PEER_LEDGER`"),
-        ("payments", &peer("COUNTERSIGN_PEER_WEB"), "release `paydesk-000042` has no flow from `payments` to the peer in `COUNTERSIGN_PEER_WEB`"),
+        (
+            "web",
+            &peer("COUNTERSIGN_PEER_LEDGER"),
+            "release `paydesk-000042` has no flow from `web` to the peer in `COUNTERSIGN_PEER_LEDGER`",
+        ),
+        (
+            "payments",
+            &peer("COUNTERSIGN_PEER_WEB"),
+            "release `paydesk-000042` has no flow from `payments` to the peer in `COUNTERSIGN_PEER_WEB`",
+        ),
         ("payments", &|plan| plan.from_edge = true, "release `paydesk-000042` has no flow from the edge to `payments`"),
     ];
     for (name, edit, why) in refused {

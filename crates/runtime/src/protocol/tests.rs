@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, thread};
 
 use model::Digest;
-use rollout::instance::{ObservedInstance, InstanceState};
+use rollout::instance::{InstanceState, ObservedInstance};
 
 use super::*;
 
@@ -68,7 +68,8 @@ fn talk(talk: impl FnOnce(UnixStream)) -> (Vec<String>, io::Result<()>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let server = thread::spawn(move || {
         let mut scribe = Scribe::default();
-        let mut check = |spec: &InstanceSpec| if spec.from_edge { Ok(()) } else { Err("no release asks for it".to_owned()) };
+        let mut check =
+            |spec: &InstanceSpec| if spec.from_edge { Ok(()) } else { Err("no release asks for it".to_owned()) };
         let ended = serve(theirs, &mut scribe, &mut check);
         (scribe.asked, ended)
     });
@@ -99,8 +100,13 @@ fn a_client_is_the_driver_behind_the_socket() {
         let mut client = ExecutorClient::new(stream).unwrap();
         assert_eq!(client.observe().unwrap(), Scribe::default().observe().unwrap());
         client.execute(&spec(true)).unwrap();
-        assert_eq!(client.execute(&spec(false)).unwrap_err().to_string(), "`production.paydesk-000042.web.1` is not started: no release asks for it");
-        assert!(matches!(client.execute(&Step::Delete(instance())), Err(DriverError::Refused(why)) if why == "it runs"));
+        assert_eq!(
+            client.execute(&spec(false)).unwrap_err().to_string(),
+            "`production.paydesk-000042.web.1` is not started: no release asks for it"
+        );
+        assert!(
+            matches!(client.execute(&Step::Delete(instance())), Err(DriverError::Refused(why)) if why == "it runs")
+        );
         assert_eq!(client.execute(&Step::Stop(instance())).unwrap_err().chain(), "it can not be stopped: no reason");
         assert_eq!(client.prepare().unwrap_err().to_string(), "no runc; install runc");
         assert_eq!(client.denied().unwrap().packets, 7);
@@ -118,7 +124,10 @@ fn what_is_not_understood_is_answered_and_ends_the_service() {
     let rows: [(&[u8], &str); 5] = [
         (b"{\"execute\":{\"start\":{}}}\n", "the executor does not understand this: missing field"),
         (b"{\"become-root\":1}\n", "the executor does not understand this: unknown variant `become-root`"),
-        (b"{\"client-netns\":{\"name\":\"x\",\"targets\":[],\"more\":1}}\n", "the executor does not understand this: unknown field `more`"),
+        (
+            b"{\"client-netns\":{\"name\":\"x\",\"targets\":[],\"more\":1}}\n",
+            "the executor does not understand this: unknown field `more`",
+        ),
         (b"\xff\n", "the executor does not understand this: "),
         (&long, "the executor does not understand this: a line is over 1048576 bytes"),
     ];
@@ -148,6 +157,9 @@ fn a_client_trusts_no_answer_after_a_torn_one() {
     let mut client = ExecutorClient::new(ours).unwrap();
     theirs.write_all(b"\"nonsense\"\n\"done\"\n").unwrap();
     assert!(matches!(client.prepare(), Err(DriverError::Lost { .. })));
-    assert_eq!(client.prepare().unwrap_err().to_string(), "the executor does not answer as it should: an earlier exchange broke off; connect again");
+    assert_eq!(
+        client.prepare().unwrap_err().to_string(),
+        "the executor does not answer as it should: an earlier exchange broke off; connect again"
+    );
     drop(theirs);
 }

@@ -60,7 +60,9 @@ impl Faulty {
             let folder = self.folder.display();
             // runc in the foreground ends with its container; killed after it means after its beginning.
             let deed = if name == "runc" && fault == Fault::KilledAfter {
-                format!("case \"$*\" in *' run '*) (while [ ! -s \"$OLDPWD/pid\" ]; do :; done; kill -9 $(cat executor)) & cd \"$OLDPWD\"; exec {real} \"$@\" ;; esac; {deed}")
+                format!(
+                    "case \"$*\" in *' run '*) (while [ ! -s \"$OLDPWD/pid\" ]; do :; done; kill -9 $(cat executor)) & cd \"$OLDPWD\"; exec {real} \"$@\" ;; esac; {deed}"
+                )
             } else if name == "runc" && fault == Fault::DoneButFailed {
                 format!("cd \"$OLDPWD\"; {deed}")
             } else {
@@ -101,9 +103,14 @@ fn plan(world: &World) -> InstanceSpec {
 
 /// The life of an instance.
 fn life(spec: &InstanceSpec) -> [Step; 5] {
-    let (environment, component, before) = (spec.id.environment.clone(), spec.id.component.clone(), spec.id.serial.clone());
+    let (environment, component, before) =
+        (spec.id.environment.clone(), spec.id.component.clone(), spec.id.serial.clone());
     [
-        Step::SaveRestorePoint { environment: environment.clone(), component: component.clone(), before: before.clone() },
+        Step::SaveRestorePoint {
+            environment: environment.clone(),
+            component: component.clone(),
+            before: before.clone(),
+        },
         start(spec),
         Step::Stop(spec.id.clone()),
         Step::Delete(spec.id.clone()),
@@ -118,13 +125,10 @@ fn converges(world: &World, spec: &InstanceSpec, what: &str) {
         assert!(!matches!(instance.state, InstanceState::Drifted { .. }), "{what}: {instance:?}");
     }
     do_step(&mut local, &start(spec));
-    match seen(&mut local, &spec.id).unwrap().state {
-        // It had ended before; the plan deletes such an instance and starts it again.
-        InstanceState::Exited { .. } => {
-            do_step(&mut local, &Step::Delete(spec.id.clone()));
-            do_step(&mut local, &start(spec));
-        }
-        _ => {}
+    // It had ended before; the plan deletes such an instance and starts it again.
+    if let InstanceState::Exited { .. } = seen(&mut local, &spec.id).unwrap().state {
+        do_step(&mut local, &Step::Delete(spec.id.clone()));
+        do_step(&mut local, &start(spec));
     }
     wait_healthy(&mut local, &spec.id);
     let group = local.cgroup(&spec.id);
@@ -135,12 +139,13 @@ fn converges(world: &World, spec: &InstanceSpec, what: &str) {
     assert_eq!(observed(&mut local).instances, [], "{what}");
     local.fabric.remove().unwrap();
     drop(local);
-    let left: Vec<String> = left_on_host(world).into_iter().filter(|left| !left.starts_with("/sys/fs/cgroup")).collect();
+    let left: Vec<String> =
+        left_on_host(world).into_iter().filter(|left| !left.starts_with("/sys/fs/cgroup")).collect();
     assert_eq!(left, Vec::<String>::new(), "{what}");
 }
 
 #[test]
-fn every_program_fails_in_turn_and_the_same_steps_work_afterwards() {
+fn root_every_program_fails_in_turn_and_the_same_steps_work_afterwards() {
     let Some(mut world) = World::new() else { return };
     let (spec, faulty, whole) = (plan(&world), Faulty::new(&world), Tools::default());
     for fault in [Fault::Lost, Fault::DoneButFailed] {
@@ -179,7 +184,14 @@ fn an_executor_to_be_killed() {
         fabric: [100, number],
         scope: format!("test-{number}"),
         first_uid: 300_000,
-        tools: Tools { runc: tool("runc"), ip: tool("ip"), nft: tool("nft"), mkfs_erofs: tool("mkfs.erofs"), mount: tool("mount"), cp: tool("cp") },
+        tools: Tools {
+            runc: tool("runc"),
+            ip: tool("ip"),
+            nft: tool("nft"),
+            mkfs_erofs: tool("mkfs.erofs"),
+            mount: tool("mount"),
+            cp: tool("cp"),
+        },
         clock: std::sync::Arc::new(HostClock),
     };
     let mut local = Local::open(config).unwrap();
@@ -189,7 +201,7 @@ fn an_executor_to_be_killed() {
 }
 
 #[test]
-fn an_executor_killed_at_any_program_converges_when_it_is_opened_again() {
+fn root_an_executor_killed_at_any_program_converges_when_it_is_opened_again() {
     let Some(world) = World::new() else { return };
     let (spec, faulty) = (plan(&world), Faulty::new(&world));
     put(&world.folder.path().join("spec"), &serde_json::to_vec(&spec).unwrap());
@@ -216,7 +228,7 @@ fn an_executor_killed_at_any_program_converges_when_it_is_opened_again() {
 }
 
 #[test]
-fn an_executor_opened_again_sees_what_it_saw_before() {
+fn root_an_executor_opened_again_sees_what_it_saw_before() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let web = spec(&component("web", world.busybox(&[]), &[]), 1, 1);
@@ -227,7 +239,9 @@ fn an_executor_opened_again_sees_what_it_saw_before() {
     do_step(&mut local, &start(&ends));
     wait_healthy(&mut local, &web.id);
     let before = observed(&mut local).instances;
-    assert!(matches!(Local::open(world.config.clone()), Err(DriverError::Refused(why)) if why.contains("another executor uses")));
+    assert!(
+        matches!(Local::open(world.config.clone()), Err(DriverError::Refused(why)) if why.contains("another executor uses"))
+    );
     drop(local);
     // Ends while nobody looks; its code is kept by the process beside it.
     put(&world.config.volumes_dir.join("production/paydesk/ends/data/go"), b"");
@@ -243,7 +257,7 @@ fn an_executor_opened_again_sees_what_it_saw_before() {
 }
 
 #[test]
-fn without_the_process_beside_it_an_instance_has_drifted_and_can_be_ended() {
+fn root_without_the_process_beside_it_an_instance_has_drifted_and_can_be_ended() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let web = spec(&component("web", world.busybox(&[]), &[]), 1, 1);
@@ -252,14 +266,17 @@ fn without_the_process_beside_it_an_instance_has_drifted_and_can_be_ended() {
     let Phase::Running(running) = local.records[&web.id].phase.clone() else { panic!() };
     running.shim.kill_group().unwrap();
     let state = wait_for(&mut local, &web.id, |state| !matches!(state, InstanceState::Healthy { .. }));
-    assert_eq!(state, InstanceState::Drifted { what: "the process that keeps its log and exit code has ended".to_owned() });
+    assert_eq!(
+        state,
+        InstanceState::Drifted { what: "the process that keeps its log and exit code has ended".to_owned() }
+    );
     do_step(&mut local, &Step::Stop(web.id.clone()));
     assert_eq!(wait_exit(&mut local, &web.id), (255, false));
     do_step(&mut local, &Step::Delete(web.id.clone()));
 }
 
 #[test]
-fn after_the_host_was_started_again_everything_has_ended_and_can_be_deleted() {
+fn root_after_the_host_was_started_again_everything_has_ended_and_can_be_deleted() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let web = plan(&world);
@@ -287,7 +304,10 @@ fn after_the_host_was_started_again_everything_has_ended_and_can_be_deleted() {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     put(&folder.join("record.json"), text.replace(boot.trim(), "00000000-0000-0000-0000-000000000000").as_bytes());
     let mut local = world.open();
-    assert!(matches!(seen(&mut local, &web.id).unwrap().state, InstanceState::Exited { code: 255, out_of_memory: false, .. }));
+    assert!(matches!(
+        seen(&mut local, &web.id).unwrap().state,
+        InstanceState::Exited { code: 255, out_of_memory: false, .. }
+    ));
     do_step(&mut local, &start(&web));
     assert!(matches!(seen(&mut local, &web.id).unwrap().state, InstanceState::Exited { .. }));
     do_step(&mut local, &Step::Delete(web.id.clone()));
@@ -296,7 +316,7 @@ fn after_the_host_was_started_again_everything_has_ended_and_can_be_deleted() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_with_what_to_do() {
+fn root_what_does_not_fit_is_refused_with_what_to_do() {
     let Some(mut world) = World::new() else { return };
     let good = plan(&world);
     let mut local = world.open();
@@ -311,7 +331,10 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
         (route, "the edge takes route tables; this driver runs components"),
         (Step::Delete(good.id.clone()), "runs: stop it before it is deleted"),
         (edited(&|spec| spec.component.port = 81), "was started otherwise: stop and delete it first"),
-        (edited(&|spec| (spec.id.number, spec.component.limits.memory_mib) = (2, 1)), "the limits of `web` are too low"),
+        (
+            edited(&|spec| (spec.id.number, spec.component.limits.memory_mib) = (2, 1)),
+            "the limits of `web` are too low",
+        ),
         (edited(&|spec| (spec.id.number, spec.component.limits.pids) = (2, 0)), "the limits of `web` are too low"),
         (edited(&|spec| spec.id.component = "other".parse().unwrap()), "names another component than `web`"),
     ];
@@ -328,14 +351,13 @@ fn what_does_not_fit_is_refused_with_what_to_do() {
     );
     drop(local);
     world.config.tools = Tools::default();
-    let rows: [(&dyn Fn(&mut LocalConfig), &str); 3] = [
-        (&|config| config.scope = "Not A Scope".to_owned(), "is not a scope"),
-        (&|config| config.scope = String::new(), "is not a scope"),
-        (&|config| config.first_uid = 1_000, "user numbers from 1000 may belong to others"),
+    let good = &world.config;
+    let rows = [
+        (LocalConfig { scope: "Not A Scope".to_owned(), ..good.clone() }, "is not a scope"),
+        (LocalConfig { scope: String::new(), ..good.clone() }, "is not a scope"),
+        (LocalConfig { first_uid: 1_000, ..good.clone() }, "user numbers from 1000 may belong to others"),
     ];
-    for (edit, why) in rows {
-        let mut config = world.config.clone();
-        edit(&mut config);
+    for (config, why) in rows {
         match Local::open(config) {
             Err(error) => assert!(error.to_string().contains(why)),
             Ok(_) => panic!("{why}"),

@@ -2,9 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions},
+    fs,
     io::Write as _,
     net::SocketAddr,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr as UnixAddress, UnixListener},
+    },
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -14,7 +18,6 @@ use model::{
     Clock, Digest, Timestamp,
     release::{Component, Health, Limits, Volume},
 };
-use nix::fcntl::{Flock, FlockArg};
 use rollout::{
     instance::{InstanceId, InstanceSpec, InstanceState, Observed, ObservedInstance},
     step::Step,
@@ -45,7 +48,7 @@ impl Clock for HostClock {
 pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) config: LocalConfig,
-    _fabric: Flock<File>,
+    _fabric: UnixListener,
 }
 
 /// One file of an image.
@@ -64,7 +67,7 @@ impl World {
             writeln!(std::io::stderr(), "not run: needs root, because it mounts and makes namespaces").unwrap();
             return None;
         }
-        let (number, lock) = (0..=255_u8).find_map(reserve).expect("a fabric that no other test uses");
+        let (number, reserved) = (0..=255_u8).find_map(reserve).expect("a fabric that no other test uses");
         let folder = tempfile::Builder::new().prefix("countersign-runtime-").tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::create_dir_all(at("images/blobs/sha256")).unwrap();
@@ -81,7 +84,7 @@ impl World {
             tools: Tools::default(),
             clock: Arc::new(HostClock),
         };
-        Some(Self { folder, config, _fabric: lock })
+        Some(Self { folder, config, _fabric: reserved })
     }
 
     pub(crate) fn open(&self) -> Local {
@@ -91,12 +94,29 @@ impl World {
     /// An image of busybox, with these files beside it.
     pub(crate) fn busybox(&self, more: &[Entry<'_>]) -> Digest {
         let busybox = fs::read("/bin/busybox").expect("install busybox-static");
-        let mut entries = vec![folder("bin"), file("bin/busybox", 0o755, &busybox), folder("www"), file("www/health", 0o644, b"well\n")];
-        for applet in ["sh", "cat", "sleep", "wget", "id", "httpd", "nc", "env", "ls", "mount", "dd", "touch", "kill", "true", "stat", "od"] {
+        let mut entries = vec![
+            folder("bin"),
+            file("bin/busybox", 0o755, &busybox),
+            folder("www"),
+            file("www/health", 0o644, b"well\n"),
+        ];
+        for applet in [
+            "sh", "cat", "sleep", "wget", "id", "httpd", "nc", "env", "ls", "mount", "dd", "touch", "kill", "true",
+            "stat", "od",
+        ] {
             entries.push(link(Box::leak(format!("bin/{applet}").into_boxed_str()), "busybox"));
         }
-        entries.extend(more.iter().map(|e| Entry { path: e.path, kind: e.kind, mode: e.mode, content: e.content, link: e.link }));
-        self.image(&[archive(&entries)], json!({ "Env": ["PATH=/bin", "FROM_IMAGE=yes"], "Cmd": ["/bin/httpd", "-f", "-p", "8080", "-h", "/www"] }))
+        entries.extend(more.iter().map(|e| Entry {
+            path: e.path,
+            kind: e.kind,
+            mode: e.mode,
+            content: e.content,
+            link: e.link,
+        }));
+        self.image(
+            &[archive(&entries)],
+            json!({ "Env": ["PATH=/bin", "FROM_IMAGE=yes"], "Cmd": ["/bin/httpd", "-f", "-p", "8080", "-h", "/www"] }),
+        )
     }
 
     /// An image of these archives, not compressed.
@@ -158,10 +178,10 @@ impl Drop for World {
     }
 }
 
-fn reserve(number: u8) -> Option<(u8, Flock<File>)> {
-    let path = std::env::temp_dir().join(format!("countersign-runtime-fabric-{number}.lock"));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).ok()?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| (number, lock))
+/// Holds a number by a name that ends with the process, so that tests beside each other use different addresses.
+fn reserve(number: u8) -> Option<(u8, UnixListener)> {
+    let name = UnixAddress::from_abstract_name(format!("countersign-runtime-test-{number}")).unwrap();
+    UnixListener::bind_addr(&name).ok().map(|held| (number, held))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a torn file of a test is thrown away with the test")]

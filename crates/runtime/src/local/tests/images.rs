@@ -96,14 +96,25 @@ fn layers_are_laid_one_over_the_other() {
     store.unpack(&[lower, upper]).unwrap();
     let tree = store.tree();
     let text = |path: &str| fs::read_to_string(tree.join(path)).unwrap();
-    assert_eq!((text("usr/lib/b"), text("usr/lib/c"), text("hard"), text("becomes-file"), text("becomes-real"), text("usr/lib/a")), ("b".into(), "c".into(), "a".into(), "f".into(), "real".into(), "a".into()));
+    assert_eq!(
+        (
+            text("usr/lib/b"),
+            text("usr/lib/c"),
+            text("hard"),
+            text("becomes-file"),
+            text("becomes-real"),
+            text("usr/lib/a")
+        ),
+        ("b".into(), "c".into(), "a".into(), "f".into(), "real".into(), "a".into())
+    );
     assert!(fs::symlink_metadata(tree.join("lib")).unwrap().is_symlink());
     assert_eq!(fs::metadata(tree.join("usr/lib/a")).unwrap().permissions().mode() & 0o7777, 0o755);
     assert_eq!(fs::metadata(tree.join("usr/lib/b")).unwrap().permissions().mode() & 0o7777, 0o600);
     assert_eq!(fs::metadata(tree.join("hard")).unwrap().ino(), fs::metadata(tree.join("usr/lib/a")).unwrap().ino());
     assert!(tree.join("becomes-folder").is_dir() && tree.join("made/above/it").is_file());
     assert!(!tree.join("gone").exists() && !tree.join("emptied/old").exists() && tree.join("emptied/new").exists());
-    let names: Vec<String> = fs::read_dir(&tree).unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let names: Vec<String> =
+        fs::read_dir(&tree).unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     assert!(!names.iter().any(|name| name.starts_with(".wh.") || name == "no"), "{names:?}");
 }
 
@@ -141,7 +152,12 @@ fn nothing_is_written_outside_and_nothing_strange_inside() {
     store
         .unpack(&[
             archive(&[link("up", "../../../../../.."), link("etc", "/etc"), link("deep", "up/../..")]),
-            archive(&[file("up/outside", 0o644, b"x"), file("etc/passwd", 0o644, b"x"), file("deep/other", 0o644, b"x"), file("up/.wh.never", 0o644, b"")]),
+            archive(&[
+                file("up/outside", 0o644, b"x"),
+                file("etc/passwd", 0o644, b"x"),
+                file("deep/other", 0o644, b"x"),
+                file("up/.wh.never", 0o644, b""),
+            ]),
         ])
         .unwrap_or_else(|error| assert!(matches!(error, LayerError::Write { .. }), "{error}"));
     assert_eq!(fs::read(store.folder.path().join("outside")).unwrap(), b"untouched");
@@ -160,13 +176,22 @@ fn nothing_is_written_outside_and_nothing_strange_inside() {
 #[test]
 fn limits_hold_before_anything_is_written() {
     let store = Store::new();
-    let huge_header = archive(&[Entry { path: "x", kind: tar::EntryType::GNULongName, mode: 0, content: &vec![b'a'; (1 << 20) + 1], link: "" }]);
+    let huge_header = archive(&[Entry {
+        path: "x",
+        kind: tar::EntryType::GNULongName,
+        mode: 0,
+        content: &vec![b'a'; (1 << 20) + 1],
+        link: "",
+    }]);
     assert!(matches!(store.unpack(&[huge_header]), Err(LayerError::TooLarge(_))));
     // A file that claims more than the archive has.
     let mut torn = archive(&[file("x", 0o644, &[b'a'; 4_096])]);
     torn.truncate(2_048);
     assert!(matches!(store.unpack(&[torn]), Err(LayerError::Read(..))));
-    assert!(matches!(store.unpack(&[b"not an archive, but long enough to be taken for a header".repeat(20)]), Err(LayerError::Read(..))));
+    assert!(matches!(
+        store.unpack(&[b"not an archive, but long enough to be taken for a header".repeat(20)]),
+        Err(LayerError::Read(..))
+    ));
 }
 
 #[test]
@@ -174,7 +199,11 @@ fn every_packing_is_read_and_every_digest_checked() {
     let plain = archive(&[file("hello", 0o644, b"hello")]);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&plain).unwrap();
-    let packed = [(Packing::Plain, plain.clone()), (Packing::Gzip, gzip.finish().unwrap()), (Packing::Zstd, zstd::encode_all(plain.as_slice(), 1).unwrap())];
+    let packed = [
+        (Packing::Plain, plain.clone()),
+        (Packing::Gzip, gzip.finish().unwrap()),
+        (Packing::Zstd, zstd::encode_all(plain.as_slice(), 1).unwrap()),
+    ];
     for (packing, bytes) in packed {
         let store = Store::new();
         let blob = store.put(&bytes);
@@ -190,7 +219,10 @@ fn every_packing_is_read_and_every_digest_checked() {
         assert!(matches!(with(&|layer| layer.diff = Digest::of(b"another")), LayerError::Diff { .. }));
         assert!(matches!(with(&|layer| layer.bytes += 1), LayerError::Image(ImageError::Size { .. })));
         assert!(matches!(with(&|layer| layer.bytes -= 1), LayerError::Image(ImageError::Size { .. })));
-        assert!(matches!(with(&|layer| layer.blob = Digest::of(b"another")), LayerError::Image(ImageError::Missing(_))));
+        assert!(matches!(
+            with(&|layer| layer.blob = Digest::of(b"another")),
+            LayerError::Image(ImageError::Missing(_))
+        ));
         // One bit anywhere.
         let path = store.folder.path().join("blobs/sha256").join(blob.hex());
         for at in [0, bytes.len() / 2, bytes.len() - 1] {
@@ -215,12 +247,17 @@ fn documents_that_are_no_image_are_told_apart() {
     let store = Store::new();
     let layer = archive(&[]);
     let layer_digest = store.put(&layer).to_string();
-    let config = |diffs: Value| serde_json::to_vec(&json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": diffs } })).unwrap();
-    let manifest = |config: &[u8], layers: Value| {
-        json!({ "schemaVersion": 2, "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": store.put(config).to_string(), "size": config.len() }, "layers": layers })
+    let config = |diffs: Value| {
+        serde_json::to_vec(
+            &json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": diffs } }),
+        )
+        .unwrap()
     };
+    let manifest = |config: &[u8], layers: Value| json!({ "schemaVersion": 2, "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": store.put(config).to_string(), "size": config.len() }, "layers": layers });
     let row = |media: &str| json!([{ "mediaType": media, "digest": layer_digest, "size": layer.len() }]);
-    let read = |document: &[u8]| image::read(&store.blobs(), store.put(document)).map(|_| ()).map_err(|error| error.to_string());
+    let read = |document: &[u8]| {
+        image::read(&store.blobs(), store.put(document)).map(|_| ()).map_err(|error| error.to_string())
+    };
     let text = |value: &Value| serde_json::to_vec(value).unwrap();
     let good = config(json!([layer_digest]));
     assert_eq!(read(&text(&manifest(&good, row(TAR)))), Ok(()));
@@ -233,7 +270,10 @@ fn documents_that_are_no_image_are_told_apart() {
         (b"{".to_vec(), "is not an OCI image manifest"),
         (text(&json!({ "schemaVersion": 2 })), "is not an OCI image manifest"),
         (text(&manifest(&good, json!([]))), "0 layers, but the configuration names 1"),
-        (text(&manifest(&good, row("application/x-foreign"))), "a layer of the type `application/x-foreign` is not known"),
+        (
+            text(&manifest(&good, row("application/x-foreign"))),
+            "a layer of the type `application/x-foreign` is not known",
+        ),
         (text(&manifest(b"{}", row(TAR))), "is not an OCI image configuration"),
         (text(&wrong_size), "bytes where 1 were promised"),
         (text(&manifest(&config(json!(["md5:1"])), row(TAR))), "does not start with `sha256:`"),
@@ -243,11 +283,16 @@ fn documents_that_are_no_image_are_told_apart() {
         let found = read(&document).unwrap_err();
         assert!(found.contains(why), "{found}");
     }
-    assert!(image::read(&store.blobs(), Digest::of(b"nothing")).unwrap_err().to_string().contains("is not in the image store"));
+    assert!(
+        image::read(&store.blobs(), Digest::of(b"nothing"))
+            .unwrap_err()
+            .to_string()
+            .contains("is not in the image store")
+    );
 }
 
 #[test]
-fn a_corrupt_or_bad_image_starts_nothing_and_leaves_nothing() {
+fn root_a_corrupt_or_bad_image_starts_nothing_and_leaves_nothing() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let image = world.busybox(&[]);
@@ -260,14 +305,24 @@ fn a_corrupt_or_bad_image_starts_nothing_and_leaves_nothing() {
     put(&world.blob_path(layer), &changed);
     assert!(refused(&mut local, &start(&web)).contains("is corrupt: its content has the digest"));
     let bad = world.image(&[archive(&[file("../x", 0o644, b"")])], json!({}));
-    assert!(refused(&mut local, &start(&spec(&component("bad", bad, &["/x"]), 1, 1))).contains("the entry `../x` is refused"));
+    assert!(
+        refused(&mut local, &start(&spec(&component("bad", bad, &["/x"]), 1, 1)))
+            .contains("the entry `../x` is refused")
+    );
     assert_eq!(observed(&mut local).instances, []);
     put(&world.blob_path(layer), &bytes);
     do_step(&mut local, &start(&web));
     wait_healthy(&mut local, &web.id);
     // Made again from the same image it is the same file to the byte.
     let roots = world.config.state_dir.join("roots");
-    let root = || fs::read_dir(&roots).unwrap().flatten().map(|e| e.path()).find(|path| path.extension() == Some("erofs".as_ref())).unwrap();
+    let root = || {
+        fs::read_dir(&roots)
+            .unwrap()
+            .flatten()
+            .map(|e| e.path())
+            .find(|path| path.extension() == Some("erofs".as_ref()))
+            .unwrap()
+    };
     let first = Digest::of(&fs::read(root()).unwrap());
     end(&mut local, &web.id);
     fs::remove_file(root()).unwrap();
@@ -276,7 +331,7 @@ fn a_corrupt_or_bad_image_starts_nothing_and_leaves_nothing() {
 }
 
 #[test]
-fn an_image_that_can_not_run_says_why() {
+fn root_an_image_that_can_not_run_says_why() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let image = world.busybox(&[]);

@@ -5,7 +5,7 @@ use rollout::{instance::InstanceState, step::Step};
 use super::fixture::*;
 
 #[test]
-fn an_instance_starts_is_well_stops_and_is_deleted_with_every_step_done_twice() {
+fn root_an_instance_starts_is_well_stops_and_is_deleted_with_every_step_done_twice() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let image = world.busybox(&[]);

@@ -8,7 +8,7 @@ use super::fixture::*;
 use crate::local::shim;
 
 #[test]
-fn memory_ends_the_one_that_fills_it() {
+fn root_memory_ends_the_one_that_fills_it() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let spec = spec(&script("hog", world.busybox(&[]), "x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done"), 1, 1);
@@ -18,18 +18,27 @@ fn memory_ends_the_one_that_fills_it() {
 }
 
 #[test]
-fn a_full_tmp_is_full_and_counts_as_memory() {
+fn root_a_full_tmp_is_full_and_counts_as_memory() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
-    let (said, _) = run_script(&world, &mut local, "dd if=/dev/zero of=/tmp/x bs=1M count=64 2>&1; stat -c 'has %s' /tmp/x");
+    let (said, _) =
+        run_script(&world, &mut local, "dd if=/dev/zero of=/tmp/x bs=1M count=64 2>&1; stat -c 'has %s' /tmp/x");
     assert!(said.contains("No space left on device") && said.contains("has 4194304"), "{said}");
 }
 
 #[test]
-fn a_fork_bomb_stays_within_its_limit_and_is_stopped() {
+fn root_a_fork_bomb_stays_within_its_limit_and_is_stopped() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
-    let bomb = spec(&script("bomb", world.busybox(&[]), "trap '' TERM; b() { b | b & b | b & }; b 2>/dev/null & while :; do :; done"), 1, 1);
+    let bomb = spec(
+        &script(
+            "bomb",
+            world.busybox(&[]),
+            "trap '' TERM; b() { b | b & b | b & }; b 2>/dev/null & while :; do :; done",
+        ),
+        1,
+        1,
+    );
     let other = spec(&component("web", world.busybox(&[]), &[]), 1, 1);
     do_step(&mut local, &start(&bomb));
     do_step(&mut local, &start(&other));
@@ -46,7 +55,7 @@ fn a_fork_bomb_stays_within_its_limit_and_is_stopped() {
 }
 
 #[test]
-fn the_processor_is_shared_as_asked() {
+fn root_the_processor_is_shared_as_asked() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let mut busy = script("busy", world.busybox(&[]), "while :; do :; done");
@@ -56,7 +65,8 @@ fn the_processor_is_shared_as_asked() {
     let pid = std::fs::read_to_string(local.files.folder(&spec.id).join("pid")).unwrap();
     let used = || {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
-        let fields: Vec<u64> = stat.rsplit_once(')').unwrap().1.split_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
+        let fields: Vec<u64> =
+            stat.rsplit_once(')').unwrap().1.split_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
         // In ticks of a hundredth of a second: user and system time.
         fields[11] + fields[12]
     };
@@ -71,13 +81,22 @@ fn the_processor_is_shared_as_asked() {
 }
 
 #[test]
-fn one_that_ends_when_asked_does_and_one_that_ignores_it_is_ended() {
+fn root_one_that_ends_when_asked_does_and_one_that_ignores_it_is_ended() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
-    let mut polite = script("polite", world.busybox(&[]), "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done");
+    let mut polite =
+        script("polite", world.busybox(&[]), "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done");
     polite.limits.stop_timeout_ms = 20_000;
     let polite = spec(&polite, 1, 1);
-    let stubborn = spec(&script("stubborn", world.busybox(&[]), "trap 'echo no' TERM INT HUP; echo ready; while :; do sleep 0.05; done"), 1, 1);
+    let stubborn = spec(
+        &script(
+            "stubborn",
+            world.busybox(&[]),
+            "trap 'echo no' TERM INT HUP; echo ready; while :; do sleep 0.05; done",
+        ),
+        1,
+        1,
+    );
     for one in [&polite, &stubborn] {
         do_step(&mut local, &start(one));
         let begun = Instant::now();
@@ -99,20 +118,30 @@ fn one_that_ends_when_asked_does_and_one_that_ignores_it_is_ended() {
 }
 
 #[test]
-fn exit_codes_are_told_as_they_are() {
+fn root_exit_codes_are_told_as_they_are() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
-    for (text, wanted) in [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("sleep 0.2; exit 5", 5), ("sleep 0.2 & kill -9 $!; wait $!; exit $?", 137)] {
+    for (text, wanted) in [
+        ("exit 0", 0),
+        ("exit 3", 3),
+        ("exit 255", 255),
+        ("sleep 0.2; exit 5", 5),
+        ("sleep 0.2 & kill -9 $!; wait $!; exit $?", 137),
+    ] {
         let (said, code) = run_script(&world, &mut local, text);
         assert_eq!(code, wanted, "{text}: {said}");
     }
 }
 
 #[test]
-fn a_log_is_bounded() {
+fn root_a_log_is_bounded() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
-    let talk = script("talk", world.busybox(&[]), "i=0; while [ $i -lt 14 ]; do dd if=/dev/zero bs=1M count=1 2>/dev/null; i=$((i+1)); done; echo last words");
+    let talk = script(
+        "talk",
+        world.busybox(&[]),
+        "i=0; while [ $i -lt 14 ]; do dd if=/dev/zero bs=1M count=1 2>/dev/null; i=$((i+1)); done; echo last words",
+    );
     let spec = spec(&talk, 1, 1);
     do_step(&mut local, &start(&spec));
     assert_eq!(wait_exit(&mut local, &spec.id), (0, false), "{}", shim::last_words(&local.files.folder(&spec.id)));
@@ -128,7 +157,7 @@ fn a_log_is_bounded() {
 }
 
 #[test]
-fn one_that_never_gets_well_is_unhealthy_after_its_deadline_and_one_that_falls_ill_at_once() {
+fn root_one_that_never_gets_well_is_unhealthy_after_its_deadline_and_one_that_falls_ill_at_once() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let mut never = component("never", world.busybox(&[]), &[]);
@@ -137,7 +166,8 @@ fn one_that_never_gets_well_is_unhealthy_after_its_deadline_and_one_that_falls_i
     let mut deaf = script("deaf", world.busybox(&[]), "sleep 1000");
     deaf.health.path = None;
     deaf.health.deadline_ms = 400;
-    let rows = [(never, "not well within its deadline: `/nothing` answered 404"), (deaf, "not well within its deadline: ")];
+    let rows =
+        [(never, "not well within its deadline: `/nothing` answered 404"), (deaf, "not well within its deadline: ")];
     for (component, wanted) in rows {
         let spec = spec(&component, 1, 1);
         do_step(&mut local, &start(&spec));
@@ -146,7 +176,11 @@ fn one_that_never_gets_well_is_unhealthy_after_its_deadline_and_one_that_falls_i
             other => panic!("{other:?}"),
         }
     }
-    let falls = script("falls", world.busybox(&[]), "httpd -p 8080 -h /www; while [ ! -e /tmp/go ]; do sleep 0.05; [ -e /data/go ] && break; done; kill -9 -1; sleep 1000");
+    let falls = script(
+        "falls",
+        world.busybox(&[]),
+        "httpd -p 8080 -h /www; while [ ! -e /tmp/go ]; do sleep 0.05; [ -e /data/go ] && break; done; kill -9 -1; sleep 1000",
+    );
     let mut falls = falls;
     falls.volumes.push(volume("/data", true));
     let ill = spec(&falls, 1, 1);

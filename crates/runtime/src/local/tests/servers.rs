@@ -55,7 +55,7 @@ fn talk(address: SocketAddr, say: &str, until: &str) -> String {
 }
 
 #[test]
-fn redis_serves_saves_and_ends_when_asked() {
+fn root_redis_serves_saves_and_ends_when_asked() {
     let Some(world) = World::new() else { return };
     let Ok(program) = fs::canonicalize("/usr/bin/redis-server") else {
         writeln!(std::io::stderr(), "not run: install redis-server").unwrap();
@@ -65,7 +65,8 @@ fn redis_serves_saves_and_ends_when_asked() {
     let mut files = Files::new();
     // One program under several names; it does what its name says.
     add(&mut files, Path::new("/redis-server"), &program);
-    let command = ["/redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data", "--appendonly", "yes"];
+    let command =
+        ["/redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--dir", "/data", "--appendonly", "yes"];
     let mut redis = component("redis", image_of(&world, &files), &command);
     redis.port = 6379;
     redis.health.path = None;
@@ -87,7 +88,7 @@ fn redis_serves_saves_and_ends_when_asked() {
 }
 
 #[test]
-fn python_serves_with_threads_processes_and_a_database() {
+fn root_python_serves_with_threads_processes_and_a_database() {
     let Some(world) = World::new() else { return };
     let Ok(program) = fs::canonicalize("/usr/bin/python3") else {
         writeln!(std::io::stderr(), "not run: install python3").unwrap();
@@ -96,7 +97,10 @@ fn python_serves_with_threads_processes_and_a_database() {
     let mut local = world.open();
     let mut files = Files::new();
     add(&mut files, &program, &program);
-    let listed = Command::new(&program).args(["-c", "import sys; print(sys.version_info[0], sys.version_info[1], sep='.')"]).output().unwrap();
+    let listed = Command::new(&program)
+        .args(["-c", "import sys; print(sys.version_info[0], sys.version_info[1], sep='.')"])
+        .output()
+        .unwrap();
     let library = PathBuf::from(format!("/usr/lib/python{}", String::from_utf8_lossy(&listed.stdout).trim()));
     let mut folders = vec![library];
     while let Some(folder) = folders.pop() {
@@ -104,7 +108,11 @@ fn python_serves_with_threads_processes_and_a_database() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !matches!(name.as_str(), "test" | "__pycache__" | "idlelib" | "tkinter" | "lib2to3" | "ensurepip" | "dist-packages") && !name.starts_with("config-") {
+                if !matches!(
+                    name.as_str(),
+                    "test" | "__pycache__" | "idlelib" | "tkinter" | "lib2to3" | "ensurepip" | "dist-packages"
+                ) && !name.starts_with("config-")
+                {
                     folders.push(path);
                 }
             } else if name.ends_with(".so") {

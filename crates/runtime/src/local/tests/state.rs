@@ -16,15 +16,23 @@ fn keeper(world: &World, ordinal: u64) -> InstanceSpec {
 }
 
 fn save(spec: &InstanceSpec) -> Step {
-    Step::SaveRestorePoint { environment: spec.id.environment.clone(), component: spec.id.component.clone(), before: spec.id.serial.clone() }
+    Step::SaveRestorePoint {
+        environment: spec.id.environment.clone(),
+        component: spec.id.component.clone(),
+        before: spec.id.serial.clone(),
+    }
 }
 
 fn restore(spec: &InstanceSpec) -> Step {
-    Step::Restore { environment: spec.id.environment.clone(), component: spec.id.component.clone(), before: spec.id.serial.clone() }
+    Step::Restore {
+        environment: spec.id.environment.clone(),
+        component: spec.id.component.clone(),
+        before: spec.id.serial.clone(),
+    }
 }
 
 #[test]
-fn an_exclusive_volume_has_one_instance_at_a_time() {
+fn root_an_exclusive_volume_has_one_instance_at_a_time() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let (old, new) = (keeper(&world, 1), keeper(&world, 2));
@@ -56,14 +64,20 @@ fn an_exclusive_volume_has_one_instance_at_a_time() {
 }
 
 #[test]
-fn a_restore_point_is_taken_once_and_put_back_while_nobody_writes() {
+fn root_a_restore_point_is_taken_once_and_put_back_while_nobody_writes() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let (old, new) = (keeper(&world, 1), keeper(&world, 2));
-    assert!(refused(&mut local, &restore(&new)).contains("there is no restore point of `ledger` in `production` before `paydesk-000002`"));
+    assert!(
+        refused(&mut local, &restore(&new))
+            .contains("there is no restore point of `ledger` in `production` before `paydesk-000002`")
+    );
     do_step(&mut local, &start(&old));
     wait_healthy(&mut local, &old.id);
-    assert!(refused(&mut local, &save(&new)).contains("can not be copied while `production.paydesk-000001.ledger.1` may write to them: stop it first"));
+    assert!(
+        refused(&mut local, &save(&new))
+            .contains("can not be copied while `production.paydesk-000001.ledger.1` may write to them: stop it first")
+    );
     do_step(&mut local, &Step::Stop(old.id.clone()));
     do_step(&mut local, &save(&new));
     let points = observed(&mut local).restore_points;
@@ -71,7 +85,10 @@ fn a_restore_point_is_taken_once_and_put_back_while_nobody_writes() {
     assert_eq!((&points[0].component, &points[0].before), (&new.id.component, &new.id.serial));
     do_step(&mut local, &start(&new));
     wait_healthy(&mut local, &new.id);
-    assert!(refused(&mut local, &restore(&new)).contains("can not be put back while `production.paydesk-000002.ledger.1` may write to them"));
+    assert!(
+        refused(&mut local, &restore(&new))
+            .contains("can not be put back while `production.paydesk-000002.ledger.1` may write to them")
+    );
     end(&mut local, &new.id);
     // Taken again it stays as it was.
     do_step(&mut local, &save(&new));
@@ -83,7 +100,10 @@ fn a_restore_point_is_taken_once_and_put_back_while_nobody_writes() {
         do_step(&mut local, &restore(&new));
         assert_eq!(book(), "paydesk-000001\n");
     }
-    assert_eq!(fs::read_to_string(system.join(".replaced/ledger.000001/data/book")).unwrap(), "paydesk-000001\npaydesk-000002\n");
+    assert_eq!(
+        fs::read_to_string(system.join(".replaced/ledger.000001/data/book")).unwrap(),
+        "paydesk-000001\npaydesk-000002\n"
+    );
     assert_eq!(fs::metadata(system.join("ledger/data/book")).unwrap().uid(), 300_000);
     // The old version goes on from there.
     do_step(&mut local, &Step::Delete(old.id.clone()));
@@ -99,7 +119,7 @@ fn a_restore_point_is_taken_once_and_put_back_while_nobody_writes() {
 }
 
 #[test]
-fn a_component_that_has_ended_by_itself_does_not_hold_its_volume() {
+fn root_a_component_that_has_ended_by_itself_does_not_hold_its_volume() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let mut short = script("ledger", world.busybox(&[]), "echo x >/data/book");
@@ -112,7 +132,7 @@ fn a_component_that_has_ended_by_itself_does_not_hold_its_volume() {
 }
 
 #[test]
-fn purging_may_keep_what_components_have_written() {
+fn root_purging_may_keep_what_components_have_written() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let old = keeper(&world, 1);

@@ -28,7 +28,7 @@ fn netns(local: &Local, id: &InstanceId) -> String {
 }
 
 #[test]
-fn only_declared_flows_get_through() {
+fn root_only_declared_flows_get_through() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let image = world.busybox(&[]);
@@ -50,7 +50,8 @@ fn only_declared_flows_get_through() {
         wait_healthy(&mut local, &one.id);
     }
     let (from, beside) = (address(&mut local, &web.id), address(&mut local, &neighbour.id));
-    let (web_ns, neighbour_ns, target_ns) = (netns(&local, &web.id), netns(&local, &neighbour.id), netns(&local, &target.id));
+    let (web_ns, neighbour_ns, target_ns) =
+        (netns(&local, &web.id), netns(&local, &neighbour.id), netns(&local, &target.id));
     let at = |address: SocketAddr, port: u16| SocketAddr::new(address.ip(), port);
     let [a, b] = world.config.fabric;
     let SocketAddr::V4(from4) = from else { panic!("{from}") };
@@ -74,13 +75,25 @@ fn only_declared_flows_get_through() {
         ("the outside", &web_ns, "192.0.2.1:80".parse().unwrap()),
         ("the host by another address", &web_ns, "127.0.0.2:80".parse().unwrap()),
     ];
-    for (what, netns, target) in rows {
-        assert!(!reaches(netns, target), "{what}");
-    }
+    // Beside each other, because each waits for an answer that does not come.
+    thread::scope(|scope| {
+        let tries = rows.map(|(what, netns, target)| (what, scope.spawn(move || reaches(netns, target))));
+        for (what, through) in tries {
+            assert!(!through.join().unwrap(), "{what}");
+        }
+    });
     let denied = local.denied().unwrap();
     assert!(denied.packets >= before + 10, "{denied:?}");
-    for (from, to) in [(from, at(to, 8081)), (to, from), (beside, to), (from, beside), (from, "192.0.2.1:80".parse().unwrap())] {
-        assert!(denied.flows.iter().any(|flow| flow.from == from.ip() && flow.to == to && flow.protocol == "tcp" && flow.packets > 0), "{from} {to} {denied:?}");
+    for (from, to) in
+        [(from, at(to, 8081)), (to, from), (beside, to), (from, beside), (from, "192.0.2.1:80".parse().unwrap())]
+    {
+        assert!(
+            denied
+                .flows
+                .iter()
+                .any(|flow| flow.from == from.ip() && flow.to == to && flow.protocol == "tcp" && flow.packets > 0),
+            "{from} {to} {denied:?}"
+        );
     }
     // A flow goes with the instance that it was for.
     end(&mut local, &web.id);
@@ -89,7 +102,7 @@ fn only_declared_flows_get_through() {
 }
 
 #[test]
-fn the_edge_reaches_what_it_may_and_is_reached_by_those_that_may() {
+fn root_the_edge_reaches_what_it_may_and_is_reached_by_those_that_may() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     local.prepare().unwrap();
@@ -130,7 +143,7 @@ fn the_edge_reaches_what_it_may_and_is_reached_by_those_that_may() {
 }
 
 #[test]
-fn a_client_reaches_what_it_is_given_and_nothing_else() {
+fn root_a_client_reaches_what_it_is_given_and_nothing_else() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let image = world.busybox(&[]);
@@ -145,7 +158,13 @@ fn a_client_reaches_what_it_is_given_and_nothing_else() {
     assert!(reaches(&name, first) && !reaches(&name, second));
     assert_eq!(local.client_netns("suite", &[second]).unwrap(), path);
     assert!(!reaches(&name, first) && reaches(&name, second));
-    assert!(local.client_netns("suite", &["192.0.2.1:80".parse().unwrap()]).unwrap_err().to_string().contains("is not an address of this fabric"));
+    assert!(
+        local
+            .client_netns("suite", &["192.0.2.1:80".parse().unwrap()])
+            .unwrap_err()
+            .to_string()
+            .contains("is not an address of this fabric")
+    );
     // It stays after the executor is started again.
     drop(local);
     let mut local = world.open();
@@ -154,14 +173,20 @@ fn a_client_reaches_what_it_is_given_and_nothing_else() {
 }
 
 #[test]
-fn two_scopes_do_not_share_addresses() {
+fn root_two_scopes_do_not_share_addresses() {
     let (Some(world), Some(mut other)) = (World::new(), World::new()) else { return };
     let mut local = world.open();
     local.prepare().unwrap();
     let own = other.config.fabric;
     other.config.fabric = world.config.fabric;
     let mut second = other.open();
-    assert!(second.prepare().unwrap_err().to_string().contains("are used by another scope of this host: choose another fabric"));
+    assert!(
+        second
+            .prepare()
+            .unwrap_err()
+            .to_string()
+            .contains("are used by another scope of this host: choose another fabric")
+    );
     second.purge(crate::local::Keep::Nothing).unwrap();
     drop(second);
     other.config.fabric = own;
@@ -172,7 +197,7 @@ fn two_scopes_do_not_share_addresses() {
 }
 
 #[test]
-fn addresses_are_kept_and_not_given_again_at_once() {
+fn root_addresses_are_kept_and_not_given_again_at_once() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
     let image = world.busybox(&[]);
