@@ -41,12 +41,12 @@ const CAPABILITY_BITS: u32 = 64;
 
 /// How many files, sockets and pipes a process may have open, unless it says more: enough for 256 clients with a
 /// connection onwards each and a full set of database files; a leak is noticed long before the host suffers.
-pub const OPEN_FILES: u64 = 1024;
+pub(crate) const OPEN_FILES: u64 = 1024;
 
 /// The sockets that a process may make. Whatever it says, netlink, packet, raw, vsock and all others are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Sockets {
+pub(crate) enum Sockets {
     /// Unix sockets only.
     Unix,
     /// Unix sockets, and TCP over IPv4 and IPv6.
@@ -57,30 +57,30 @@ pub enum Sockets {
 
 /// What a process keeps. Everything not named here is given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confinement {
+pub(crate) struct Confinement {
     /// The user to become; asks for root. Without, the process stays who it is (and if that is root, without
     /// capabilities), which is how it is started by a user who is not root.
-    pub user: Option<User>,
+    pub(crate) user: Option<User>,
     /// Files, and folders with all below, that may be read. Each must exist.
-    pub read: Vec<PathBuf>,
+    pub(crate) read: Vec<PathBuf>,
     /// Files, and folders with all below, that may be read, written, made, renamed and removed. Each must exist.
-    pub write: Vec<PathBuf>,
+    pub(crate) write: Vec<PathBuf>,
     /// Files, and folders with all below, that may be read and run as programs: programs, interpreters and their
     /// libraries. If empty, `execve` is refused altogether. Each must exist.
-    pub execute: Vec<PathBuf>,
+    pub(crate) execute: Vec<PathBuf>,
     /// TCP ports that may be connected to, on any address; all if nothing is said.
-    pub connect_tcp: Option<Vec<u16>>,
+    pub(crate) connect_tcp: Option<Vec<u16>>,
     /// TCP ports that may be listened at; all if nothing is said. (0 allows any free port.)
-    pub bind_tcp: Option<Vec<u16>>,
+    pub(crate) bind_tcp: Option<Vec<u16>>,
     /// Kinds of sockets that may be made.
-    pub sockets: Sockets,
+    pub(crate) sockets: Sockets,
     /// How many files may be open at once; [`OPEN_FILES`] for most.
-    pub open_files: u64,
+    pub(crate) open_files: u64,
 }
 
 impl Confinement {
     /// Nothing but Unix sockets and what is open already.
-    pub fn nothing() -> Self {
+    pub(crate) fn nothing() -> Self {
         Self {
             user: None,
             read: Vec::new(),
@@ -96,7 +96,7 @@ impl Confinement {
     /// Lets the process start programs of the distribution (`git`, `ssh`): their folders, libraries and settings, and
     /// `/dev/null` to write. Those of them that this host has.
     #[must_use]
-    pub fn with_programs(mut self) -> Self {
+    pub(crate) fn with_programs(mut self) -> Self {
         let distribution = landlocked::distribution();
         self.execute.extend(distribution.execute);
         self.read.extend(distribution.read);
@@ -112,7 +112,7 @@ impl Confinement {
     ///
     /// # Errors
     /// [`ConfineError`]. The process may have given up a part: end it, do not go on.
-    pub fn apply(&self) -> Result<Enforced, ConfineError> {
+    pub(crate) fn apply(&self) -> Result<Enforced, ConfineError> {
         let proc_status = status::Source::open()?;
         let before = proc_status.read()?;
         if before.threads != 1 {
@@ -154,7 +154,7 @@ impl Confinement {
 /// How much of a kind of limit the kernel keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Coverage {
+pub(crate) enum Coverage {
     /// All that was asked.
     Full,
     /// Some: this kernel does not know all the rights.
@@ -179,18 +179,18 @@ impl fmt::Display for Coverage {
 /// What the kernel enforces on this process, for `countersign status`. Capabilities, `no_new_privs` and the seccomp
 /// filter are not listed: without them there is an error instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Enforced {
+pub(crate) struct Enforced {
     /// The user that the process runs as.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Limits on files. `Partial` below Landlock ABI 5 (Linux 6.10): truncating (below 3) or device control (below 5)
     /// outside the lists is left to file modes.
-    pub files: Coverage,
+    pub(crate) files: Coverage,
     /// Limits on TCP ports; needs Landlock ABI 4 (Linux 6.7).
-    pub tcp: Coverage,
+    pub(crate) tcp: Coverage,
     /// No signals and no abstract Unix sockets to processes outside; needs Landlock ABI 6 (Linux 6.12).
-    pub scopes: Coverage,
+    pub(crate) scopes: Coverage,
     /// The kernel's Landlock ABI, 0 without Landlock.
-    pub landlock_abi: u32,
+    pub(crate) landlock_abi: u32,
 }
 
 impl fmt::Display for Enforced {
@@ -205,7 +205,7 @@ impl fmt::Display for Enforced {
 
 /// Why a process could not be confined.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfineError {
+pub(crate) enum ConfineError {
     /// Other threads would stay free.
     #[error("a process with {count} threads can not be confined: only this thread would be")]
     Threads {

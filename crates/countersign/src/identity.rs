@@ -14,42 +14,42 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// The first number that is ours, and the group that every role is in so that it can reach the sockets of others.
-pub const BASE: u32 = 2_200_000;
+pub(crate) const BASE: u32 = 2_200_000;
 
 /// The group of all roles: who may enter the folder of sockets. Each socket's own mode says who may connect.
-pub const ROLES_GROUP: u32 = BASE;
+pub(crate) const ROLES_GROUP: u32 = BASE;
 
 /// Build and test sandboxes run as this one, which owns nothing on the host.
-pub const SANDBOX: u32 = BASE + 100;
+pub(crate) const SANDBOX: u32 = BASE + 100;
 
 /// The first number of components; instance `n` of a host runs as `COMPONENT_BASE + n`.
-pub const COMPONENT_BASE: u32 = 2_210_000;
+pub(crate) const COMPONENT_BASE: u32 = 2_210_000;
 
 /// How many component numbers there are on one host: one for each address of its fabric.
-pub const COMPONENT_COUNT: u32 = 65_536;
+pub(crate) const COMPONENT_COUNT: u32 = 65_536;
 
 /// The first number of components that the tester starts, which never meet those of production.
-pub const TESTED_BASE: u32 = 2_280_000;
+pub(crate) const TESTED_BASE: u32 = 2_280_000;
 
 /// The number after the last that is ours.
-pub const END: u32 = TESTED_BASE + COMPONENT_COUNT;
+pub(crate) const END: u32 = TESTED_BASE + COMPONENT_COUNT;
 
 /// A user and its groups, by number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct User {
+pub(crate) struct User {
     /// User number: real, effective, saved and of files.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group number, the same four.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// Further groups; everything else is taken away.
-    pub groups: Vec<u32>,
+    pub(crate) groups: Vec<u32>,
 }
 
 /// A process of `countersign up`, or a witness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RoleUser {
+pub(crate) enum RoleUser {
     /// Keeps the log.
     Log,
     /// Makes verdicts.
@@ -70,11 +70,11 @@ pub enum RoleUser {
 
 impl RoleUser {
     /// Every role, in the order of their numbers.
-    pub const ALL: [Self; 8] =
+    pub(crate) const ALL: [Self; 8] =
         [Self::Log, Self::Gate, Self::Builder, Self::Tester, Self::Agent, Self::Edge, Self::Front, Self::Witness];
 
     /// The user and group number. They never change: files of installed systems carry them.
-    pub const fn uid(self) -> u32 {
+    pub(crate) const fn uid(self) -> u32 {
         BASE + match self {
             Self::Log => 1,
             Self::Gate => 2,
@@ -88,12 +88,12 @@ impl RoleUser {
     }
 
     /// The user with its own group and the group of all roles.
-    pub fn user(self) -> User {
+    pub(crate) fn user(self) -> User {
         User { uid: self.uid(), gid: self.uid(), groups: vec![ROLES_GROUP] }
     }
 
     /// The word for it, as in `countersign status`.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Log => "log",
             Self::Gate => "gate",
@@ -114,7 +114,7 @@ impl fmt::Display for RoleUser {
 }
 
 /// Whose a number is, in words: `gate`, `sandbox`, `component 12`, or nothing if it is not ours.
-pub fn owner(uid: u32) -> Option<String> {
+pub(crate) fn owner(uid: u32) -> Option<String> {
     if let Some(role) = RoleUser::ALL.into_iter().find(|role| role.uid() == uid) {
         return Some(role.name().to_owned());
     }
@@ -129,7 +129,7 @@ pub fn owner(uid: u32) -> Option<String> {
 /// Accounts (`name:x:uid:…`, `/etc/passwd`) and subordinate blocks (`name:first:count`, `/etc/subuid`) that overlap
 /// `BASE..END`, in words. `up` prints them: such an account could own the files of a role. Lines that are not
 /// understood are passed over, as the C library does.
-pub fn overlaps(passwd: &str, subuid: &str) -> Vec<String> {
+pub(crate) fn overlaps(passwd: &str, subuid: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in passwd.lines() {
         let mut fields = line.split(':');
