@@ -14,6 +14,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::{
+    connection::Visitor,
     counts::InFlight,
     instance::{Instance, Link},
     timed::Patience,
@@ -51,6 +52,8 @@ pub(crate) struct Open {
     /// The connection and whose it is; none if a task of its own drives it.
     pub(crate) link: Option<(Box<Link>, Arc<Instance>)>,
     pub(crate) upload: Option<Arc<UploadWatch>>,
+    /// Who is told of each piece; HTTP/2 needs it.
+    pub(crate) visitor: Option<Arc<Visitor>>,
 }
 
 impl Answer {
@@ -67,7 +70,7 @@ impl Answer {
 impl Streamed {
     /// The whole answer is here.
     fn end(&mut self) {
-        let Some(Open { in_flight, link, upload }) = self.open.take() else { return };
+        let Some(Open { in_flight, link, upload, .. }) = self.open.take() else { return };
         // An instance that answers before it has the whole request leaves a connection in an unknown state.
         if let Some((link, instance)) = link
             && upload.is_none_or(|watch| watch.finished())
@@ -96,6 +99,9 @@ impl Streamed {
         match frame {
             Poll::Ready(Some(Ok(frame))) => {
                 self.patience.renew();
+                if let Some(Open { visitor: Some(visitor), .. }) = &self.open {
+                    visitor.moves();
+                }
                 // The server does not ask for the end of a body whose length it knows.
                 if self.body.is_end_stream() {
                     self.end();

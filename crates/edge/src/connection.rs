@@ -30,7 +30,7 @@ use crate::{
     counts::VersionCounter,
     forward::forward,
     headers::Origin,
-    limits::{BUFFER_BYTES, HANDSHAKE_TIMEOUT, MAX_HEAD_BYTES, MAX_HEADER_FIELDS, MAX_STREAMS},
+    limits::{BUFFER_BYTES, HANDSHAKE_TIMEOUT, MAX_HEAD_BYTES, MAX_STREAMS},
     listener::{Listener, Phase, reached},
     timed::Timed,
 };
@@ -41,7 +41,8 @@ pub(crate) struct Visitor {
     /// The id of the version that this client was last counted for, so that a connection takes the lock of the set of
     /// clients once and not for each request.
     counted_for: AtomicU64,
-    requests: AtomicU64,
+    /// Grows with each request and each piece of an answer on an HTTP/2 connection.
+    moves: AtomicU64,
 }
 
 impl Visitor {
@@ -50,6 +51,11 @@ impl Visitor {
         if self.counted_for.swap(version.id(), Ordering::Relaxed) != version.id() {
             version.seen(self.origin.ip);
         }
+    }
+
+    /// Something moved on the connection.
+    pub(crate) fn moves(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -82,7 +88,6 @@ where
         .header_read_timeout(header_timeout)
         .max_buf_size(BUFFER_BYTES)
         .max_header_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADER_FIELDS)
         .serve_connection(
             TokioIo::new(stream),
             service_fn(|request: Request<Incoming>| {
@@ -110,7 +115,7 @@ where
         .serve_connection(
             TokioIo::new(stream),
             service_fn(|request: Request<Incoming>| {
-                visitor.requests.fetch_add(1, Ordering::Relaxed);
+                visitor.moves();
                 let (listener, visitor) = (Arc::clone(&listener), Arc::clone(&visitor));
                 async move { Ok::<_, Infallible>(forward(listener, visitor, request).await) }
             }),
@@ -120,11 +125,12 @@ where
 }
 
 fn visitor(origin: Origin) -> Arc<Visitor> {
-    Arc::new(Visitor { origin, counted_for: AtomicU64::new(0), requests: AtomicU64::new(0) })
+    Arc::new(Visitor { origin, counted_for: AtomicU64::new(0), moves: AtomicU64::new(0) })
 }
 
-/// Drives a connection to its end, asks it to finish when the listener does, or when it began no request for `idle`
-/// (HTTP/1.1 needs no such rule: there the timeout for the head of the next request is one).
+/// Drives a connection to its end. Asks it to finish when the listener does, or when nothing moved for `idle`, and cuts it
+/// when nothing moved for as long again: a client that opens no window must not keep a version in flight. HTTP/1.1 needs
+/// no such rule: there the timeouts for the head of the next request and for writes are one.
 async fn drive<C, E>(
     connection: C,
     mut finish: impl FnMut(Pin<&mut C>),
@@ -136,16 +142,16 @@ async fn drive<C, E>(
 {
     let mut connection = pin!(connection);
     let mut finishing = false;
-    let mut requests = 0;
+    let mut moves = 0;
     loop {
         let wanted = if finishing { Phase::Cut } else { Phase::Finishing };
         let pause = async {
             match &idle {
-                Some((limit, visitor)) if !finishing => {
+                Some((limit, visitor)) => {
                     sleep(*limit).await;
-                    visitor.requests.load(Ordering::Relaxed)
+                    visitor.moves.load(Ordering::Relaxed)
                 }
-                _ => std::future::pending().await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -161,10 +167,13 @@ async fn drive<C, E>(
                     return;
                 }
             }
-            begun = pause => {
-                if begun != requests {
-                    requests = begun;
+            now = pause => {
+                if now != moves {
+                    moves = now;
                     continue;
+                }
+                if finishing {
+                    return;
                 }
             }
         }

@@ -93,8 +93,14 @@ impl Counts {
         counter
     }
 
-    /// Forgets the oldest versions that nothing refers to, once there are more than the limit.
+    /// Forgets the oldest versions that nothing refers to, once there are more than the limit; likewise components, whose
+    /// age nobody needs.
     pub(crate) fn forget_old(&self) {
+        let mut components = locked(&self.components);
+        if components.len() > MAX_COUNTED_VERSIONS {
+            components.retain(|_, counter| Arc::strong_count(counter) > 1);
+        }
+        drop(components);
         let mut versions = locked(&self.versions);
         let surplus = versions.by_name.len().saturating_sub(MAX_COUNTED_VERSIONS);
         if surplus == 0 {

@@ -42,6 +42,7 @@ pub(crate) async fn forward(listener: Arc<Listener>, visitor: Arc<Visitor>, mut 
     let mut errand = Errand {
         listener: &listener,
         visitor: &visitor,
+        http2,
         component,
         held: Held::default(),
         tried: Vec::new(),
@@ -66,7 +67,8 @@ pub(crate) async fn forward(listener: Arc<Listener>, visitor: Arc<Visitor>, mut 
 /// One request on its way, and what it met so far. Dropping it ends the request.
 pub(crate) struct Errand<'a> {
     pub(crate) listener: &'a Arc<Listener>,
-    visitor: &'a Visitor,
+    visitor: &'a Arc<Visitor>,
+    http2: bool,
     component: Arc<ComponentCounter>,
     held: Held,
     /// Instances that did not take it.
@@ -147,8 +149,8 @@ impl Errand<'_> {
 async fn send(errand: &mut Errand<'_>, mut request: Request<Upload>) -> Result<Response<Answer>, Refusal> {
     let limits = Arc::clone(&errand.listener.limits);
     let watch = request.body().watch();
-    let idempotent = request.method().is_idempotent();
-    let ttl = if idempotent { IDLE_LINK_TTL } else { YOUNG_LINK_TTL };
+    let resendable = request.method().is_idempotent() && watch.is_none();
+    let ttl = if resendable { IDLE_LINK_TTL } else { YOUNG_LINK_TTL };
     let (mut fresh, mut resent) = (false, false);
     loop {
         let instance = errand.next_instance().await?;
@@ -159,15 +161,14 @@ async fn send(errand: &mut Errand<'_>, mut request: Request<Upload>) -> Result<R
                 continue;
             }
         };
-        let spare = (reused && idempotent && watch.is_none() && !resent).then(|| copy(&request));
+        let spare = (reused && resendable && !resent).then(|| copy(&request));
         match link.exchange(request, watch.as_deref(), limits.answer_timeout()).await {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 errand.fail();
                 return Err(Refusal::Unanswered);
             }
             Ok(response) => {
-                let upload = watch;
-                return pass_on(errand, response, Some((link, instance)), upload, limits.idle_timeout());
+                return pass_on(errand, response, Some((link, instance)), watch, limits.idle_timeout());
             }
             Err(Lost::NotSent(unsent)) => {
                 request = *unsent;
@@ -226,5 +227,6 @@ pub(crate) fn pass_on(
     let (mut head, body) = response.into_parts();
     head.version = Version::HTTP_11;
     headers::to_client(&mut head.headers, &in_flight.version().header);
-    Ok(Response::from_parts(head, Answer::streamed(body, Open { in_flight, link, upload }, idle)))
+    let visitor = errand.http2.then(|| Arc::clone(errand.visitor));
+    Ok(Response::from_parts(head, Answer::streamed(body, Open { in_flight, link, upload, visitor }, idle)))
 }

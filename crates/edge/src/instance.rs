@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
-    limits::{AVOID_MS, BUFFER_BYTES, IDLE_LINK_TTL, MAX_HEADER_FIELDS, MAX_IDLE_LINKS},
+    limits::{AVOID_MS, BUFFER_BYTES, IDLE_LINK_TTL, MAX_IDLE_LINKS},
     upload::{Upload, UploadWatch},
 };
 
@@ -153,10 +153,10 @@ impl Instance {
     }
 }
 
-/// How connections to instances are made.
+/// How connections to instances are made. hyper's own limit of 100 header fields stays, for which it needs no allocation.
 pub(crate) fn builder() -> Builder {
     let mut builder = Builder::new();
-    builder.max_buf_size(BUFFER_BYTES).max_headers(MAX_HEADER_FIELDS);
+    builder.max_buf_size(BUFFER_BYTES);
     builder
 }
 

@@ -82,8 +82,6 @@ pub(crate) const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const RETIRED_LIMIT: Duration = Duration::from_secs(600);
 /// The head of a request, in bytes: four times what browsers with large cookies send.
 pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// Header fields of a request or answer: several times what real ones have.
-pub(crate) const MAX_HEADER_FIELDS: usize = 128;
 /// The buffer of one direction of one connection, in bytes.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 /// Streams on one HTTP/2 connection: what RFC 9113 section 6.5.2 recommends as the least.

@@ -82,7 +82,7 @@ impl Listener {
         let route = Arc::new(route);
         let before = self.route.swap(Arc::clone(&route));
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        before.settle(Some(&route));
+        before.settle(&route);
         self.switched.send_replace(());
     }
 

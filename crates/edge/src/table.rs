@@ -138,16 +138,16 @@ impl InForce {
         Self { component: counts.component(&route.component), state: route.state, versions }
     }
 
-    /// Lets instances that take nothing new close their idle connections. `after` is the route that follows, if one does.
-    pub(crate) fn settle(&self, after: Option<&Self>) {
+    /// Closes the idle connections to instances that take nothing new on the route that follows: they may be about to end.
+    pub(crate) fn settle(&self, after: &Self) {
         for instance in self.versions.iter().flat_map(|version| &version.instances) {
-            let stays = after.is_some_and(|after| after.takes(instance));
-            instance.set_leaving(!stays);
+            instance.set_leaving(!after.takes(instance));
         }
     }
 
     fn takes(&self, instance: &Arc<Instance>) -> bool {
-        self.versions.iter().filter(|version| version.weight > 0).flat_map(|version| &version.instances).any(|one| Arc::ptr_eq(one, instance))
+        self.state == RouteState::Open
+            && self.versions.iter().filter(|version| version.weight > 0).flat_map(|version| &version.instances).any(|one| Arc::ptr_eq(one, instance))
     }
 
     /// All instances.

@@ -99,6 +99,18 @@ async fn a_long_upload_that_goes_on_is_not_too_slow() {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
+    let (_edge, listen, _instance) = one(quick()).await;
+    let mut client = TcpStream::connect(listen).await.unwrap();
+    client.write_all(b"PUT /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await.unwrap();
+    assert_eq!(read_head(&mut client).await, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write_all(b"four").await.unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n4"), "{answer}");
+}
+
+#[tokio::test]
 async fn errors_of_the_version_are_counted_once_each() {
     let (edge, listen, _instance) = one(quick()).await;
     let mut client = Client::connect(listen).await;

@@ -1,6 +1,12 @@
 //! Holding: requests wait for a hand-over, within limits of time and number, and each is counted.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 use edge::Limits;
 use hyper::{Method, StatusCode};
@@ -38,6 +44,47 @@ async fn held_requests_go_on_to_whatever_version_takes_over() {
         assert!(got.text().starts_with("payment "));
     }
     assert_eq!((tally(&edge, 2), counted(&edge, 2).held, edge.counts().held), ((20, 0, 0), 20, 0));
+    check_sums(&edge);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_hand_overs_under_load_fail_nothing() {
+    // One instance, one address: as a component with a volume of its own is switched, and restarted.
+    let mut instance = Instance::start().await;
+    let address = instance.address;
+    let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[address])]).await;
+    let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let mut clients = JoinSet::new();
+    for n in 0..8 {
+        let (stop, served) = (Arc::clone(&stop), Arc::clone(&served));
+        clients.spawn(async move {
+            let mut client = Client::connect(listen).await;
+            while !stop.load(Ordering::Relaxed) {
+                let payment = format!("payment {n} {}", served.fetch_add(1, Ordering::Relaxed));
+                let got = client.send(Method::POST, "/echo", payment.clone()).await.unwrap();
+                assert_eq!((got.status, got.text()), (StatusCode::OK, payment.as_str()));
+            }
+        });
+    }
+    for round in 1..=20_u64 {
+        let before = served.load(Ordering::Relaxed);
+        until("40 more requests", || async { served.load(Ordering::Relaxed) >= before + 40 }).await;
+        // Every other round restarts the same version.
+        let (old, new) = (round.div_ceil(2), (round + 1).div_ceil(2));
+        edge.apply(table(round, 2, vec![route(listen, LONG, vec![backend(old, 1, &[address])])])).await.unwrap();
+        until("nothing is in flight", || async { edge.counts().versions.iter().all(|row| row.in_flight == 0) }).await;
+        instance.stop().await;
+        instance = Instance::start_at(address).await;
+        edge.apply(table(round, 3, vec![route(listen, Open, vec![backend(new, 1, &[address])])])).await.unwrap();
+    }
+    stop.store(true, Ordering::Relaxed);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    let counts = edge.counts();
+    assert_eq!(counts.versions.iter().map(|row| row.requests).sum::<u64>(), served.load(Ordering::Relaxed));
+    assert_eq!(counts.versions.iter().map(|row| row.errors).sum::<u64>(), 0);
+    assert!(counts.versions.iter().map(|row| row.held).sum::<u64>() > 0);
     check_sums(&edge);
 }
 

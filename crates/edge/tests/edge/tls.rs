@@ -123,6 +123,23 @@ async fn http_2_streams_finish_when_the_edge_ends_and_resets_are_no_errors() {
 }
 
 #[tokio::test]
+async fn an_http_2_client_that_does_not_read_is_cut_off() {
+    let (folder, instance, listen) = (tempfile::tempdir().unwrap(), Instance::start().await, free_address());
+    let (files, trusted) = certificate(folder.path(), "first");
+    let edge = started(Limits { idle_timeout_ms: 200, ..Limits::default() }).await;
+    edge.apply(with_tls(1, listen, &instance, files)).await.unwrap();
+    let stream = connect(listen, &trusted, b"h2").await.unwrap();
+    let (mut sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let driving = tokio::spawn(driver);
+    // The client reads frames and answers pings, but leaves the body where it is, so that its window closes.
+    let answer = sender.send_request(Request::get("https://shop.example/endless").body(Full::new(Bytes::new())).unwrap()).await.unwrap();
+    assert_eq!(tally(&edge, 1), (0, 0, 1));
+    until("it is cut", || async { tally(&edge, 1) == (1, 0, 0) }).await;
+    drop(answer);
+    driving.abort();
+}
+
+#[tokio::test]
 async fn a_new_table_brings_new_certificates() {
     let (edge, listen, instance, folder, first) = secured().await;
     let (files, second) = certificate(folder.path(), "second");
