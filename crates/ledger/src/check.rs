@@ -211,13 +211,13 @@ impl<'a> Walk<'a> {
     }
 
     fn next_stored(&mut self) -> Result<Option<&StoredCheckpoint>, Damage> {
-        if self.waiting.is_empty() {
-            if let Some(from) = self.read_from {
-                let mut read = self.store.checkpoints(from, CHECKPOINTS_AT_ONCE)?;
-                self.read_from = read.last().map(|last| last.size + 1);
-                read.reverse();
-                self.waiting = read;
-            }
+        if self.waiting.is_empty()
+            && let Some(from) = self.read_from
+        {
+            let mut read = self.store.checkpoints(from, CHECKPOINTS_AT_ONCE)?;
+            self.read_from = read.last().map(|last| last.size.saturating_add(1));
+            read.reverse();
+            self.waiting = read;
         }
         Ok(self.waiting.last())
     }

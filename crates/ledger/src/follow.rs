@@ -192,10 +192,11 @@ impl Follower {
             return Err(FollowError::Forked { size, evidence });
         }
         // An older cosigning of the same tree takes nothing back.
-        if let Some(last) = self.last.as_ref().filter(|last| last.checkpoint.size() == size) {
-            if last.time > accepted.time {
-                accepted = last.clone();
-            }
+        if let Some(last) = &self.last
+            && last.checkpoint.size() == size
+            && last.time > accepted.time
+        {
+            accepted = last.clone();
         }
         self.range = range;
         self.last = Some(accepted);

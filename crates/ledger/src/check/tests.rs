@@ -156,7 +156,7 @@ fn a_consistent_rewrite_with_the_logs_key_is_found_by_what_was_kept_elsewhere() 
     let later = check(&*forged, &[head.clone(), (*early.head()).clone()], None).unwrap_err();
     assert!(matches!(&later, Damage::Rewritten { place, .. } if *place == (30..60)), "{later}");
 
-    check(&*log_of(70).1, &[head.clone()], Some(&kept)).unwrap();
+    check(&*log_of(70).1, std::slice::from_ref(&head), Some(&kept)).unwrap();
     let short = log_of(50).1;
     assert!(matches!(check(&*short, &[head], None), Err(Damage::Shrunk { size: 50, vouched: 60, .. })));
     assert!(matches!(check(&*short, &[], Some(&kept)), Err(Damage::Shrunk { size: 50, vouched: 60, .. })));

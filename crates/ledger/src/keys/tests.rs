@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::fixtures::key;
+use crate::{durable, fixtures::key};
 
 fn nobody() -> Option<Zeroizing<String>> {
     None
@@ -71,7 +71,7 @@ fn public_keys_go_round_in_every_form() {
 fn the_key_id_is_the_fingerprint_that_ssh_keygen_prints() {
     let folder = tempfile::tempdir().unwrap();
     let public = key(Scheme::SshSig, 1).key().clone();
-    fs::write(folder.path().join("k.pub"), public.to_openssh()).unwrap();
+    durable::write(&folder.path().join("k.pub"), public.to_openssh().as_bytes(), 0o600).unwrap();
     let (_, text) = ssh_keygen(&["-l", "-f", "k.pub"], folder.path(), b"");
     let fingerprint = BASE64_STANDARD.encode(public.id().digest().as_bytes());
     assert!(text.contains(&format!("SHA256:{}", fingerprint.trim_end_matches('='))), "{text}");
@@ -94,8 +94,8 @@ fn unusable_public_keys_are_refused_with_the_reason() {
 fn ssh_keygen_accepts_what_we_sign() {
     let folder = tempfile::tempdir().unwrap();
     let key = key(Scheme::SshSig, 7);
-    fs::write(folder.path().join("allowed"), format!("ada {}\n", key.key().to_openssh())).unwrap();
-    fs::write(folder.path().join("message.sig"), armoured(&key.sign(b"a statement").unwrap())).unwrap();
+    durable::write(&folder.path().join("allowed"), format!("ada {}\n", key.key().to_openssh()).as_bytes(), 0o600).unwrap();
+    durable::write(&folder.path().join("message.sig"), armoured(&key.sign(b"a statement").unwrap()).as_bytes(), 0o600).unwrap();
     let verify = ["-Y", "verify", "-f", "allowed", "-I", "ada", "-n", NAMESPACE, "-s", "message.sig"];
     let (good, text) = ssh_keygen(&verify, folder.path(), b"a statement");
     assert!(good, "{text}");

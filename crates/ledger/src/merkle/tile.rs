@@ -125,11 +125,11 @@ impl Edge {
         for hashes in self.levels.iter().rev() {
             let mut rest = hashes.as_slice();
             for bit in (0..HEIGHT).rev() {
-                if let Some((left, right)) = rest.split_at_checked(1 << bit) {
-                    if hashes.len() >> bit & 1 == 1 {
-                        nodes.push(perfect_root(left));
-                        rest = right;
-                    }
+                if hashes.len() >> bit & 1 == 1
+                    && let Some((left, right)) = rest.split_at_checked(1 << bit)
+                {
+                    nodes.push(perfect_root(left));
+                    rest = right;
                 }
             }
         }

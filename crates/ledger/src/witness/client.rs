@@ -88,19 +88,14 @@ pub fn cosign<E>(
             return Err(CosignError::Inconsistent(name()));
         }
         let text = shown(&reply.body);
-        if reply.status == 409 {
-            if let Some(theirs) = parse_size(text.trim_end()) {
-                let ours = log.head().size();
-                if theirs > ours {
-                    return Err(CosignError::Ahead { witness: name(), theirs, ours });
-                }
-                old = theirs;
-                refused = Some((reply.status, text));
-                continue;
-            }
-        }
+        let other_size = parse_size(text.trim_end()).filter(|_| reply.status == 409);
         refused = Some((reply.status, text));
-        break;
+        let Some(theirs) = other_size else { break };
+        let ours = log.head().size();
+        if theirs > ours {
+            return Err(CosignError::Ahead { witness: name(), theirs, ours });
+        }
+        old = theirs;
     }
     let (status, text) = refused.unwrap_or_default();
     Err(CosignError::Refused { witness: name(), status, text })

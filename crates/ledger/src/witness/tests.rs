@@ -134,12 +134,12 @@ fn nothing_leaves_that_is_not_on_disk() {
     assert_eq!(send(&witness, &ask(&log, 0)).0, 200);
     fill(&log, 2, 4);
     // The folder is gone, as after a mount was lost: the record can not be written.
-    fs::rename(&inner, folder.path().join("away")).unwrap();
+    durable::replace(&inner, &folder.path().join("away")).unwrap();
     let (status, body) = send(&witness, &ask(&log, 2));
     assert_eq!(status, 503, "{body}");
     assert!(!body.contains('\u{2014}'), "no signature");
     assert_eq!(witness.latest(ORIGIN).unwrap().size, 2);
-    fs::rename(folder.path().join("away"), &inner).unwrap();
+    durable::replace(&folder.path().join("away"), &inner).unwrap();
     assert_eq!(send(&witness, &ask(&log, 2)).0, 200);
 }
 
@@ -166,8 +166,8 @@ fn a_damaged_record_stops_it_for_good() {
 }
 
 fn record_path(folder: &Path) -> PathBuf {
-    let names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
-    names.filter(|p| p.extension().is_some_and(|e| e == "checkpoint")).next().unwrap()
+    let mut names = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    names.find(|p| p.extension().is_some_and(|e| e == "checkpoint")).unwrap()
 }
 
 fn post(witness: &Witness) -> impl FnMut(&[u8]) -> Result<Reply, Infallible> {

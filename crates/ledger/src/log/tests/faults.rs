@@ -1,6 +1,6 @@
 //! Every write of a log fails in turn, in every way, and the log is opened again and checked as a whole.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use super::*;
 use crate::{
@@ -149,18 +149,19 @@ fn run(store: &Arc<FaultyStore>, from: u64, to: u64) -> (Vec<(u64, Receipt)>, us
 
 /// A store with the first statements in it, made in one commit.
 fn filled() -> Arc<MemoryStore> {
-    let store = Arc::new(MemoryStore::new());
-    let mut edge = crate::merkle::Edge::new();
-    let entries: Vec<StoredEntry> = (0..FROM)
-        .map(|n| {
-            let envelope = statement(n);
+    static BATCH: OnceLock<Batch> = OnceLock::new();
+    let batch = BATCH.get_or_init(|| {
+        let mut edge = crate::merkle::Edge::new();
+        let mut entries = Vec::new();
+        for envelope in (0..FROM).map(statement) {
             edge.push(leaf_hash(&envelope.canonical_bytes()));
-            StoredEntry { bytes: envelope.canonical_bytes(), identity: envelope.identity() }
-        })
-        .collect();
-    let root = edge.compact().root();
-    let note = SignedCheckpoint::sign(FROM, root, &log_signer()).unwrap().to_bytes();
-    store.commit(&Batch { entries, tiles: edge.take_changed(), note, ..Batch::default() }).unwrap();
+            entries.push(StoredEntry { bytes: envelope.canonical_bytes(), identity: envelope.identity() });
+        }
+        let note = SignedCheckpoint::sign(FROM, edge.compact().root(), &log_signer()).unwrap().to_bytes();
+        Batch { entries, tiles: edge.take_changed(), note, ..Batch::default() }
+    });
+    let store = Arc::new(MemoryStore::new());
+    store.commit(batch).unwrap();
     store
 }
 
