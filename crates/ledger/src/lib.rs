@@ -12,6 +12,8 @@ pub mod merkle;
 pub mod note;
 pub mod store;
 pub mod statement;
+pub mod tick;
+pub mod reader;
 pub mod verified;
 pub mod witness;
 
