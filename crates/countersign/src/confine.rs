@@ -93,8 +93,11 @@ impl Confinement {
         }
     }
 
-    /// Lets the process start programs of the distribution (`git`, `ssh`): their folders, libraries and settings, and
+    /// Lets the process start programs of the distribution (`git`): their folders, libraries and settings, and
     /// `/dev/null` to write. Those of them that this host has.
+    ///
+    /// `git` must be told `GIT_CONFIG_NOSYSTEM=1`: the host's settings are not in the list, and it gives up when it may
+    /// not read them. `ssh` and `ssh-keygen` refuse a user without an account, so they do not run as a role.
     #[must_use]
     pub(crate) fn with_programs(mut self) -> Self {
         let distribution = landlocked::distribution();

@@ -316,6 +316,31 @@ fn programs_inherit_the_limits() {
 }
 
 #[test]
+fn root_git_works_for_a_user_without_an_account() {
+    assert_root();
+    let tree = Tree::new();
+    in_child(|| {
+        let user = RoleUser::Builder.user();
+        Confinement { user: Some(user), ..tree.confinement() }.with_programs().apply().unwrap();
+        let own = tree.path("own");
+        let git = |arguments: &[&str]| {
+            let mut command = Command::new("git");
+            command.args(["-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always", "-C"]);
+            command.arg(&own).args(arguments).env_clear().env("PATH", "/usr/bin:/bin").env("HOME", &own);
+            command.env("GIT_CONFIG_NOSYSTEM", "1");
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        git(&["init", "--quiet", "from"]);
+        git(&["-C", "from", "commit", "--quiet", "--allow-empty", "--message=first"]);
+        git(&["clone", "--quiet", "from", "to"]);
+        git(&["-C", "to", "fetch", "--quiet"]);
+        git(&["-C", "to", "fsck", "--strict"]);
+    });
+    assert!(tree.path("own/to/.git").exists());
+}
+
+#[test]
 fn files_are_for_the_group_at_most() {
     let tree = Tree::new();
     in_child(|| {
