@@ -15,17 +15,20 @@ const NAME: &str = "orphan";
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut reached: BTreeSet<String> = BTreeSet::new();
     let mut found = Vec::new();
-    let mut waiting: Vec<String> =
-        tree.sources().map(|(path, ..)| path).filter(|path| is_root(path)).map(str::to_owned).collect();
-    while let Some(path) = waiting.pop() {
+    // Files to follow, and whether only tests lead to them.
+    let roots = tree.sources().map(|(path, ..)| path).filter(|path| is_root(path));
+    let mut waiting: Vec<(String, bool)> = roots.map(|path| (path.to_owned(), path.contains("/tests/"))).collect();
+    while let Some((path, in_tests)) = waiting.pop() {
         let Some(file) = tree.file(&path) else { continue };
         let Some(source) = file.source.as_ref().filter(|_| reached.insert(path.clone())) else { continue };
         for module in named(&path, &file.text, source) {
-            if module.name == "tests" && !module.only_tests && !path.contains("/tests/") {
+            let only_tests = in_tests || module.only_tests;
+            if module.name == "tests" && !only_tests {
                 let text = "put `#[cfg(test)]` before `mod tests`: it would be part of the product";
                 found.push(Finding::wrong(NAME, &path, source.line(module.at), text));
             }
-            waiting.extend(module.candidates.into_iter().filter(|candidate| tree.file(candidate).is_some()));
+            let there = module.candidates.into_iter().filter(|candidate| tree.file(candidate).is_some());
+            waiting.extend(there.map(|candidate| (candidate, only_tests)));
         }
     }
     for (path, ..) in tree.sources().filter(|(path, ..)| !reached.contains(*path)) {
@@ -85,7 +88,7 @@ fn named<'a>(path: &str, text: &str, source: &'a Source) -> Vec<Named<'a>> {
             [Token { text: "mod", .. }, name, Token { text: "{", .. }, ..] => inline.push((name.text, depth)),
             [Token { text: "include", .. }, Token { text: "!", .. }, Token { text: "(", .. }, open, ..] => {
                 let candidates = vec![join(folder, &quoted(text, open.at))];
-                named.push(Named { at: token.at, name: "", only_tests: true, candidates });
+                named.push(Named { at: token.at, name: "", only_tests: false, candidates });
             }
             [Token { text: "{", .. }, ..] => depth += 1,
             [Token { text: "}", .. }, ..] => {

@@ -52,4 +52,10 @@ fn tests_in_the_product_are_found() {
         ("crates/a/src/tests.rs", ""),
     ];
     assert_eq!(places(check, &files), [""; 0]);
+    let files = [
+        ("crates/a/src/lib.rs", "#[cfg(test)]\nmod stories;"),
+        ("crates/a/src/stories.rs", "mod tests;"),
+        ("crates/a/src/stories/tests.rs", ""),
+    ];
+    assert_eq!(places(check, &files), [""; 0]);
 }
