@@ -14,9 +14,10 @@ use std::{
 };
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rollout::step::Step;
 use runtime::{
     local::{Keep, Local, LocalConfig, Tools},
-    protocol,
+    protocol::{self, Request},
 };
 
 use crate::{
@@ -56,7 +57,7 @@ pub fn driver(layout: &Layout, settings: &Settings, role: RoleUser) -> Result<Lo
 }
 
 /// Tells the installations of one host apart: eight hex digits of the folder's path.
-fn scope_of(layout: &Layout) -> String {
+pub fn scope_of(layout: &Layout) -> String {
     let path = layout.root().canonicalize().unwrap_or_else(|_| layout.root().to_owned());
     let mut short = model::Digest::of(path.to_string_lossy().as_bytes()).short();
     short.truncate(8);
@@ -76,10 +77,18 @@ pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser) -> R
     let mut local = driver(layout, settings, role)?;
     local.prepare().map_err(|e| Fault::new(Kind::Unavailable, e.chain()).context("the fabric can not be made"))?;
     let blobs = layout.images().join("blobs/sha256");
-    let mut check = |spec: &rollout::instance::InstanceSpec| {
-        let path = blobs.join(spec.release.hex());
-        let document = std::fs::read(&path).map_err(|e| format!("the release document {} can not be read: {e}", spec.release))?;
-        runtime::plan::check(spec, &document).map_err(|e| e.to_string())
+    let mut check = |request: &Request| match request {
+        Request::Execute(Step::Start(spec)) => {
+            let path = blobs.join(spec.release.hex());
+            let document =
+                std::fs::read(&path).map_err(|e| format!("the release document {} can not be read: {e}", spec.release))?;
+            runtime::plan::check(spec, &document).map_err(|e| e.to_string())
+        }
+        // Production is never removed as a whole by a process, and nobody tests in it.
+        Request::Purge(_) | Request::ClientNetns { .. } if role == RoleUser::Agent => {
+            Err("the agent may not ask for this".to_owned())
+        }
+        _ => Ok(()),
     };
     let listener = listen(layout, role, COMPONENTS)?;
     tie_to_supervisor()?;

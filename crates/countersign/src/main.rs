@@ -66,6 +66,8 @@ struct ProcessArgs {
 #[derive(Debug, clap::Args)]
 struct ExecutorArgs {
     role: String,
+    /// `components` or `sandbox`
+    what: String,
     #[arg(long)]
     charter: model::Digest,
     /// End every component of the role instead, and remove what they leave
@@ -120,6 +122,8 @@ fn process(args: &ProcessArgs, common: &Common) -> Result<(), Fault> {
         RoleUser::Front => processes::front::run(start),
         RoleUser::Edge => processes::edge::run(start),
         RoleUser::Agent => processes::agent::run(start),
+        RoleUser::Builder => processes::builder::run(start),
+        RoleUser::Tester => processes::tester::run(start),
         other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not started by `up`"))),
     }
 }
@@ -139,7 +143,11 @@ fn executor(args: &ExecutorArgs, common: &Common) -> Result<(), Fault> {
     if args.purge {
         return executor::purge(&layout, &settings, role);
     }
-    executor::run_components(&layout, &settings, role)
+    match args.what.as_str() {
+        executor::COMPONENTS => executor::run_components(&layout, &settings, role),
+        processes::workshop::SANDBOX => processes::workshop::run_executor(&layout, role),
+        other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not what an executor does"))),
+    }
 }
 
 /// Says what went wrong on standard error: the whole chain, then what to do.

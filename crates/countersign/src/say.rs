@@ -58,6 +58,11 @@ impl Speaker {
         self
     }
 
+    /// The signer, for documents beside the log.
+    pub fn signer(&self) -> &dyn Signer {
+        &*self.signer
+    }
+
     /// Signs a claim.
     pub fn sign(&self, claim: Claim, about: About) -> Result<Envelope, Fault> {
         let mut nonce = [0; 16];

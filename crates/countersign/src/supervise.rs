@@ -24,7 +24,9 @@ use signal_hook::{
 };
 
 use crate::{
+    executor,
     fault::{Because as _, Fault, Kind},
+    processes::workshop,
     identity::{ROLES_GROUP, RoleUser},
     layout::Layout,
 };
@@ -40,8 +42,13 @@ pub const STARTED: [RoleUser; 7] = [
     RoleUser::Front,
 ];
 
-/// The roles that have an executor.
-pub const EXECUTORS: [RoleUser; 3] = [RoleUser::Builder, RoleUser::Tester, RoleUser::Agent];
+/// The executors: the role, what it does, and the hidden verb that starts it.
+const EXECUTORS: [(RoleUser, &str); 4] = [
+    (RoleUser::Agent, executor::COMPONENTS),
+    (RoleUser::Tester, executor::COMPONENTS),
+    (RoleUser::Builder, workshop::SANDBOX),
+    (RoleUser::Tester, workshop::SANDBOX),
+];
 
 /// How often the supervisor looks at its processes.
 const LOOK: Duration = Duration::from_millis(100);
@@ -79,7 +86,7 @@ pub fn lay_out(layout: &Layout) -> Result<(), Fault> {
             folder(status, Some(role), ROLES_GROUP, 0o2755)?;
         }
     }
-    for role in EXECUTORS {
+    for (role, _) in EXECUTORS {
         folder(&layout.executor(role), None, 0, 0o711)?;
     }
     folder(&layout.images(), Some(RoleUser::Builder), RoleUser::Builder.uid(), 0o755)?;
@@ -209,16 +216,16 @@ const PASSED_ON: [&str; 4] = ["RUST_LOG", "CARGO_HOME", "RUSTUP_HOME", "HOME"];
 pub fn run(layout: &Layout, charter: Digest) -> Result<(), Fault> {
     let mut signals = Signals::new([SIGTERM, SIGINT]).because(Kind::Unavailable, "signals can not be waited for")?;
     let dir = layout.root().to_string_lossy().into_owned();
-    let args = |verb: &str, role: RoleUser| {
-        let words = [verb, role.name(), "--dir", &dir, "--charter", &charter.to_string()];
-        words.map(str::to_owned).to_vec()
+    let args = |words: &[&str]| {
+        let tail = ["--dir", &dir, "--charter", &charter.to_string()].map(str::to_owned);
+        words.iter().map(|w| (*w).to_owned()).chain(tail).collect::<Vec<_>>()
     };
     let mut kept: Vec<Kept> = Vec::new();
-    for role in EXECUTORS {
-        kept.push(Kept::new(format!("{role}-executor"), args("executor", role)));
+    for (role, what) in EXECUTORS {
+        kept.push(Kept::new(format!("{role}-{what}"), args(&["executor", role.name(), what])));
     }
     for role in STARTED {
-        kept.push(Kept::new(role.name().to_owned(), args("process", role)));
+        kept.push(Kept::new(role.name().to_owned(), args(&["process", role.name()])));
     }
     let outcome = loop {
         if signals.pending().next().is_some() {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How many non-contributors it takes to except a case or a suite.
-const EXCEPTION_PERSONS: usize = 2;
+pub const EXCEPTION_PERSONS: usize = 2;
 
 /// The name under which a whole suite can be excepted: the pseudonym of no case, as ids are never empty.
 pub const WHOLE_SUITE: &[u8] = b"";
@@ -149,7 +149,10 @@ impl<'a> Dossier<'a> {
                 .collect(),
             contributors,
             build_names_images: head.is_some_and(|c| names_images(facts, build, claim, c)),
-            edits_told: head.is_some_and(|c| edits(facts, claim, system, &c.claim) == told(claim)),
+            edits_told: head.is_some_and(|c| {
+                let told = (claim.edited_suites.clone(), claim.removed_suites.clone());
+                edits(facts, system, &claim.environment, claim.replaces, &c.claim) == told
+            }),
             suites,
             tally: votes.tally,
             approvals_asked: claim.approvals.unwrap_or(0),
@@ -243,33 +246,43 @@ fn names_images(facts: &Facts, build: Option<&Said<Build>>, claim: &Proposal, ch
 
 /// The suites of the release that is replaced.
 fn base_suites<'a>(facts: &'a Facts, claim: &Proposal, system: &SystemName) -> &'a [SuiteFact] {
-    claim
-        .replaces
-        .and_then(|r| change_of_release(facts, system, &claim.environment, r))
+    suites_of(facts, system, &claim.environment, claim.replaces)
+}
+
+fn suites_of<'a>(
+    facts: &'a Facts,
+    system: &SystemName,
+    environment: &model::EnvironmentName,
+    release: Option<Digest>,
+) -> &'a [SuiteFact] {
+    release
+        .and_then(|r| change_of_release(facts, system, environment, r))
         .and_then(|index| facts.change(index))
         .map_or(&[], |c| &c.claim.suites)
 }
 
-type Edits<'a> = (BTreeSet<&'a SuiteName>, BTreeSet<&'a SuiteName>);
-
-fn edits<'a>(facts: &'a Facts, claim: &Proposal, system: &SystemName, change: &'a Change) -> Edits<'a> {
+/// The suites of the release that runs in an environment which a change edits, and those that it removes, in the order
+/// of their names: what a proposal must tell.
+pub fn edits(
+    facts: &Facts,
+    system: &SystemName,
+    environment: &model::EnvironmentName,
+    replaces: Option<Digest>,
+    change: &Change,
+) -> (Vec<SuiteName>, Vec<SuiteName>) {
     let (mut edited, mut removed) = (BTreeSet::new(), BTreeSet::new());
-    for old in base_suites(facts, claim, system) {
+    for old in suites_of(facts, system, environment, replaces) {
         match change.suites.iter().find(|s| s.name == old.name) {
             None => {
-                removed.insert(&old.name);
+                removed.insert(old.name.clone());
             }
             Some(new) if new.definition != old.definition || new.files != old.files => {
-                edited.insert(&old.name);
+                edited.insert(old.name.clone());
             }
             Some(_) => {}
         }
     }
-    (edited, removed)
-}
-
-fn told(claim: &Proposal) -> Edits<'_> {
-    (claim.edited_suites.iter().collect(), claim.removed_suites.iter().collect())
+    (edited.into_iter().collect(), removed.into_iter().collect())
 }
 
 fn standings(
@@ -284,7 +297,7 @@ fn standings(
     let Some(change) = change else { return Vec::new() };
     let mut standings = Vec::new();
     for suite in change.claim.suites.iter().filter(|s| s.kind != SuiteKind::Smoke) {
-        let (passed, instead) = match suite_result(facts, claim, system, suite, build) {
+        let (passed, instead) = match suite_result(facts, claim, system, suite, build, contributors, now) {
             Ok(index) => (Some(index), None),
             Err(instead) => (None, Some(instead)),
         };
@@ -317,6 +330,8 @@ fn suite_result(
     system: &SystemName,
     suite: &SuiteFact,
     build: Option<&Said<Build>>,
+    contributors: &BTreeSet<PersonId>,
+    now: Timestamp,
 ) -> Result<u64, String> {
     let about = |e: &&Said<Evidence>| e.claim.suite == suite.name && is_about(&e.claim, claim, suite.on);
     // A failure sticks to what it was seen on: running again until green is not testing.
@@ -345,6 +360,11 @@ fn suite_result(
     let excepted = e.excepted.len();
     if (e.totals.skipped as usize) > excepted {
         return Err(format!("{} cases skipped, {excepted} excepted", e.totals.skipped));
+    }
+    let is_backed = |case: &&Digest| facts.excepted(system, &suite.name, **case, contributors, now).len() >= EXCEPTION_PERSONS;
+    let backed = e.excepted.iter().filter(is_backed).count();
+    if backed < excepted {
+        return Err(format!("{} exceptions that two persons who did not contribute do not back any more", excepted - backed));
     }
     check_baseline(facts, claim, system, &suite.name, e)?;
     Ok(last.index)

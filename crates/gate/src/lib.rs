@@ -15,7 +15,7 @@ mod time;
 
 pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
 pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
-pub use dossier::{CHANGE_COMMITS, Dossier, SuiteStanding, WHOLE_SUITE};
+pub use dossier::{CHANGE_COMMITS, Dossier, EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};
 pub use facts::{Facts, FactsError, Live, Said};
 pub use quorum::{Tally, tally};
 pub use shown::{shown, shown_digest};

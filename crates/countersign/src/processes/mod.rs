@@ -4,11 +4,14 @@
 //! confine themselves, and only then read anything from outside.
 
 pub mod agent;
+pub mod builder;
 pub mod edge;
 pub mod front;
 pub mod gate;
 pub mod log;
+pub mod tester;
 pub mod witness;
+pub mod workshop;
 
 use std::path::Path;
 
@@ -24,6 +27,9 @@ use crate::{
     settings::Settings,
     status::StatusFile,
 };
+
+/// How long a process waits until what it said is cosigned, before it goes on and looks again later.
+pub(crate) const COSIGN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What every process has when it starts.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::{
     charter_file,
+    executor,
     fault::{Because as _, Fault, Kind},
     supervise,
     verbs::{Common, line},
@@ -45,7 +46,7 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let hash = charter_file::read(&layout, None)?.members.hash();
     let program = std::env::current_exe().because(Kind::Internal, "the program does not know its own path")?;
     let status = Command::new(program)
-        .args(["executor", "agent", "--purge", "--charter", &hash.to_string(), "--dir"])
+        .args(["executor", "agent", executor::COMPONENTS, "--purge", "--charter", &hash.to_string(), "--dir"])
         .arg(&common.dir)
         .status()
         .because(Kind::Unavailable, "the components can not be ended")?;

@@ -1,0 +1,140 @@
+//! The `builder` process: notices pushes, says what changed, builds images, and proposes what was tested.
+//!
+//! It can not test, approve or deploy. Everything that it builds runs in a sandbox that a separate executor makes.
+//! A crash loses a build that is not in the log, which is made again and is byte for byte the same.
+
+mod change;
+mod make;
+mod propose;
+
+pub(crate) use make::ecosystem;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use build::{git::Mirror, image::ImageStore};
+use ledger::{keys::Signer, statement::v1::SystemRule};
+use model::{Digest, PersonId, RoleName, Timestamp};
+
+use super::{Start, workshop::Workshop};
+use crate::{
+    charter_file,
+    fault::{Because as _, Fault, Kind},
+    founding::Identity,
+    http::Target,
+    identity::RoleUser,
+    log_client::LogClient,
+    say::Speaker,
+    status::StatusFile,
+    view::View,
+};
+
+/// How a build failed: kept so that it is not tried for ever, and shown until somebody pushes or asks again.
+#[derive(Clone, Debug)]
+struct Failed {
+    at: Timestamp,
+    words: String,
+}
+
+/// Runs the process until it is ended.
+pub fn run(start: Start) -> Result<(), Fault> {
+    let signer: Arc<dyn Signer> = Arc::new(start.key()?);
+    let members = start.charter.members.clone();
+    let role: RoleName = start.role.name().parse().because(Kind::Internal, "the role's name does not parse")?;
+    let key = signer.key().id();
+    let speaker = Speaker::new(signer, members.hash(), role);
+    let identities = charter_file::identities(&start.layout.identities(), &members)?;
+    let systems = members.charter().systems.clone();
+    let mut status = start.confine(Workshop::confinement(&start, &systems))?;
+    let mut workshop = Workshop::open(&start)?;
+    let store = ImageStore::open(&start.layout.images()).because(Kind::Unavailable, "the images can not be opened")?;
+    let mut mirrors = Vec::new();
+    for system in systems {
+        let mirror = workshop.mirror(&system)?;
+        mirrors.push((system, mirror));
+    }
+    let mut builder = Builder {
+        view: View::new(LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log))), members)?,
+        speaker,
+        name: format!("countersign:key/{key}"),
+        identities,
+        store,
+        images: start.layout.images(),
+        failed: BTreeMap::new(),
+        proposed: BTreeSet::new(),
+    };
+    let pause = Duration::from_millis(start.settings.fetch_interval_ms);
+    loop {
+        let mut waits = Vec::new();
+        let mut troubles = Vec::new();
+        for (system, mirror) in &mirrors {
+            match builder.round(system, mirror, &mut workshop, &mut status) {
+                Ok(wait) => waits.push(wait),
+                Err(fault) => troubles.push(format!("{}: {}", system.name, fault.message())),
+            }
+        }
+        status.say("looking for pushes", waits);
+        if !troubles.is_empty() {
+            status.trouble(troubles.join("; "));
+        }
+        // Whether the log grew in the meantime is seen in the next round.
+        if builder.view.wait(pause).is_err() {
+            std::thread::sleep(pause);
+        }
+    }
+}
+
+/// What the rounds share.
+pub(crate) struct Builder {
+    view: View,
+    speaker: Speaker,
+    /// A URI for this builder: its key.
+    name: String,
+    identities: BTreeMap<PersonId, Identity>,
+    store: ImageStore,
+    images: PathBuf,
+    failed: BTreeMap<u64, Failed>,
+    /// What was proposed in this run: release, what it replaces, log index of the latest evidence.
+    proposed: BTreeSet<(String, Digest, Option<Digest>)>,
+}
+
+impl Builder {
+    /// One look at a system: its branch, its newest change, its newest build. Returns what it waits for.
+    fn round(
+        &mut self,
+        system: &SystemRule,
+        mirror: &Mirror,
+        workshop: &mut Workshop,
+        status: &mut StatusFile,
+    ) -> Result<String, Fault> {
+        self.view.refresh()?;
+        if self.view.facts().size() == 0 {
+            return Ok("the log's first cosigned checkpoint".to_owned());
+        }
+        let head = mirror.fetch().because(Kind::Unavailable, "the remote can not be fetched")?;
+        self.notice(system, mirror, head.commit)?;
+        let Some(newest) = self.view.facts().changes(&system.name).rfind(|c| c.claim.is_accepted()).cloned() else {
+            return Ok(format!("{}: a push that can be accepted", system.name));
+        };
+        let is_built = self.view.facts().builds().any(|b| b.claim.change == newest.index);
+        if !is_built && !self.failed.contains_key(&newest.index) {
+            match self.make(system, mirror, &newest, workshop, status) {
+                Ok(()) => {}
+                Err(fault) => {
+                    use model::Clock as _;
+                    let failed = Failed { at: crate::clock::SystemClock.now(), words: fault.message() };
+                    self.failed.insert(newest.index, failed);
+                }
+            }
+        }
+        if let Some(failed) = self.failed.get(&newest.index) {
+            let words = format!("the build of change {} failed at {}: {}", newest.claim.ordinal, failed.at, failed.words);
+            return Err(Fault::new(Kind::Input, words));
+        }
+        self.propose(system, &newest)
+    }
+}

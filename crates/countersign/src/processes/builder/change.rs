@@ -1,0 +1,156 @@
+//! From a new head of the protected branch to a change: commit by commit, who made it, who signed it, for what.
+
+use std::collections::BTreeSet;
+
+use build::git::{CommitFacts, CommitSignature, Mirror};
+use gate::CHANGE_COMMITS;
+use ledger::statement::{
+    Signatory,
+    v1::{Change, ChangeProblem, Claim, CommitFact, CommitProblem, SuiteFact, SuiteKind, SuiteOn, SystemRule},
+};
+use model::{
+    Commit, Digest, KeyId, PersonId,
+    manifest::{self, Manifest, SuiteKind as DeclaredKind, SuiteTarget},
+};
+
+use super::Builder;
+use crate::{
+    fault::{Because as _, Fault, Kind},
+    say::About,
+};
+
+impl Builder {
+    /// Says what a new head changes, once. A head that was said before is not news; nor is one that went back to it.
+    pub(super) fn notice(&mut self, system: &SystemRule, mirror: &Mirror, head: Commit) -> Result<(), Fault> {
+        let facts = self.view.facts();
+        if facts.changes(&system.name).any(|c| c.claim.commit == head) {
+            return Ok(());
+        }
+        let previous = facts.changes(&system.name).rfind(|c| c.claim.is_accepted());
+        let ordinal = facts.changes(&system.name).count() as u64 + 1;
+        let mut problems = BTreeSet::new();
+        let since = match previous {
+            Some(previous) => {
+                let known = previous.claim.commit;
+                if mirror.is_fast_forward(known, head).because(Kind::Unavailable, "the branch can not be read")? {
+                    Some(known)
+                } else {
+                    problems.insert(ChangeProblem::NotFastForward);
+                    None
+                }
+            }
+            None => None,
+        };
+        let mut commits = if problems.is_empty() {
+            mirror.commits(since, head).because(Kind::Input, "the commits can not be read")?
+        } else {
+            vec![mirror.facts(head).because(Kind::Input, "the commit can not be read")?]
+        };
+        if commits.len() > CHANGE_COMMITS {
+            problems.insert(ChangeProblem::TooManyCommits);
+            let surplus = commits.len() - CHANGE_COMMITS;
+            commits.drain(..surplus);
+        }
+        let (manifest, suites) = self.manifest(system, mirror, head)?;
+        if suites.is_none() {
+            problems.insert(ChangeProblem::Manifest);
+        }
+        let tree = mirror.facts(head).because(Kind::Input, "the commit can not be read")?.tree;
+        let change = Change {
+            system: system.name.clone(),
+            ordinal,
+            commit: head,
+            tree: tree.to_string().parse().because(Kind::Internal, "a tree id does not parse")?,
+            branch: system.branch.clone(),
+            previous: previous.map(|p| p.index),
+            commits: commits.iter().map(|c| self.commit_fact(c)).collect(),
+            manifest,
+            suites: suites.unwrap_or_default(),
+            problems: problems.into_iter().collect(),
+        };
+        let about = About { system: Some(system.name.clone()), seen: self.view.seen(), ..About::default() };
+        let said = self.speaker.say(self.view.log(), Claim::Change(Box::new(change)), about, &[])?;
+        self.view.wait_for(said.index, super::super::COSIGN_TIMEOUT)
+    }
+
+    /// The manifest at a commit and its suites; no suites if it does not hold up.
+    fn manifest(&self, system: &SystemRule, mirror: &Mirror, head: Commit) -> Result<(Digest, Option<Vec<SuiteFact>>), Fault> {
+        let bytes = mirror
+            .read(head, manifest::FILE_NAME, manifest::limits::TEXT_BYTES as u64)
+            .because(Kind::Input, "the manifest can not be read")?;
+        let Some(bytes) = bytes else { return Ok((Digest::of(b""), None)) };
+        let digest = Digest::of(&bytes);
+        let parsed = match Manifest::parse_bytes(&bytes) {
+            Ok(parsed) if parsed.manifest.system == system.name => parsed,
+            Ok(_) | Err(_) => return Ok((digest, None)),
+        };
+        let mut suites = Vec::new();
+        for suite in parsed.manifest.suites.values() {
+            let paths: Vec<String> = suite.paths.iter().cloned().collect();
+            suites.push(SuiteFact {
+                name: suite.name.clone(),
+                kind: match suite.kind {
+                    DeclaredKind::Smoke => SuiteKind::Smoke,
+                    DeclaredKind::Full => SuiteKind::Full,
+                },
+                on: match suite.on {
+                    SuiteTarget::Source => SuiteOn::Source,
+                    SuiteTarget::Containers => SuiteOn::Containers,
+                },
+                definition: suite.digest().because(Kind::Internal, "a suite has no digest")?,
+                files: mirror.tree_digest(head, &paths).because(Kind::Input, "the suite's files can not be read")?,
+                covers: suite.requirements.iter().cloned().collect(),
+            });
+        }
+        Ok((digest, Some(suites)))
+    }
+
+    /// Who made a commit, by the charter: authors and committers by their addresses, the signer by the key. One
+    /// person must be all of them; co-authors are contributors.
+    fn commit_fact(&self, commit: &CommitFacts) -> CommitFact {
+        let author = self.person(&commit.author_email);
+        let committer = self.person(&commit.committer_email);
+        let others: Vec<Option<PersonId>> = commit.co_author_emails.iter().map(|e| self.person(e)).collect();
+        let mut contributors: BTreeSet<PersonId> =
+            author.iter().chain(committer.iter()).chain(others.iter().flatten()).cloned().collect();
+        let signed = match &commit.signature {
+            CommitSignature::Signed { key } => {
+                let id = KeyId::of_wire(key);
+                match self.view.reader().members().holder(id) {
+                    Ok(Signatory::Person(person)) => Ok((id, person.clone())),
+                    Ok(Signatory::Robot { .. }) | Err(_) => Err(CommitProblem::UnknownKey),
+                }
+            }
+            CommitSignature::Unsigned => Err(CommitProblem::Unsigned),
+            CommitSignature::NotSsh => Err(CommitProblem::NotSsh),
+            CommitSignature::BadSignature => Err(CommitProblem::BadSignature),
+            CommitSignature::UnsupportedKey => Err(CommitProblem::UnknownKey),
+        };
+        let (key, problem) = match signed {
+            Err(problem) => (None, Some(problem)),
+            Ok((key, signer)) => {
+                let known = author.is_some() && committer.is_some() && others.iter().all(Option::is_some);
+                let one = author.as_ref() == Some(&signer) && committer.as_ref() == Some(&signer);
+                contributors.insert(signer);
+                let problem = match (known, one) {
+                    (false, _) => Some(CommitProblem::UnknownAuthor),
+                    (true, false) => Some(CommitProblem::ForgedAuthor),
+                    (true, true) => None,
+                };
+                (Some(key), problem)
+            }
+        };
+        CommitFact {
+            commit: commit.commit,
+            contributors: contributors.into_iter().collect(),
+            key,
+            requirements: commit.requirements.clone(),
+            problem,
+        }
+    }
+
+    fn person(&self, email: &str) -> Option<PersonId> {
+        let email = email.trim().to_lowercase();
+        self.identities.iter().find(|(_, identity)| identity.emails.contains(&email)).map(|(id, _)| id.clone())
+    }
+}

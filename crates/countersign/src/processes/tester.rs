@@ -1,0 +1,186 @@
+//! The `tester` process: runs suites on the source tree and against containers started from the proposed images.
+//!
+//! It has a key and a user of its own, so that no one key makes both artifact and evidence. It can not build,
+//! approve or deploy. A crash loses a run that is not in the log, which is made again.
+
+mod containers;
+mod run;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use build::git::Mirror;
+use gate::Said;
+use ledger::{
+    keys::Signer,
+    statement::v1::{Build, Change, Evidence, EvidenceOn, EvidenceOutcome, SuiteFact, SuiteOn, SystemRule},
+};
+use model::{CaseId, RoleName};
+
+use super::{Start, workshop::Workshop};
+use crate::{
+    executor,
+    fault::{Because as _, Fault, Kind},
+    http::Target,
+    identity::RoleUser,
+    log_client::LogClient,
+    say::Speaker,
+    status::StatusFile,
+    view::View,
+};
+
+/// Between looks at the log when it does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs the process until it is ended.
+pub fn run(start: Start) -> Result<(), Fault> {
+    let signer: Arc<dyn Signer> = Arc::new(start.key()?);
+    let members = start.charter.members.clone();
+    let role: RoleName = start.role.name().parse().because(Kind::Internal, "the role's name does not parse")?;
+    let speaker = Speaker::new(signer, members.hash(), role);
+    let systems = members.charter().systems.clone();
+    let mut status = start.confine(Workshop::confinement(&start, &systems))?;
+    let workshop = Workshop::open(&start)?;
+    let mut mirrors = Vec::new();
+    for system in systems {
+        let mirror = workshop.mirror(&system)?;
+        mirrors.push((system, mirror));
+    }
+    let mut tester = Tester {
+        view: View::new(LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log))), members)?,
+        speaker,
+        workshop,
+        images: start.layout.images(),
+        executor_socket: executor::socket(&start.layout, start.role, executor::COMPONENTS),
+        fabric: start.settings.tester_fabric(),
+        given_up: BTreeSet::new(),
+    };
+    loop {
+        let mut waits = Vec::new();
+        let mut troubles = Vec::new();
+        for (system, mirror) in &mirrors {
+            match tester.round(system, mirror, &mut status) {
+                Ok(wait) => waits.push(wait),
+                Err(fault) => troubles.push(format!("{}: {}", system.name, fault.message())),
+            }
+        }
+        status.say("looking for what is not tested", waits);
+        if !troubles.is_empty() {
+            status.trouble(troubles.join("; "));
+        }
+        if tester.view.wait(Duration::from_secs(5)).is_err() {
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
+
+/// What the rounds share.
+pub(crate) struct Tester {
+    view: View,
+    speaker: Speaker,
+    workshop: Workshop,
+    images: std::path::PathBuf,
+    executor_socket: std::path::PathBuf,
+    fabric: [u8; 2],
+    /// Runs that could not be made at all and are not tried again before a restart: change, suite, baseline.
+    given_up: BTreeSet<(u64, String, Option<u64>)>,
+}
+
+/// What a suite is compared with: the evidence of what runs, and the cases that passed then.
+struct Baseline {
+    evidence: Option<u64>,
+    cases: BTreeSet<CaseId>,
+}
+
+impl Tester {
+    /// Runs the suites of the newest change that have not been run on it yet. Returns what it waits for.
+    fn round(&mut self, system: &SystemRule, mirror: &Mirror, status: &mut StatusFile) -> Result<String, Fault> {
+        self.view.refresh()?;
+        let Some(change) = self.view.facts().changes(&system.name).rfind(|c| c.claim.is_accepted()).cloned() else {
+            return Ok(format!("{}: a change", system.name));
+        };
+        let build = self.view.facts().builds().rfind(|b| b.claim.change == change.index).cloned();
+        let due: Vec<SuiteFact> = change.claim.suites.iter().filter(|s| self.is_due(&change, build.as_ref(), s)).cloned().collect();
+        // What needs no build is run first, while the builder is still at it.
+        for on in [SuiteOn::Source, SuiteOn::Containers] {
+            for suite in due.iter().filter(|s| s.on == on) {
+                if on == SuiteOn::Containers && build.is_none() {
+                    continue;
+                }
+                status.say(format!("running {} on change {} of {}", suite.name, change.claim.ordinal, system.name), Vec::new());
+                mirror.fetch().because(Kind::Unavailable, "the remote can not be fetched")?;
+                let baseline = self.baseline(system, suite)?;
+                let key = (change.index, suite.name.to_string(), baseline.evidence);
+                if let Err(fault) = self.run_suite(system, mirror, &change, build.as_ref(), suite, &baseline) {
+                    self.given_up.insert(key);
+                    return Err(fault.context(format!("suite {} on change {}", suite.name, change.claim.ordinal)));
+                }
+            }
+        }
+        let waits_for_build = build.is_none() && due.iter().any(|s| s.on == SuiteOn::Containers);
+        Ok(if waits_for_build {
+            format!("{}: the build of change {}", system.name, change.claim.ordinal)
+        } else {
+            format!("{}: a change after {}", system.name, change.claim.ordinal)
+        })
+    }
+
+    /// Whether a suite has no evidence on this change that can count: none on these images, or one that was compared
+    /// with something that does not run any more. A failure is not tried again.
+    fn is_due(&self, change: &Said<Change>, build: Option<&Said<Build>>, suite: &SuiteFact) -> bool {
+        let system = &change.claim.system;
+        let baseline = self.baseline_evidence(system, suite);
+        if self.given_up.contains(&(change.index, suite.name.to_string(), baseline)) {
+            return false;
+        }
+        let facts = self.view.facts();
+        let runs = facts
+            .members()
+            .charter()
+            .environments
+            .iter()
+            .any(|e| facts.live(system, &e.name).iter().any(|l| build.is_some_and(|b| b.claim.release == l.release)));
+        !facts.evidence(change.index).any(|e| {
+            let about = match (&e.claim.on, suite.on) {
+                (EvidenceOn::Source { .. }, SuiteOn::Source) => true,
+                (EvidenceOn::Containers { release, .. }, SuiteOn::Containers) => {
+                    build.is_some_and(|b| b.claim.release == *release)
+                }
+                _ => false,
+            };
+            let settled = e.claim.outcome == EvidenceOutcome::Failed || e.claim.baseline == baseline || runs;
+            e.claim.suite == suite.name && e.claim.definition == suite.definition && about && settled
+        })
+    }
+
+    /// The passing evidence of what runs for a suite of this name, the newest where several environments differ.
+    fn baseline_evidence(&self, system: &model::SystemName, suite: &SuiteFact) -> Option<u64> {
+        let facts = self.view.facts();
+        let live = facts
+            .members()
+            .charter()
+            .environments
+            .iter()
+            .filter_map(|e| facts.live(system, &e.name).into_iter().next())
+            .max_by_key(|l| l.index)?;
+        let change = facts.proposal(live.proposal)?.claim.change;
+        facts
+            .evidence(change)
+            .rfind(|e| e.claim.suite == suite.name && e.claim.outcome == EvidenceOutcome::Passed)
+            .map(|e| e.index)
+    }
+
+    fn baseline(&self, system: &SystemRule, suite: &SuiteFact) -> Result<Baseline, Fault> {
+        let Some(index) = self.baseline_evidence(&system.name, suite) else {
+            return Ok(Baseline { evidence: None, cases: BTreeSet::new() });
+        };
+        let cases = self.view.facts().one_evidence(index).and_then(|e: &Said<Evidence>| e.claim.cases);
+        let cases = cases.ok_or_else(|| Fault::new(Kind::Untrue, format!("the evidence at log index {index} has no list of cases")))?;
+        let body = self
+            .view
+            .log()
+            .body(cases)?
+            .ok_or_else(|| Fault::new(Kind::Unavailable, format!("the list of cases of log index {index} is not kept any more")))?;
+        let list = build::suite::CaseList::from_bytes(&body).because(Kind::Untrue, "the list of cases does not hold up")?;
+        Ok(Baseline { evidence: Some(index), cases: list.baseline() })
+    }
+}
