@@ -50,7 +50,7 @@ use self::{
     filter::Rule,
     health::{Question, Watch},
     image::Blobs,
-    observe::Hashed,
+    observe::{Hashed, Told},
     record::{Client, Given, Phase, Record, Records},
     root::Roots,
     volumes::Volumes,
@@ -113,6 +113,7 @@ pub struct Local {
     records: BTreeMap<InstanceId, Record>,
     watches: BTreeMap<InstanceId, Watch>,
     hashed: BTreeMap<Digest, Hashed>,
+    told: Told,
     /// Shims started by this process, to be waited for; those of an earlier one are init's.
     children: Vec<Child>,
     _lock: Flock<std::fs::File>,
@@ -141,6 +142,7 @@ impl Local {
             records: files.read_all()?,
             watches: BTreeMap::new(),
             hashed: BTreeMap::new(),
+            told: Told::default(),
             children: Vec::new(),
             files,
             config,
@@ -204,8 +206,24 @@ impl Local {
         Ok(namespace::path(&network))
     }
 
-    /// The files that an instance's output is in, newest first; kept for some time after its deletion.
-    pub fn logs(&self, id: &InstanceId) -> Vec<PathBuf> {
+    /// The last 64 KiB of what an instance has said; kept for some time after its deletion.
+    pub fn log(&self, id: &InstanceId) -> Result<String, DriverError> {
+        /// Enough to see why something failed, and little enough for one answer.
+        const SHOWN_BYTES: usize = 64 << 10;
+        let mut said = Vec::new();
+        for path in self.logs(id) {
+            let part = std::fs::read(&path).doing(|| format!("the log of `{id}` can not be read"))?;
+            said.splice(0..0, part);
+            if said.len() >= SHOWN_BYTES {
+                break;
+            }
+        }
+        let from = said.len().saturating_sub(SHOWN_BYTES);
+        Ok(String::from_utf8_lossy(said.get(from..).unwrap_or_default()).into_owned())
+    }
+
+    /// The files that it is in, newest first; each is bounded.
+    fn logs(&self, id: &InstanceId) -> Vec<PathBuf> {
         let folder = self.files.folder(id);
         let kept = self.config.state_dir.join("logs").join(format!("{id}.log"));
         [folder.join("log"), folder.join("log.1"), kept].into_iter().filter(|path| path.is_file()).collect()
@@ -302,11 +320,6 @@ impl Local {
         self.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
     }
 
-    /// Writes down who has ended by itself, since what has ended writes to no volume.
-    fn note_ends(&mut self) -> Result<(), DriverError> {
-        self.look().map(|_| ())
-    }
-
     /// Refuses while an instance of the component may write to its volumes.
     fn refuse_while_used(
         &self,
@@ -345,12 +358,12 @@ impl Driver for Local {
             Step::Stop(id) => self.stop(id),
             Step::Delete(id) => self.delete(id),
             Step::SaveRestorePoint { environment, component, before } => {
-                self.note_ends()?;
+                self.note_ends();
                 self.refuse_while_used(step, environment, before.system(), component)?;
                 self.volumes.save(&self.config.tools, environment, component, before, self.config.clock.now())
             }
             Step::Restore { environment, component, before } => {
-                self.note_ends()?;
+                self.note_ends();
                 self.refuse_while_used(step, environment, before.system(), component)?;
                 self.volumes.restore(&self.config.tools, environment, component, before)
             }

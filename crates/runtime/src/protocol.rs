@@ -1,7 +1,7 @@
 //! How a role without privileges talks to its executor: one JSON object a line over a Unix socket.
 //!
 //! The executor side serves any [`Driver`]; the role's side, [`ExecutorClient`], is a driver itself. The executor
-//! believes nobody: before a start it asks a check of its own whether the plan is what its release says.
+//! believes nobody: before anything it asks a check of its own, which compares a start with its release.
 //! Nothing is written here, so a crash loses at most an answer, and the step is done again.
 
 #[cfg(test)]
@@ -16,7 +16,7 @@ use std::{
 };
 
 use rollout::{
-    instance::{InstanceId, InstanceSpec, Observed},
+    instance::{InstanceId, Observed},
     step::Step,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -54,8 +54,8 @@ pub enum Request {
         /// What it may reach.
         targets: Vec<SocketAddr>,
     },
-    /// The files that an instance's output is in.
-    Logs(InstanceId),
+    /// The end of what an instance has said.
+    Log(InstanceId),
     /// Remove everything of this scope.
     Purge(Keep),
 }
@@ -72,8 +72,8 @@ pub enum Answer {
     Denied(Denied),
     /// To [`Request::ClientNetns`].
     Netns(PathBuf),
-    /// To [`Request::Logs`], newest first.
-    Logs(Vec<PathBuf>),
+    /// To [`Request::Log`].
+    Log(String),
     /// It was not done.
     Failed(Failure),
 }
@@ -132,8 +132,8 @@ pub trait Executor: Driver {
     fn denied(&mut self) -> Result<Denied, DriverError>;
     /// A network namespace for a client that is no component.
     fn client_netns(&mut self, name: &str, targets: &[SocketAddr]) -> Result<PathBuf, DriverError>;
-    /// The files that an instance's output is in, newest first.
-    fn logs(&mut self, id: &InstanceId) -> Result<Vec<PathBuf>, DriverError>;
+    /// The end of what an instance has said.
+    fn log(&mut self, id: &InstanceId) -> Result<String, DriverError>;
     /// Removes everything of this scope.
     fn purge(&mut self, keep: Keep) -> Result<(), DriverError>;
 }
@@ -151,8 +151,8 @@ impl Executor for Local {
         self.client_netns(name, targets)
     }
 
-    fn logs(&mut self, id: &InstanceId) -> Result<Vec<PathBuf>, DriverError> {
-        Ok(Self::logs(self, id))
+    fn log(&mut self, id: &InstanceId) -> Result<String, DriverError> {
+        Self::log(self, id)
     }
 
     fn purge(&mut self, keep: Keep) -> Result<(), DriverError> {
@@ -162,12 +162,13 @@ impl Executor for Local {
 
 /// Answers requests until the other side closes the socket.
 ///
-/// `check` says why a plan is not what its release asks for; without its consent nothing is started.
+/// `check` says why a request is not done, and sees every one before it is: a start has to be what its release asks
+/// for ([`crate::plan::check`]), and an executor of production may refuse to be purged.
 /// A request that is not understood is answered with a failure and ends the service: the two sides differ.
 pub fn serve(
     stream: UnixStream,
     executor: &mut dyn Executor,
-    check: &mut dyn FnMut(&InstanceSpec) -> Result<(), String>,
+    check: &mut dyn FnMut(&Request) -> Result<(), String>,
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let mut writer = stream.try_clone()?;
@@ -192,15 +193,13 @@ pub fn serve(
 
 fn answer(
     executor: &mut dyn Executor,
-    check: &mut dyn FnMut(&InstanceSpec) -> Result<(), String>,
+    check: &mut dyn FnMut(&Request) -> Result<(), String>,
     request: Request,
 ) -> Result<Answer, DriverError> {
+    check(&request).map_err(DriverError::Refused)?;
     Ok(match request {
         Request::Observe => Answer::Observed(executor.observe()?),
         Request::Execute(step) => {
-            if let Step::Start(spec) = &step {
-                check(spec).map_err(|why| DriverError::Refused(format!("`{}` is not started: {why}", spec.id)))?;
-            }
             executor.execute(&step)?;
             Answer::Done
         }
@@ -210,7 +209,7 @@ fn answer(
         }
         Request::Denied => Answer::Denied(executor.denied()?),
         Request::ClientNetns { name, targets } => Answer::Netns(executor.client_netns(&name, &targets)?),
-        Request::Logs(id) => Answer::Logs(executor.logs(&id)?),
+        Request::Log(id) => Answer::Log(executor.log(&id)?),
         Request::Purge(keep) => {
             executor.purge(keep)?;
             Answer::Done
@@ -296,9 +295,9 @@ impl Executor for ExecutorClient {
         }
     }
 
-    fn logs(&mut self, id: &InstanceId) -> Result<Vec<PathBuf>, DriverError> {
-        match self.ask(&Request::Logs(id.clone()))? {
-            Answer::Logs(paths) => Ok(paths),
+    fn log(&mut self, id: &InstanceId) -> Result<String, DriverError> {
+        match self.ask(&Request::Log(id.clone()))? {
+            Answer::Log(said) => Ok(said),
             _ => Err(other_answer()),
         }
     }

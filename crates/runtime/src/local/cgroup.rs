@@ -102,22 +102,30 @@ impl Hierarchy {
             Ok::<_, io::Error>(fs::read_to_string(self.controller(controller, cgroup).join(file))?.trim().to_owned())
         };
         let (memory, quota, pids) = (memory_bytes(component), cpu_quota_us(component), component.limits.pids);
-        let found = match self {
-            Self::Split { .. } => [
-                ("memory", value("memory", "memory.limit_in_bytes")?, memory.to_string()),
-                (
-                    "cpu",
-                    format!("{} {}", value("cpu", "cpu.cfs_quota_us")?, value("cpu", "cpu.cfs_period_us")?),
-                    format!("{quota} {CPU_PERIOD_US}"),
-                ),
-                ("pids", value("pids", "pids.max")?, pids.to_string()),
-            ],
-            Self::Unified => [
-                ("memory", value("memory", "memory.max")?, memory.to_string()),
-                ("cpu", value("cpu", "cpu.max")?, format!("{quota} {CPU_PERIOD_US}")),
-                ("pids", value("pids", "pids.max")?, pids.to_string()),
-            ],
+        let cpu = format!("{quota} {CPU_PERIOD_US}");
+        let mut found = match self {
+            Self::Split { .. } => {
+                let set = format!("{} {}", value("cpu", "cpu.cfs_quota_us")?, value("cpu", "cpu.cfs_period_us")?);
+                vec![("memory", value("memory", "memory.limit_in_bytes")?, memory.to_string()), ("cpu", set, cpu)]
+            }
+            Self::Unified => {
+                vec![
+                    ("memory", value("memory", "memory.max")?, memory.to_string()),
+                    ("cpu", value("cpu", "cpu.max")?, cpu),
+                ]
+            }
         };
+        found.push(("pids", value("pids", "pids.max")?, pids.to_string()));
+        match self {
+            // Memory and swap together.
+            Self::Split { counts_swap: true, .. } => {
+                found.push(("swap", value("memory", "memory.memsw.limit_in_bytes")?, memory.to_string()));
+            }
+            Self::Unified if self.controller("memory", cgroup).join("memory.swap.max").exists() => {
+                found.push(("swap", value("memory", "memory.swap.max")?, "0".to_owned()));
+            }
+            _ => {}
+        }
         Ok(found
             .into_iter()
             .find(|(_, found, wanted)| found != wanted)

@@ -33,15 +33,13 @@ pub(crate) fn namespaces(process: &ProcessId) -> io::Result<BTreeMap<String, u64
     NAMESPACES.iter().map(|kind| Ok(((*kind).to_owned(), process.namespace(kind)?))).collect()
 }
 
-/// Whether the component's own program runs already, on its own root: before, it is runc that prepares it.
+/// Whether the component's own program runs already, on its own root: before, it is runc that prepares it, and the
+/// filter comes just before the program.
 pub(crate) fn has_begun(process: &ProcessId, root_device: u64) -> io::Result<bool> {
-    let begun = || {
-        Ok::<_, io::Error>(process.confinement()?.seccomp == SECCOMP_FILTER && process.program_device()? == root_device)
-    };
-    match begun() {
+    match process.program_device() {
         // No link to follow while the program is being replaced, and none after the end.
         Err(error) if is_gone(&error) => Ok(false),
-        other => other,
+        found => Ok(found? == root_device),
     }
 }
 

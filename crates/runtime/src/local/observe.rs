@@ -1,6 +1,10 @@
 //! Observing: what each instance does now, whether it is still what was started, and all restore points.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
 
 use rollout::instance::{InstanceId, InstanceState, Observed, ObservedInstance};
 
@@ -16,6 +20,12 @@ use crate::driver::{Doing as _, DriverError};
 /// Roots are hashed again this often even if nothing seems to have touched them.
 const HASH_INTERVAL: Duration = Duration::from_secs(600);
 
+/// Denied flows are read this often at most: it starts a program.
+const DENIED_INTERVAL: Duration = Duration::from_secs(5);
+
+/// When denied flows were last told, and which.
+pub(crate) type Told = (Option<Instant>, BTreeSet<(Ipv4Addr, SocketAddr, String)>);
+
 /// When a root was last hashed here, and its stamp then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hashed {
@@ -26,20 +36,27 @@ pub(crate) struct Hashed {
 impl Local {
     pub(super) fn look(&mut self) -> Result<Observed, DriverError> {
         self.reap();
-        let ids: Vec<InstanceId> = self.records.keys().cloned().collect();
-        let mut instances = Vec::new();
-        for id in ids {
-            if let Some(seen) = self.look_at(&id)? {
-                instances.push(seen);
-            }
-        }
-        Ok(Observed { instances, restore_points: self.volumes.restore_points()? })
+        self.tell_denied();
+        Ok(Observed { instances: self.look_at_all(), restore_points: self.volumes.restore_points()? })
     }
 
-    fn look_at(&mut self, id: &InstanceId) -> Result<Option<ObservedInstance>, DriverError> {
-        let Some(record) = self.records.get(id).cloned() else { return Ok(None) };
+    /// Writes down who has ended by itself.
+    pub(super) fn note_ends(&mut self) {
+        self.look_at_all();
+    }
+
+    fn look_at_all(&mut self) -> Vec<ObservedInstance> {
+        let ids: Vec<InstanceId> = self.records.keys().cloned().collect();
+        ids.iter().filter_map(|id| self.look_at(id)).collect()
+    }
+
+    fn look_at(&mut self, id: &InstanceId) -> Option<ObservedInstance> {
+        let record = self.records.get(id).cloned()?;
         let state = match &record.phase {
-            Phase::Running(running) => self.running_state(&record, running)?,
+            // What can not be seen is not as it should be; the others are looked at all the same.
+            Phase::Running(running) => self
+                .running_state(&record, running)
+                .unwrap_or_else(|error| InstanceState::Drifted { what: error.chain() }),
             Phase::Ended { at, code, out_of_memory, .. } => {
                 InstanceState::Exited { at: *at, code: *code, out_of_memory: *out_of_memory }
             }
@@ -48,13 +65,35 @@ impl Local {
                 InstanceState::Drifted { what: "it was not started or deleted to the end".to_owned() }
             }
         };
-        Ok(Some(ObservedInstance {
+        Some(ObservedInstance {
             id: id.clone(),
             release: record.spec.release,
             image: record.spec.component.image,
             address: self.address(&record),
             state,
-        }))
+        })
+    }
+
+    /// Logs flows that were denied since it was last asked.
+    fn tell_denied(&mut self) {
+        if self.told.0.is_some_and(|at| at.elapsed() < DENIED_INTERVAL) {
+            return;
+        }
+        let (denied, now) = (self.denied(), Some(Instant::now()));
+        match denied {
+            Ok(denied) => {
+                let flows: BTreeSet<_> =
+                    denied.flows.into_iter().map(|flow| (flow.from, flow.to, flow.protocol)).collect();
+                for (from, to, protocol) in flows.difference(&self.told.1) {
+                    tracing::warn!(scope = %self.config.scope, %from, %to, protocol, "denied");
+                }
+                self.told = (now, flows);
+            }
+            Err(error) => {
+                tracing::warn!(error = %error.chain(), "denied flows can not be read");
+                self.told.0 = now;
+            }
+        }
     }
 
     fn running_state(&mut self, record: &Record, running: &Running) -> Result<InstanceState, DriverError> {

@@ -195,18 +195,7 @@ impl Roots {
         match mount(Some(&file), target, Some("erofs"), flags, None::<&str>) {
             Ok(()) => Ok(()),
             // Before Linux 6.12 a file must be made a block device first.
-            Err(Errno::ENOTBLK) => {
-                let arguments: [&std::ffi::OsStr; 6] = [
-                    "-t".as_ref(),
-                    "erofs".as_ref(),
-                    "-o".as_ref(),
-                    "ro,nodev,nosuid,loop".as_ref(),
-                    file.as_os_str(),
-                    target.as_os_str(),
-                ];
-                command::run(&tools.mount, &arguments, b"", COMMAND_TIMEOUT)?;
-                Ok(())
-            }
+            Err(Errno::ENOTBLK) => self.mount_by_loop(tools, seal, target),
             Err(Errno::ENODEV) => Err(DriverError::Host {
                 what: "this kernel does not know erofs".to_owned(),
                 hint: "load the module (`modprobe erofs`) or install a kernel that has it (Linux 5.4 or newer)"
@@ -214,6 +203,16 @@ impl Roots {
             }),
             Err(error) => Err(error).doing(what),
         }
+    }
+
+    /// Mounts a root by a loop device, which goes when it is unmounted.
+    pub(crate) fn mount_by_loop(&self, tools: &Tools, seal: &Seal, target: &Path) -> Result<(), DriverError> {
+        let file = self.file(seal.key);
+        let options = "ro,nodev,nosuid,loop";
+        let arguments: [&std::ffi::OsStr; 6] =
+            ["-t".as_ref(), "erofs".as_ref(), "-o".as_ref(), options.as_ref(), file.as_os_str(), target.as_os_str()];
+        command::run(&tools.mount, &arguments, b"", COMMAND_TIMEOUT)?;
+        Ok(())
     }
 
     /// Removes the oldest roots that nothing uses, beyond those kept for a rollback.

@@ -55,6 +55,8 @@ impl Local {
                 Phase::Preparing | Phase::Launching { .. } | Phase::Deleting => self.take_away(&spec.id.clone())?,
             }
         }
+        // Who has ended by itself holds no volume any more.
+        self.note_ends();
         self.refuse_unsound(spec)?;
         let record = self.reserve(spec)?;
         let started = self.bring_up(record);
@@ -225,10 +227,7 @@ impl Local {
                 return Ok(running);
             }
             if begun.elapsed() > BEGIN_TIMEOUT {
-                return Err(failed(
-                    what(),
-                    format!("its program did not begin, confined, within {} s", BEGIN_TIMEOUT.as_secs()),
-                ));
+                return Err(failed(what(), format!("its program did not begin within {} s", BEGIN_TIMEOUT.as_secs())));
             }
             thread::sleep(POLL);
         }

@@ -53,8 +53,8 @@ impl Executor for Scribe {
         Ok(PathBuf::from(format!("/{name}/{}", targets.len())))
     }
 
-    fn logs(&mut self, id: &InstanceId) -> Result<Vec<PathBuf>, DriverError> {
-        Ok(vec![PathBuf::from(id.to_string())])
+    fn log(&mut self, id: &InstanceId) -> Result<String, DriverError> {
+        Ok(format!("{id} says hello"))
     }
 
     fn purge(&mut self, keep: Keep) -> Result<(), DriverError> {
@@ -68,8 +68,11 @@ fn talk(talk: impl FnOnce(UnixStream)) -> (Vec<String>, io::Result<()>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let server = thread::spawn(move || {
         let mut scribe = Scribe::default();
-        let mut check =
-            |spec: &InstanceSpec| if spec.from_edge { Ok(()) } else { Err("no release asks for it".to_owned()) };
+        let mut check = |request: &Request| match request {
+            Request::Execute(Step::Start(spec)) if !spec.from_edge => Err("no release asks for it".to_owned()),
+            Request::Purge(Keep::Nothing) => Err("this is production".to_owned()),
+            _ => Ok(()),
+        };
         let ended = serve(theirs, &mut scribe, &mut check);
         (scribe.asked, ended)
     });
@@ -100,10 +103,7 @@ fn a_client_is_the_driver_behind_the_socket() {
         let mut client = ExecutorClient::new(stream).unwrap();
         assert_eq!(client.observe().unwrap(), Scribe::default().observe().unwrap());
         client.execute(&spec(true)).unwrap();
-        assert_eq!(
-            client.execute(&spec(false)).unwrap_err().to_string(),
-            "`production.paydesk-000042.web.1` is not started: no release asks for it"
-        );
+        assert_eq!(client.execute(&spec(false)).unwrap_err().to_string(), "no release asks for it");
         assert!(
             matches!(client.execute(&Step::Delete(instance())), Err(DriverError::Refused(why)) if why == "it runs")
         );
@@ -111,7 +111,8 @@ fn a_client_is_the_driver_behind_the_socket() {
         assert_eq!(client.prepare().unwrap_err().to_string(), "no runc; install runc");
         assert_eq!(client.denied().unwrap().packets, 7);
         assert_eq!(client.client_netns("suite", &["10.7.1.2:80".parse().unwrap()]).unwrap(), PathBuf::from("/suite/1"));
-        assert_eq!(client.logs(&instance()).unwrap(), [PathBuf::from(instance().to_string())]);
+        assert_eq!(client.log(&instance()).unwrap(), "production.paydesk-000042.web.1 says hello");
+        assert_eq!(client.purge(Keep::Nothing).unwrap_err().to_string(), "this is production");
         client.purge(Keep::Volumes).unwrap();
     });
     assert_eq!(asked, ["observe", "Start", "Delete", "Stop", "Volumes"]);

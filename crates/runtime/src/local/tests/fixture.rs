@@ -310,6 +310,15 @@ pub(crate) fn wait_healthy(local: &mut Local, id: &InstanceId) {
     wait_for(local, id, |state| matches!(state, InstanceState::Healthy { .. }));
 }
 
+/// Waits until something is so.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LIMIT, "waited for: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Waits for the end; returns the code and whether memory ran out.
 pub(crate) fn wait_exit(local: &mut Local, id: &InstanceId) -> (i32, bool) {
     match wait_for(local, id, |state| matches!(state, InstanceState::Exited { .. })) {

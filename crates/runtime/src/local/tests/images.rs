@@ -355,3 +355,27 @@ fn root_an_image_that_can_not_run_says_why() {
     drop(local);
     assert!(Path::new(&world.config.state_dir).join("work").read_dir().unwrap().next().is_none());
 }
+
+#[test]
+fn root_a_kernel_that_mounts_no_files_mounts_them_by_a_loop_device() {
+    let Some(world) = World::new() else { return };
+    let local = world.open();
+    let image = image::read(&local.blobs, world.busybox(&[])).unwrap();
+    let seal = local.roots.ensure(&world.config.tools, &local.blobs, &image, Digest::of(b"any"), &["/data"]).unwrap();
+    let target = world.config.state_dir.join("here");
+    fs::create_dir(&target).unwrap();
+    local.roots.mount_by_loop(&world.config.tools, &seal, &target).unwrap();
+    assert_eq!(fs::read(target.join("www/health")).unwrap(), b"well\n");
+    assert!(target.join("data").is_dir() && target.join("proc").is_dir());
+    assert!(fs::OpenOptions::new().create_new(true).write(true).open(target.join("x")).is_err());
+    crate::local::root::unmount(&target).unwrap();
+    crate::local::root::unmount(&target).unwrap();
+    let state = world.config.state_dir.display().to_string();
+    wait_until("the loop device is gone", || {
+        fs::read_dir("/sys/block")
+            .unwrap()
+            .flatten()
+            .filter_map(|block| fs::read_to_string(block.path().join("loop/backing_file")).ok())
+            .all(|file| !file.contains(&state))
+    });
+}
