@@ -2,6 +2,9 @@
 //!
 //! Pure: from the plan and the places prepared for it to one document. Refuses to know files and processes.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, path::Path};
 
 use model::release::Component;

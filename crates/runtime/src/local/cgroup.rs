@@ -3,6 +3,9 @@
 //!
 //! Sources: Linux `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/`.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -30,9 +33,17 @@ const NEEDED: [&str; 3] = ["memory", "cpu", "pids"];
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(2);
 
+/// The cgroups of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hierarchy {
+    /// Where they are mounted.
+    top: PathBuf,
+    layout: Layout,
+}
+
 /// How this host arranges its cgroups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Hierarchy {
+pub(crate) enum Layout {
     /// One tree a controller, each mounted in a folder.
     Split { mounts: Vec<PathBuf>, counts_swap: bool },
     /// One tree.
@@ -50,7 +61,7 @@ impl Hierarchy {
         if statfs(top).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC) {
             let controllers = fs::read_to_string(top.join("cgroup.controllers")).unwrap_or_default();
             return match NEEDED.iter().find(|needed| !controllers.split_whitespace().any(|c| c == **needed)) {
-                None => Ok(Self::Unified),
+                None => Ok(Self { top: top.to_owned(), layout: Layout::Unified }),
                 Some(needed) => Err(missing(format!("the cgroup controller `{needed}` is off"))),
             };
         }
@@ -67,25 +78,25 @@ impl Hierarchy {
         mounts.sort_unstable();
         mounts.dedup();
         let counts_swap = top.join("memory/memory.memsw.limit_in_bytes").is_file();
-        Ok(Self::Split { mounts, counts_swap })
+        Ok(Self { top: top.to_owned(), layout: Layout::Split { mounts, counts_swap } })
     }
 
     /// Whether a bundle may ask for a limit on swap. With one tree it is set afterwards (see `tighten`).
     pub(crate) const fn counts_swap(&self) -> bool {
-        matches!(self, Self::Split { counts_swap: true, .. })
+        matches!(self.layout, Layout::Split { counts_swap: true, .. })
     }
 
     fn controller(&self, controller: &str, cgroup: &str) -> PathBuf {
         let inside = cgroup.trim_start_matches('/');
-        match self {
-            Self::Split { .. } => Path::new(MOUNTED).join(controller).join(inside),
-            Self::Unified => Path::new(MOUNTED).join(inside),
+        match &self.layout {
+            Layout::Split { .. } => self.top.join(controller).join(inside),
+            Layout::Unified => self.top.join(inside),
         }
     }
 
     /// Sets what a bundle can not say: no swap, and all of a component ends when its memory runs out.
     pub(crate) fn tighten(&self, cgroup: &str) -> io::Result<()> {
-        if *self == Self::Unified {
+        if self.layout == Layout::Unified {
             for (file, value) in [("memory.swap.max", "0"), ("memory.oom.group", "1")] {
                 let path = self.controller("memory", cgroup).join(file);
                 if path.exists() {
@@ -103,12 +114,12 @@ impl Hierarchy {
         };
         let (memory, quota, pids) = (memory_bytes(component), cpu_quota_us(component), component.limits.pids);
         let cpu = format!("{quota} {CPU_PERIOD_US}");
-        let mut found = match self {
-            Self::Split { .. } => {
+        let mut found = match &self.layout {
+            Layout::Split { .. } => {
                 let set = format!("{} {}", value("cpu", "cpu.cfs_quota_us")?, value("cpu", "cpu.cfs_period_us")?);
                 vec![("memory", value("memory", "memory.limit_in_bytes")?, memory.to_string()), ("cpu", set, cpu)]
             }
-            Self::Unified => {
+            Layout::Unified => {
                 vec![
                     ("memory", value("memory", "memory.max")?, memory.to_string()),
                     ("cpu", value("cpu", "cpu.max")?, cpu),
@@ -116,12 +127,12 @@ impl Hierarchy {
             }
         };
         found.push(("pids", value("pids", "pids.max")?, pids.to_string()));
-        match self {
+        match &self.layout {
             // Memory and swap together.
-            Self::Split { counts_swap: true, .. } => {
+            Layout::Split { counts_swap: true, .. } => {
                 found.push(("swap", value("memory", "memory.memsw.limit_in_bytes")?, memory.to_string()));
             }
-            Self::Unified if self.controller("memory", cgroup).join("memory.swap.max").exists() => {
+            Layout::Unified if self.controller("memory", cgroup).join("memory.swap.max").exists() => {
                 found.push(("swap", value("memory", "memory.swap.max")?, "0".to_owned()));
             }
             _ => {}
@@ -149,9 +160,9 @@ impl Hierarchy {
 
     /// Whether the kernel has ended something in it for want of memory.
     pub(crate) fn out_of_memory(&self, cgroup: &str) -> io::Result<bool> {
-        let file = match self {
-            Self::Split { .. } => "memory.oom_control",
-            Self::Unified => "memory.events",
+        let file = match &self.layout {
+            Layout::Split { .. } => "memory.oom_control",
+            Layout::Unified => "memory.events",
         };
         let text = match fs::read_to_string(self.controller("memory", cgroup).join(file)) {
             Ok(text) => text,
@@ -175,7 +186,7 @@ impl Hierarchy {
                 return Err(io::Error::other(format!("{} processes do not end", all.len())));
             }
             let at_once = self.controller("pids", cgroup).join("cgroup.kill");
-            if *self == Self::Unified && at_once.exists() {
+            if self.layout == Layout::Unified && at_once.exists() {
                 set(&at_once, "1")?;
             } else {
                 for pid in all {
@@ -193,9 +204,9 @@ impl Hierarchy {
     pub(crate) fn remove(&self, cgroup: &str) -> io::Result<()> {
         self.kill(cgroup)?;
         let inside = cgroup.trim_start_matches('/');
-        let folders: Vec<PathBuf> = match self {
-            Self::Split { mounts, .. } => mounts.iter().map(|mount| mount.join(inside)).collect(),
-            Self::Unified => vec![Path::new(MOUNTED).join(inside)],
+        let folders: Vec<PathBuf> = match &self.layout {
+            Layout::Split { mounts, .. } => mounts.iter().map(|mount| mount.join(inside)).collect(),
+            Layout::Unified => vec![self.top.join(inside)],
         };
         let started = Instant::now();
         for folder in folders {

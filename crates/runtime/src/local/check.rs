@@ -2,11 +2,9 @@
 
 use std::{collections::BTreeMap, fs, io, os::linux::fs::MetadataExt as _, path::Path};
 
-use nix::errno::Errno;
-
 use super::{
     cgroup::Hierarchy,
-    process::ProcessId,
+    process::{ProcessId, is_gone},
     record::{Record, Running},
 };
 
@@ -140,8 +138,4 @@ fn program(process: &ProcessId, uid: u32, root_device: u64) -> io::Result<Option
     } else {
         None
     })
-}
-
-fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }

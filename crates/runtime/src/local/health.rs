@@ -2,6 +2,9 @@
 //!
 //! Refuses to know what follows from the answer. Nothing is written, so a crash means only that it asks again.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},

@@ -58,6 +58,27 @@ impl ProcessId {
         gone_is_fine(kill(Pid::from_raw(self.pid), signal))
     }
 
+    /// Whether it does anything of its own with this signal: it catches, ignores, or blocks and awaits it.
+    pub(crate) fn minds(&self, signal: Signal) -> io::Result<bool> {
+        // Signal n is bit n - 1 (`proc_pid_status(5)`, SigBlk, SigIgn, SigCgt).
+        let bit = 1_u64 << (signal as u32 - 1);
+        for thread in fs::read_dir(self.path("task"))? {
+            let text = match fs::read_to_string(thread?.path().join("status")) {
+                Ok(text) => text,
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(error),
+            };
+            let set = |name: &str| {
+                let field = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+                u64::from_str_radix(field.trim(), 16).unwrap_or(u64::MAX)
+            };
+            if (set("SigBlk:") | set("SigIgn:") | set("SigCgt:")) & bit != 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Ends it and all of its process group.
     pub(crate) fn kill_group(&self) -> io::Result<()> {
         if !self.runs()? {
@@ -148,9 +169,7 @@ const EXITING: u64 = 0x4;
 fn stat(pid: i32) -> io::Result<Option<Stat>> {
     let text = match fs::read_to_string(format!("/proc/{pid}/stat")) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32) => {
-            return Ok(None);
-        }
+        Err(error) if is_gone(&error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let fields: Vec<&str> =
@@ -165,6 +184,11 @@ fn stat(pid: i32) -> io::Result<Option<Stat>> {
         }
         _ => Err(io::Error::other(format!("`/proc/{pid}/stat` is not as expected"))),
     }
+}
+
+/// What `/proc` says of a process that has just ended.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 fn gone_is_fine(sent: nix::Result<()>) -> io::Result<()> {

@@ -14,6 +14,7 @@ use rollout::instance::InstanceId;
 use super::{
     Local,
     command::{self, COMMAND_TIMEOUT},
+    process::{ProcessId, is_gone},
     record::{Phase, Record, Running},
     root::unmount,
     secrets, shim,
@@ -45,9 +46,13 @@ impl Local {
         if let Some(init) = &running.init {
             let limit = Duration::from_millis(record.spec.component.limits.stop_timeout_ms.into());
             let asked = Instant::now();
-            init.signal(Signal::SIGTERM).doing(what)?;
-            while init.runs().doing(what)? && asked.elapsed() < limit {
-                thread::sleep(POLL);
+            // The first process of a pid namespace is not ended by a signal that it has no handler for, where any
+            // other would be: there is nothing to wait for then.
+            if mind_it(init).doing(what)? {
+                init.signal(Signal::SIGTERM).doing(what)?;
+                while init.runs().doing(what)? && asked.elapsed() < limit {
+                    thread::sleep(POLL);
+                }
             }
             if init.runs().doing(what)? {
                 tracing::info!(instance = %id, "does not end when asked; ending it");
@@ -115,7 +120,12 @@ impl Local {
         }
         if record.phase != Phase::Deleting {
             record.phase = Phase::Deleting;
-            self.put(record.clone())?;
+            // A full disk must not keep what fills it; without this mark a crash leaves an instance that has
+            // ended, which is deleted the same way.
+            if let Err(error) = self.put(record.clone()) {
+                tracing::warn!(instance = %id, error = %error.chain(), "its deletion is not written down");
+                self.records.insert(id.clone(), record.clone());
+            }
         }
         let cgroup = self.cgroup(id);
         self.hierarchy.kill(&cgroup).doing(what)?;
@@ -167,5 +177,13 @@ impl Local {
         if let Err(error) = self.roots.tidy(used) {
             tracing::warn!(%error, "old roots are removed later");
         }
+    }
+}
+
+/// Whether it will do something of its own when it is asked to end.
+fn mind_it(init: &ProcessId) -> io::Result<bool> {
+    match init.minds(Signal::SIGTERM) {
+        Err(error) if is_gone(&error) => Ok(false),
+        found => found,
     }
 }

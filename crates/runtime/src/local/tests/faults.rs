@@ -3,12 +3,16 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use nix::sys::signal::Signal;
+use nix::{
+    mount::{MsFlags, mount},
+    sys::signal::Signal,
+};
 use rollout::{
     instance::{InstanceSpec, InstanceState},
     step::Step,
@@ -313,6 +317,40 @@ fn root_after_the_host_was_started_again_everything_has_ended_and_can_be_deleted
     do_step(&mut local, &Step::Delete(web.id.clone()));
     do_step(&mut local, &start(&web));
     wait_healthy(&mut local, &web.id);
+}
+
+#[test]
+fn root_a_full_disk_starts_nothing_and_stops_no_deletion() {
+    let Some(world) = World::new() else { return };
+    let web = plan(&world);
+    let state = &world.config.state_dir;
+    fs::create_dir_all(state).unwrap();
+    mount(Some("small"), state, Some("tmpfs"), MsFlags::empty(), Some("size=16m")).unwrap();
+    let mut local = world.open();
+    let fill = |local: &mut Local| {
+        let mut full =
+            fs::OpenOptions::new().create(true).append(true).open(local.config.state_dir.join("filler")).unwrap();
+        while full.write_all(&[0; 4_096]).is_ok() {}
+    };
+    fill(&mut local);
+    let said = refused(&mut local, &start(&web));
+    assert!(said.contains("No space left on device"), "{said}");
+    assert_eq!(observed(&mut local).instances, []);
+    fs::remove_file(state.join("filler")).unwrap();
+    do_step(&mut local, &start(&web));
+    wait_healthy(&mut local, &web.id);
+    fill(&mut local);
+    // It can not be written down that it has ended, but it has, and deleting it makes room.
+    let stopped = local.execute(&Step::Stop(web.id.clone()));
+    assert!(stopped.is_err_and(|error| error.chain().contains("No space left on device")));
+    local.purge(crate::local::Keep::Nothing).unwrap();
+    fs::remove_file(state.join("filler")).unwrap();
+    do_step(&mut local, &start(&web));
+    wait_healthy(&mut local, &web.id);
+    local.purge(crate::local::Keep::Nothing).unwrap();
+    drop(local);
+    crate::local::root::unmount(state).unwrap();
+    assert_eq!(left_on_host(&world), Vec::<String>::new());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use model::Digest;
+use proptest::prelude::{ProptestConfig, Strategy, prop, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -171,6 +172,47 @@ fn nothing_is_written_outside_and_nothing_strange_inside() {
     header.set_size(0);
     builder.append_data(&mut header, "a/".repeat(129) + "x", &b""[..]).unwrap();
     assert!(deep.unpack(&[builder.into_inner().unwrap()]).unwrap_err().to_string().contains("its path is too deep"));
+}
+
+/// Names made of the parts that tricks are made of.
+fn any_name() -> impl Strategy<Value = String> {
+    let part =
+        prop::sample::select(vec!["a", "b", "..", ".", "", ".wh.a", ".wh.b", ".wh..wh..opq", ".wh...", "outside"]);
+    prop::collection::vec(part, 1..5).prop_map(|parts| parts.join("/"))
+}
+
+fn any_entry() -> impl Strategy<Value = (String, u8, String)> {
+    (any_name(), prop::sample::select(b"0125634xgLK7".to_vec()), any_name())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_layer_says_nothing_outside_of_the_tree_changes(
+        layers in prop::collection::vec(prop::collection::vec(any_entry(), 0..8), 1..3)
+    ) {
+        let store = Store::new();
+        put(&store.folder.path().join("a"), b"untouched");
+        let archives: Vec<Vec<u8>> = layers
+            .iter()
+            .map(|entries| {
+                let entries: Vec<Entry<'_>> = entries
+                    .iter()
+                    .map(|(path, kind, link)| Entry { path, kind: tar::EntryType::new(*kind), mode: 0o7777, content: b"x", link })
+                    .collect();
+                archive(&entries)
+            })
+            .collect();
+        let unpacked = store.unpack(&archives);
+        for (name, content) in [("outside", b"untouched"), ("a", b"untouched")] {
+            prop_assert_eq!(fs::read(store.folder.path().join(name)).unwrap(), content, "{:?}", unpacked);
+        }
+        let mut beside: Vec<_> =
+            fs::read_dir(store.folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        beside.sort();
+        prop_assert_eq!(beside, ["a", "blobs", "outside", "tree"]);
+    }
 }
 
 #[test]

@@ -118,6 +118,22 @@ fn root_one_that_ends_when_asked_does_and_one_that_ignores_it_is_ended() {
 }
 
 #[test]
+fn root_one_that_does_not_know_the_signal_is_not_waited_for() {
+    let Some(world) = World::new() else { return };
+    let mut local = world.open();
+    // As the first process of its namespace it would ignore what ends any other process.
+    let mut plain = component("plain", world.busybox(&[]), &[]);
+    plain.limits.stop_timeout_ms = 60_000;
+    let spec = spec(&plain, 1, 1);
+    do_step(&mut local, &start(&spec));
+    wait_healthy(&mut local, &spec.id);
+    let begun = Instant::now();
+    do_step(&mut local, &Step::Stop(spec.id.clone()));
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert_eq!(wait_exit(&mut local, &spec.id), (137, false));
+}
+
+#[test]
 fn root_exit_codes_are_told_as_they_are() {
     let Some(world) = World::new() else { return };
     let mut local = world.open();
