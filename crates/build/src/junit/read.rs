@@ -97,7 +97,7 @@ impl<'t> Reading<'t> {
     fn explain(&self, error: &quick_xml::Error) -> JunitProblem {
         let at_end = usize::try_from(self.reader.buffer_position()).is_ok_and(|at| at >= self.text.len());
         match (self.stack.last(), error) {
-            (Some((open, _)), quick_xml::Error::Syntax(_)) if at_end => JunitProblem::CutOff(open.clone()),
+            (Some((open, _)), quick_xml::Error::Syntax(_)) if at_end => JunitProblem::CutOff(plain(open)),
             _ => xml(error),
         }
     }
@@ -115,7 +115,7 @@ impl<'t> Reading<'t> {
             Event::Empty(_) | Event::Comment(_) | Event::PI(_) => {}
             Event::Eof => {
                 if let Some((open, _)) = self.stack.last() {
-                    return Err(JunitProblem::CutOff(open.clone()));
+                    return Err(JunitProblem::CutOff(plain(open)));
                 }
                 return if self.finished { Ok(false) } else { Err(JunitProblem::Empty) };
             }

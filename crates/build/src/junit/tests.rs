@@ -139,6 +139,7 @@ fn wrong_reports_are_explained() {
         ("cut off in an element", "<testsuites>\n<testsuite name='s'>\n<testcase name='a"),
         ("cut off between elements", "<testsuites>\n<testsuite name='s'>\n<testcase name='a'/>"),
         ("cut off in output", "<testsuite>\n<testcase name='a'><system-out><![CDATA[runn"),
+        ("cut off in an element with an escape", "<testsuite>\n<\u{1e}x>"),
         ("ends crossed", "<testsuites>\n<testsuite></testsuites></testsuite>"),
         ("an end too many", "<testsuite></testsuite></testsuite>"),
         ("two reports in one", "<testsuite/>\n<testsuite/>"),
