@@ -53,7 +53,9 @@ fn kept(state: &State) -> Option<Kept<'_>> {
         State::Back { transition, stage, .. } => {
             let but = match stage {
                 Back::Routing { returns } => returns.iter().map(|r| &r.component).collect(),
-                Back::HandingBack { rest, stage: HandBack::Starting, .. } => rest.iter().map(|r| &r.component).collect(),
+                Back::HandingBack { rest, stage: HandBack::Starting, .. } => {
+                    rest.iter().map(|r| &r.component).collect()
+                }
                 Back::HandingBack { current, rest, .. } => rest.iter().chain([current]).map(|r| &r.component).collect(),
                 Back::Draining { .. } | Back::Removing => Vec::new(),
             };
@@ -128,7 +130,12 @@ pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<
                         let before = transition.to.serial().clone();
                         let environment = scene.place().environment.clone();
                         let step = Step::SaveRestorePoint { environment, component: component.clone(), before };
-                        to_do.wait_for(step, Wait::RestorePoint { component: component.clone() }, Grounds::Forward, &transition.to);
+                        to_do.wait_for(
+                            step,
+                            Wait::RestorePoint { component: component.clone() },
+                            Grounds::Forward,
+                            &transition.to,
+                        );
                     }
                     HandOver::Starting => to_do.grow(&transition.to, &[new]),
                 }
@@ -163,7 +170,12 @@ pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<
                     let (component, before) = (current.component.clone(), transition.to.serial().clone());
                     let wait = Wait::Restore { component: component.clone(), before: before.clone() };
                     let environment = scene.place().environment.clone();
-                    to_do.wait_for(Step::Restore { environment, component, before }, wait, Grounds::Back, &transition.to);
+                    to_do.wait_for(
+                        Step::Restore { environment, component, before },
+                        wait,
+                        Grounds::Back,
+                        &transition.to,
+                    );
                 }
             },
             Back::Draining { since } => to_do.in_flight(&transition.to, None, *since, drain_ms(scene, &transition.to)),
@@ -250,8 +262,10 @@ impl ToDo<'_> {
             }
         }
         match self.scene.spec(version, component, id) {
-            Ok(spec) => self.wait_for(Step::Start(Box::new(spec)), Wait::Start { instance: id.clone() }, grounds, version),
-            Err(wait) => self.waits.push(wait),
+            Ok(spec) => {
+                self.wait_for(Step::Start(Box::new(spec)), Wait::Start { instance: id.clone() }, grounds, version)
+            }
+            Err(peer) => self.waits.push(Wait::Peer { component: component.name.clone(), peer }),
         }
     }
 
@@ -262,7 +276,9 @@ impl ToDo<'_> {
         for component in order.iter().filter(|c| components.iter().any(|w| w.name == c.name)) {
             // Of targets that are started in the same go; the others run already.
             let missing = targets(&version.release, component).find(|t| {
-                components.iter().any(|w| w.name == t.name) && place(t) < place(component) && !self.scene.is_healthy(version, t)
+                components.iter().any(|w| w.name == t.name)
+                    && place(t) < place(component)
+                    && !self.scene.is_healthy(version, t)
             });
             if let Some(peer) = missing {
                 self.waits.push(Wait::Peer { component: component.name.clone(), peer: peer.name.clone() });
@@ -290,7 +306,10 @@ impl ToDo<'_> {
         let order = start_order(&version.release).unwrap_or_else(|circle| circle);
         for component in order.into_iter().filter(|c| !kept.but.contains(&&c.name)) {
             let mut replacing = self.scene.ids(version, component).any(|id| {
-                matches!(self.scene.look(version, component, &id), Look::Absent | Look::Exited { .. } | Look::Starting { .. })
+                matches!(
+                    self.scene.look(version, component, &id),
+                    Look::Absent | Look::Exited { .. } | Look::Starting { .. }
+                )
             });
             for id in self.scene.ids(version, component) {
                 match self.scene.look(version, component, &id) {
@@ -307,7 +326,9 @@ impl ToDo<'_> {
                         replacing = true;
                         self.stop(&id, grounds, version);
                     }
-                    Look::Healthy { .. } | Look::Unhealthy { .. } if !replacing && self.is_misled(version, component, &id) => {
+                    Look::Healthy { .. } | Look::Unhealthy { .. }
+                        if !replacing && self.is_routed() && self.scene.is_misled(version, component, &id) =>
+                    {
                         replacing = true;
                         self.stop(&id, grounds, version);
                     }
@@ -321,12 +342,6 @@ impl ToDo<'_> {
         }
     }
 
-    /// Whether a peer is no longer where the instance was told.
-    fn is_misled(&self, version: &Version, component: &Component, id: &InstanceId) -> bool {
-        let told = self.progress.told.iter().find(|t| t.instance == *id);
-        told.is_some_and(|told| self.scene.spec(version, component, id).is_ok_and(|spec| spec.peers != told.peers))
-    }
-
     fn stop(&mut self, id: &InstanceId, grounds: Grounds, version: &Version) {
         self.wait_for(Step::Stop(id.clone()), Wait::Stop { instance: id.clone() }, grounds, version);
     }
@@ -338,7 +353,9 @@ impl ToDo<'_> {
     }
 
     fn stop_version(&mut self, component: &ComponentName, version: &Version) {
-        for instance in self.scene.writers(&self.progress.system, component).filter(|i| i.id.serial == *version.serial()) {
+        for instance in
+            self.scene.writers(&self.progress.system, component).filter(|i| i.id.serial == *version.serial())
+        {
             self.stop(&instance.id, Grounds::Stopping, version);
         }
     }
@@ -393,6 +410,3 @@ fn route_release(state: &State) -> Option<Digest> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -46,7 +46,8 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
             if let Some(why) = setback(scene, progress, transition, stage) {
                 return Some(turn_back(scene, transition, stage, why));
             }
-            let forward = |stage, milestones| Some((State::Forward { transition: transition.clone(), stage }, milestones));
+            let forward =
+                |stage, milestones| Some((State::Forward { transition: transition.clone(), stage }, milestones));
             match stage {
                 Forward::StartingNew => {
                     let ready = beside(transition).all(|c| scene.is_healthy(&transition.to, c));
@@ -81,8 +82,11 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                             if cut > 0 && !scene.passed(*since, hand_over_drain_ms(scene, &transition.to)) {
                                 return None;
                             }
-                            let drained =
-                                Milestone::Drained { serial: from.serial().clone(), component: Some(component.clone()), cut };
+                            let drained = Milestone::Drained {
+                                serial: from.serial().clone(),
+                                component: Some(component.clone()),
+                                cut,
+                            };
                             forward(stay(HandOver::Stopping { since: now }), vec![drained])
                         }
                         HandOver::Stopping { .. } if scene.writers(&progress.system, component).next().is_none() => {
@@ -171,8 +175,11 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                             if cut > 0 && !scene.passed(*since, hand_over_drain_ms(scene, &transition.to)) {
                                 return None;
                             }
-                            let drained =
-                                Milestone::Drained { serial: serial.clone(), component: Some(current.component.clone()), cut };
+                            let drained = Milestone::Drained {
+                                serial: serial.clone(),
+                                component: Some(current.component.clone()),
+                                cut,
+                            };
                             let opened = current.left == Left::Opened;
                             back(stay(HandBack::Stopping), opened.then_some(drained).into_iter().collect())
                         }
@@ -181,11 +188,15 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                             if scene.writers(&progress.system, &current.component).any(|i| i.id.serial == *new) {
                                 return None;
                             }
-                            let next = if current.left == Left::Unopened { HandBack::Restoring } else { HandBack::Starting };
+                            let next =
+                                if current.left == Left::Unopened { HandBack::Restoring } else { HandBack::Starting };
                             back(stay(next), Vec::new())
                         }
                         HandBack::Restoring => {
-                            if !is_reported(scene, |s| matches!(s, Step::Restore { component, .. } if *component == current.component)) {
+                            if !is_reported(
+                                scene,
+                                |s| matches!(s, Step::Restore { component, .. } if *component == current.component),
+                            ) {
                                 return None;
                             }
                             let milestone = Milestone::Restored {
@@ -237,7 +248,13 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
 }
 
 /// Whether the intent's target may begin to replace what runs.
-fn may_begin(scene: &Scene<'_>, progress: &Progress, current: Option<&Version>, predecessor: Option<&Version>, last: Option<&Ended>) -> bool {
+fn may_begin(
+    scene: &Scene<'_>,
+    progress: &Progress,
+    current: Option<&Version>,
+    predecessor: Option<&Version>,
+    last: Option<&Ended>,
+) -> bool {
     let target = &scene.intent.target;
     let explained = current.is_some() || scene.instances(&target.release.system).next().is_none();
     current.is_none_or(|c| c.digest != target.digest)
@@ -331,9 +348,15 @@ fn is_gone(scene: &Scene<'_>, progress: &Progress, version: &Version) -> bool {
 }
 
 /// The restore point of a component from before the new version.
-fn restore_point<'a>(scene: &Scene<'a>, component: &ComponentName, transition: &Transition) -> Option<&'a RestorePoint> {
+fn restore_point<'a>(
+    scene: &Scene<'a>,
+    component: &ComponentName,
+    transition: &Transition,
+) -> Option<&'a RestorePoint> {
     scene.observed.restore_points.iter().find(|p| {
-        p.environment == scene.intent.place.environment && p.component == *component && p.before == *transition.to.serial()
+        p.environment == scene.intent.place.environment
+            && p.component == *component
+            && p.before == *transition.to.serial()
     })
 }
 
@@ -455,7 +478,11 @@ fn stalled(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Optio
 fn turn_back(scene: &Scene<'_>, transition: &Transition, stage: &Forward, why: BackReason) -> (State, Vec<Milestone>) {
     let serial = transition.to.serial().clone();
     let opened = matches!(stage, Forward::Switching { .. } | Forward::Watching { .. });
-    let way_out = transition.from.as_ref().filter(|_| opened).and_then(|from| past_irreversible(from, &transition.to, scene.intent, scene.observed));
+    let way_out = transition
+        .from
+        .as_ref()
+        .filter(|_| opened)
+        .and_then(|from| past_irreversible(from, &transition.to, scene.intent, scene.observed));
     if let Some(way_out) = way_out {
         let stuck = Milestone::Stuck { serial, reason: why.clone(), way_out: way_out.clone() };
         return (State::Stuck { transition: Box::new(transition.clone()), why, way_out }, vec![stuck]);
@@ -493,7 +520,8 @@ pub(crate) fn count_failures(scene: &Scene<'_>, progress: &mut Progress) {
             (State::Forward { transition, .. }, Step::Start(spec)) => spec.id.serial == *transition.to.serial(),
             _ => true,
         };
-        let failing = progress.failing.entry(key).or_insert(crate::progress::Failing { times: 0, blocks, error: String::new() });
+        let failing =
+            progress.failing.entry(key).or_insert(crate::progress::Failing { times: 0, blocks, error: String::new() });
         failing.times = failing.times.saturating_add(1);
         failing.error.clone_from(error);
     }

@@ -13,7 +13,9 @@ pub fn start_order(release: &Release) -> Result<Vec<&Component>, Vec<&Component>
     let mut order: Vec<&Component> = Vec::with_capacity(release.components.len());
     let mut left: Vec<&Component> = release.components.iter().collect();
     while !left.is_empty() {
-        let free = |soft: bool| left.iter().position(|c| !targets(release, c).any(|t| left.contains(&t) && (soft || !t.is_exclusive())));
+        let free = |soft: bool| {
+            left.iter().position(|c| !targets(release, c).any(|t| left.contains(&t) && (soft || !t.is_exclusive())))
+        };
         // First whatever has all its targets, then whatever lacks only such as the edge stands in for.
         let Some(at) = free(true).or_else(|| free(false)) else { return Err(left) };
         order.push(left.remove(at));

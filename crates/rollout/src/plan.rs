@@ -4,6 +4,8 @@
 //! does the steps, observes again, and calls again with what the steps reported. From any progress and any observation
 //! that leads to the end, so there is no recovery: starting again is calling again.
 
+use std::fmt;
+
 use model::{Digest, Serial, Timestamp, route::EdgeCounts};
 
 use crate::{
@@ -118,12 +120,28 @@ pub enum Outcome {
     },
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Runs { serial, judged: Some(false) } => {
+                write!(f, "{serial} runs; there were too few requests to judge it by, only health checks spoke for it")
+            }
+            Self::Runs { serial, .. } => write!(f, "{serial} runs"),
+            Self::WentBack { serial, why, runs: Some(runs) } => write!(f, "{serial} went back to {runs}: {why}"),
+            Self::WentBack { serial, why, runs: None } => write!(f, "{serial} was removed again: {why}"),
+            Self::Refused(refusal) => write!(f, "refused: {refusal}"),
+            Self::Stuck { serial, why, way_out } => write!(f, "{serial} is stuck: {why}; {way_out}"),
+        }
+    }
+}
+
 /// More transitions than any rollout has states, so a circle of them ends in a test and not in a hang.
 const TRANSITIONS_LIMIT: u32 = 64;
 
 /// The next steps. See the module for how to use it.
 pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp) -> Plan {
-    let scene = Scene { intent, observed: seen.observed, edge: seen.edge, reports: seen.reports, now };
+    let Seen { observed, edge, reports } = seen;
+    let scene = Scene { intent, observed, edge, reports, told: &progress.told, now };
     let mut progress = progress.clone();
     count_failures(&scene, &mut progress);
     issue(&scene, &mut progress);
@@ -160,7 +178,8 @@ fn remember_told(scene: &Scene<'_>, progress: &mut Progress, steps: &[Planned]) 
 
 /// Leaves out what there is no leave for, and says so.
 fn permitted(intent: &Intent, progress: &Progress, mut steps: Vec<Planned>, waits: &mut Vec<Wait>) -> Vec<Planned> {
-    let moving = matches!(progress.state, State::Forward { .. }) || progress.current().is_none_or(|v| v.digest != intent.target.digest);
+    let moving = matches!(progress.state, State::Forward { .. })
+        || progress.current().is_none_or(|v| v.digest != intent.target.digest);
     match &intent.leave {
         Leave::Granted => {}
         Leave::Halted => {
@@ -180,7 +199,8 @@ fn permitted(intent: &Intent, progress: &Progress, mut steps: Vec<Planned>, wait
 
 fn outcome(scene: &Scene<'_>, progress: &Progress, waits: &mut Vec<Wait>) -> Option<Outcome> {
     let target = &scene.intent.target;
-    let refused = |current, predecessor| refusal(current, predecessor, scene.intent, scene.observed).map(Outcome::Refused);
+    let refused =
+        |current, predecessor| refusal(current, predecessor, scene.intent, scene.observed).map(Outcome::Refused);
     match &progress.state {
         State::Idle { current, predecessor, last } => {
             if scene.intent.withdrawn {
@@ -227,6 +247,3 @@ pub fn describe(step: &Step) -> String {
         Step::Route(table) => format!("routing by table {}.{}", table.generation, table.revision),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,7 +7,8 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use model::{
-    CanonicalError, ComponentName, Digest, EnvironmentName, Serial, SystemName, Timestamp, from_json_strict, route::Route, to_json,
+    CanonicalError, ComponentName, Digest, EnvironmentName, Serial, SystemName, Timestamp, from_json_strict,
+    route::Route, to_json,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +72,17 @@ impl Progress {
 
     fn at(environment: EnvironmentName, system: SystemName, state: State) -> Self {
         let issued = Issued { generation: 0, revision: 0, routes: Vec::new() };
-        Self { form: FORM, environment, system, state, issued, restarts: Vec::new(), told: Vec::new(), failing: BTreeMap::new(), outbox: Outbox::default() }
+        Self {
+            form: FORM,
+            environment,
+            system,
+            state,
+            issued,
+            restarts: Vec::new(),
+            told: Vec::new(),
+            failing: BTreeMap::new(),
+            outbox: Outbox::default(),
+        }
     }
 
     /// The bytes to store.

@@ -113,7 +113,11 @@ pub enum BackReason {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Refusal {
     /// The approval was for another transition.
-    #[error("{target} was approved to replace {}, but {} runs; propose it again against what runs", shown(approved), shown(running))]
+    #[error(
+        "{target} was approved to replace {}, but {} runs; propose it again against what runs",
+        shown(approved),
+        shown(running)
+    )]
     Replaces {
         /// The version that should run.
         target: Serial,
@@ -151,7 +155,9 @@ pub enum Refusal {
         component: ComponentName,
     },
     /// A component that is exclusive in one of the two versions only.
-    #[error("{component} has an exclusive volume in only one of {from} and {to}; give the component with the other kind of volume another name")]
+    #[error(
+        "{component} has an exclusive volume in only one of {from} and {to}; give the component with the other kind of volume another name"
+    )]
     ExclusiveChanged {
         /// The component.
         component: ComponentName,
@@ -161,7 +167,9 @@ pub enum Refusal {
         to: Serial,
     },
     /// Two listeners of the edge on one address.
-    #[error("the edge would listen on port {port} for both {first} and {second}; give exclusive components ports of their own")]
+    #[error(
+        "the edge would listen on port {port} for both {first} and {second}; give exclusive components ports of their own"
+    )]
     PortTaken {
         /// The port.
         port: u16,
@@ -177,7 +185,9 @@ pub enum Refusal {
         components: Vec<ComponentName>,
     },
     /// More than one component with an irreversible migration.
-    #[error("{first} and {second} both have an irreversible migration; release them one after the other, so that each can still go back until its switch")]
+    #[error(
+        "{first} and {second} both have an irreversible migration; release them one after the other, so that each can still go back until its switch"
+    )]
     TwoIrreversible {
         /// One component.
         first: ComponentName,
@@ -399,3 +409,6 @@ fn names(components: &[ComponentName]) -> String {
 fn restore_point(at: &Option<Timestamp>) -> impl fmt::Display + use<> {
     at.map_or_else(String::new, |at| format!(" (restore point of {at})"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,12 @@ use crate::{
 };
 
 /// Why this intent can not begin from what runs; nothing if it can. In the order in which a person would ask.
-pub fn refusal(current: Option<&Version>, predecessor: Option<&Version>, intent: &Intent, observed: &Observed) -> Option<Refusal> {
+pub fn refusal(
+    current: Option<&Version>,
+    predecessor: Option<&Version>,
+    intent: &Intent,
+    observed: &Observed,
+) -> Option<Refusal> {
     let to = &intent.target;
     let target = to.serial().clone();
     if let Some(from) = current {
@@ -64,7 +69,12 @@ pub fn refusal(current: Option<&Version>, predecessor: Option<&Version>, intent:
 }
 
 /// The irreversible migration that `after` made of the state that `before` would have to work on, if there is one.
-pub(crate) fn past_irreversible(before: &Version, after: &Version, intent: &Intent, observed: &Observed) -> Option<PastIrreversible> {
+pub(crate) fn past_irreversible(
+    before: &Version,
+    after: &Version,
+    intent: &Intent,
+    observed: &Observed,
+) -> Option<PastIrreversible> {
     let (component, migration) = both(before, after).find_map(|(old, new)| Some((new, irreversible(old, new)?)))?;
     let saved = observed.restore_points.iter().find(|p| {
         p.environment == intent.place.environment && p.component == component.name && p.before == *after.serial()
@@ -89,7 +99,10 @@ pub(crate) fn irreversible(old: &Component, new: &Component) -> Option<String> {
 
 /// Whether the state that a transition leaves behind is beyond the version before.
 pub(crate) fn is_irreversible(transition: &Transition) -> bool {
-    transition.from.as_ref().is_some_and(|from| both(from, &transition.to).any(|(old, new)| irreversible(old, new).is_some()))
+    transition
+        .from
+        .as_ref()
+        .is_some_and(|from| both(from, &transition.to).any(|(old, new)| irreversible(old, new).is_some()))
 }
 
 /// The components that both versions have, old and new.
@@ -103,13 +116,14 @@ fn port_taken(current: Option<&Version>, to: &Version) -> Option<Refusal> {
     for component in current.into_iter().chain([to]).flat_map(|v| &v.release.components).filter(|c| c.is_exclusive()) {
         match taken.insert(component.port, &component.name) {
             Some(first) if *first != component.name => {
-                return Some(Refusal::PortTaken { port: component.port, first: first.clone(), second: component.name.clone() });
+                return Some(Refusal::PortTaken {
+                    port: component.port,
+                    first: first.clone(),
+                    second: component.name.clone(),
+                });
             }
             _ => {}
         }
     }
     None
 }
-
-#[cfg(test)]
-mod tests;

@@ -41,7 +41,9 @@ pub(crate) fn wanted(scene: &Scene<'_>, state: &State) -> Vec<Route> {
             }
             Forward::Retiring { .. } => (Some(&transition.to), vec![Some(&transition.to)]),
         },
-        State::Back { transition, stage: Back::Removing, .. } => (transition.from.as_ref(), vec![transition.from.as_ref()]),
+        State::Back { transition, stage: Back::Removing, .. } => {
+            (transition.from.as_ref(), vec![transition.from.as_ref()])
+        }
         State::Back { transition, .. } => {
             (transition.from.as_ref(), vec![transition.from.as_ref(), Some(&transition.to)])
         }
@@ -155,20 +157,17 @@ pub(crate) fn issue(scene: &Scene<'_>, progress: &mut Progress) {
         return;
     }
     let (generation, revision) = last.max(has);
-    let (generation, revision) =
-        if generation < floor { (floor, 1) } else { (generation, revision.saturating_add(1)) };
+    let (generation, revision) = if generation < floor { (floor, 1) } else { (generation, revision.saturating_add(1)) };
     progress.issued = Issued { generation, revision, routes };
 }
 
 /// Whether the edge carries traffic by the table of this state.
 pub(crate) fn in_force(scene: &Scene<'_>, issued: &Issued, state: &State) -> bool {
-    (scene.edge.generation, scene.edge.revision) == (issued.generation, issued.revision) && issued.routes == wanted(scene, state)
+    (scene.edge.generation, scene.edge.revision) == (issued.generation, issued.revision)
+        && issued.routes == wanted(scene, state)
 }
 
 /// The table that was issued, whole.
 pub(crate) fn table(issued: &Issued) -> RouteTable {
     RouteTable { generation: issued.generation, revision: issued.revision, routes: issued.routes.clone() }
 }
-
-#[cfg(test)]
-mod tests;

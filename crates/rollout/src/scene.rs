@@ -3,18 +3,15 @@
 
 use std::net::{SocketAddr, SocketAddrV4};
 
-use model::{
-    ComponentName, Serial, SystemName, Timestamp,
-    release::Component,
-    route::EdgeCounts,
-};
+use model::{ComponentName, Serial, SystemName, Timestamp, release::Component, route::EdgeCounts};
 
 use crate::{
     instance::{InstanceId, InstanceSpec, InstanceState, Observed, ObservedInstance, edge_address, peer_variable},
     intent::{Intent, Place, Version},
     order::{is_behind_edge, targets},
     plan::Report,
-    reason::{BackReason, Wait},
+    progress::Told,
+    reason::BackReason,
 };
 
 /// Everything that one plan is made from, but for the progress.
@@ -24,6 +21,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) edge: &'a EdgeCounts,
     pub(crate) reports: &'a [Report],
+    pub(crate) told: &'a [Told],
     pub(crate) now: Timestamp,
 }
 
@@ -58,11 +56,18 @@ impl<'a> Scene<'a> {
     /// All instances of a system here.
     pub(crate) fn instances(&self, system: &SystemName) -> impl Iterator<Item = &'a ObservedInstance> {
         let environment = &self.intent.place.environment;
-        self.observed.instances.iter().filter(move |i| i.id.environment == *environment && i.id.serial.system() == system)
+        self.observed
+            .instances
+            .iter()
+            .filter(move |i| i.id.environment == *environment && i.id.serial.system() == system)
     }
 
     /// Those of one component that have not ended, whatever the version.
-    pub(crate) fn writers(&self, system: &SystemName, component: &ComponentName) -> impl Iterator<Item = &'a ObservedInstance> {
+    pub(crate) fn writers(
+        &self,
+        system: &SystemName,
+        component: &ComponentName,
+    ) -> impl Iterator<Item = &'a ObservedInstance> {
         self.instances(system).filter(move |i| i.id.component == *component && !has_ended(i))
     }
 
@@ -85,7 +90,9 @@ impl<'a> Scene<'a> {
     pub(crate) fn look(&self, version: &Version, component: &Component, id: &InstanceId) -> Look<'a> {
         let Some(seen) = self.find(id) else { return Look::Absent };
         match &seen.state {
-            InstanceState::Exited { at, code, out_of_memory } => Look::Exited { at: *at, code: *code, out_of_memory: *out_of_memory },
+            InstanceState::Exited { at, code, out_of_memory } => {
+                Look::Exited { at: *at, code: *code, out_of_memory: *out_of_memory }
+            }
             InstanceState::Drifted { what } => Look::Drifted { what },
             _ if seen.release != version.digest => Look::Drifted { what: "it was started for another release" },
             _ if seen.image != component.image => Look::Drifted { what: "its root is another image" },
@@ -100,13 +107,19 @@ impl<'a> Scene<'a> {
         self.ids(version, component).all(|id| matches!(self.look(version, component, &id), Look::Healthy { .. }))
     }
 
+    /// Whether a peer is no longer where the instance was told.
+    pub(crate) fn is_misled(&self, version: &Version, component: &Component, id: &InstanceId) -> bool {
+        let told = self.told.iter().find(|t| t.instance == *id);
+        told.is_some_and(|told| self.spec(version, component, id).is_ok_and(|spec| spec.peers != told.peers))
+    }
+
     /// Where the edge can send requests for a component: to those that are well; if none is, to those that at least run
-    /// and once were (a poor answer is better than none). Never to a drifted one.
+    /// and once were (a poor answer is better than none). Never to a drifted one, nor to one whose peers have moved.
     pub(crate) fn usable(&self, version: &Version, component: &Component) -> Vec<SocketAddr> {
         let of = |wanted: fn(&Look<'_>) -> bool| {
             let mut addresses: Vec<SocketAddr> = self
                 .ids(version, component)
-                .filter(|id| wanted(&self.look(version, component, id)))
+                .filter(|id| wanted(&self.look(version, component, id)) && !self.is_misled(version, component, id))
                 .filter_map(|id| self.find(&id).map(|i| i.address))
                 .collect();
             addresses.sort_unstable();
@@ -117,16 +130,22 @@ impl<'a> Scene<'a> {
     }
 
     /// What starting this instance needs, or the peer whose address is not known yet.
-    pub(crate) fn spec(&self, version: &Version, component: &Component, id: &InstanceId) -> Result<InstanceSpec, Wait> {
+    pub(crate) fn spec(
+        &self,
+        version: &Version,
+        component: &Component,
+        id: &InstanceId,
+    ) -> Result<InstanceSpec, ComponentName> {
         let mut peers = std::collections::BTreeMap::new();
         for target in targets(&version.release, component) {
             let addresses = if target.is_exclusive() {
                 vec![self.edge_listener(target)]
             } else {
-                let known: Vec<SocketAddr> =
-                    self.ids(version, target).filter_map(|id| self.find(&id).map(|i| i.address)).collect();
+                // One that has ended is started again elsewhere.
+                let running = |id| self.find(&id).filter(|i| !has_ended(i));
+                let known: Vec<SocketAddr> = self.ids(version, target).filter_map(running).map(|i| i.address).collect();
                 if known.len() < usize::try_from(target.replicas).unwrap_or(usize::MAX) {
-                    return Err(Wait::Peer { component: component.name.clone(), peer: target.name.clone() });
+                    return Err(target.name.clone());
                 }
                 known
             };
@@ -148,7 +167,8 @@ impl<'a> Scene<'a> {
 
     /// Requests in flight on a version, or on one component of it.
     pub(crate) fn in_flight(&self, serial: &Serial, component: Option<&ComponentName>) -> u64 {
-        let rows = self.edge.versions.iter().filter(|v| v.serial == *serial && component.is_none_or(|c| v.component == *c));
+        let rows =
+            self.edge.versions.iter().filter(|v| v.serial == *serial && component.is_none_or(|c| v.component == *c));
         rows.fold(0, |sum, v| sum.saturating_add(v.in_flight))
     }
 

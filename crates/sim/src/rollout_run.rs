@@ -6,12 +6,11 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use model::{
     ComponentName, Digest, Serial,
-    release::{Component, Environment, Flow, Health, Limits, Migration, MigrationPhase, Origin, Release, Strategy, Volume},
+    release::{
+        Component, Environment, Flow, Health, Limits, Migration, MigrationPhase, Origin, Release, Strategy, Volume,
+    },
 };
-use rollout::{
-    Intent, Leave, Outcome, Place, Plan, Progress, Report, Seen, Version, plan,
-    plan::describe,
-};
+use rollout::{Intent, Leave, Outcome, Place, Plan, Progress, Report, Seen, Version, plan, plan::describe};
 use runtime::driver::Driver;
 
 use crate::{driver::FakeDriver, world::World};
@@ -131,6 +130,8 @@ pub struct Run {
     pub kill: Option<(u64, Kill)>,
     /// What happened, for people.
     pub story: Vec<String>,
+    /// Whether to write the story; thousands of runs that go well need none.
+    pub telling: bool,
 }
 
 impl Run {
@@ -143,7 +144,17 @@ impl Run {
     fn with(progress: Progress) -> Self {
         let world = Rc::new(RefCell::new(World::new(WATCH_S)));
         let driver = FakeDriver::new(Rc::clone(&world));
-        Self { world, driver, stored: bytes(&progress), progress, reports: Vec::new(), busy: 0, kill: None, story: Vec::new() }
+        Self {
+            world,
+            driver,
+            stored: bytes(&progress),
+            progress,
+            reports: Vec::new(),
+            busy: 0,
+            kill: None,
+            story: Vec::new(),
+            telling: true,
+        }
     }
 
     /// Another agent on another host in the same state, with nothing that goes wrong.
@@ -159,6 +170,7 @@ impl Run {
             busy: 0,
             kill: None,
             story: self.story.clone(),
+            telling: self.telling,
         }
     }
 
@@ -169,9 +181,28 @@ impl Run {
 
     /// The agent is killed and started again: it has what is on its disk and no reports.
     pub fn crash(&mut self) {
-        #[expect(clippy::expect_used, reason = "a progress that was written and can not be read is what the test is for")]
+        #[expect(
+            clippy::expect_used,
+            reason = "a progress that was written and can not be read is what the test is for"
+        )]
         let stored = Progress::from_bytes(&self.stored).expect("the stored progress");
         self.progress = stored;
+        self.reports.clear();
+    }
+
+    /// The agent's disk is lost.
+    pub fn forget(&mut self) {
+        self.set(Progress::nothing(place().environment, parsed("paydesk")));
+    }
+
+    /// The agent learns from the log that this version runs.
+    pub fn remember(&mut self, version: &Version) {
+        self.set(Progress::running(place().environment, version.clone()));
+    }
+
+    fn set(&mut self, progress: Progress) {
+        self.stored = bytes(&progress);
+        self.progress = progress;
         self.reports.clear();
     }
 
@@ -189,7 +220,9 @@ impl Run {
         let kill = self.kill.filter(|(round, _)| busy && *round == self.busy).map(|(_, kill)| kill);
         self.busy += u64::from(busy);
         if kill != Some(Kill::BeforeStored) {
-            self.tell(&next);
+            if self.telling {
+                self.tell(&next);
+            }
             if changed {
                 self.stored = bytes(&next.progress);
                 self.progress = next.progress.clone();
@@ -231,7 +264,8 @@ impl Run {
     fn tell(&mut self, next: &Plan) {
         let known = self.progress.outbox.waiting().len();
         for numbered in next.progress.outbox.waiting().iter().skip(known) {
-            self.story.push(format!("* {:?}", numbered.milestone));
+            let json = model::to_json(&numbered.milestone).unwrap_or_default();
+            self.story.push(format!("* {}", String::from_utf8_lossy(&json)));
         }
         let steps = next.steps.iter().map(|p| {
             let mark = if p.needs_permission() { "needs a verdict" } else { "free" };

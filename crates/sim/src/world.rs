@@ -15,6 +15,10 @@ use model::{
 };
 use rollout::instance::{InstanceId, InstanceSpec, InstanceState, Observed, ObservedInstance, RestorePoint};
 
+mod traffic;
+
+use traffic::{Request, Travel};
+
 /// How long one moment of the simulation is.
 pub const TICK_MS: u64 = 250;
 /// Where the simulated time begins.
@@ -94,24 +98,6 @@ struct Volume {
     writes: BTreeSet<u64>,
 }
 
-/// One request of a client, on its way.
-#[derive(Clone, Debug)]
-struct Request {
-    number: u64,
-    /// Instances that it is in flight on, outermost first, each with the component and version that the edge counts
-    /// it for, if it came there through the edge.
-    on: Vec<(InstanceId, bool)>,
-    stage: Travel,
-}
-
-#[derive(Clone, Debug)]
-enum Travel {
-    /// Waits at the edge, for an instance of this component, since then.
-    Held { at: SocketAddr, since_ms: u64 },
-    /// Being served until then.
-    Served { until_ms: u64 },
-}
-
 /// The host, its edge and its clients.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -135,11 +121,11 @@ pub struct World {
     pub traffic: u64,
     /// Whether instances misbehave, so that public listeners may be without anybody for a while.
     pub excused: bool,
+    /// Whether a copy that is there already stays as it is, as a wrong driver would have it.
+    pub keeps_points: bool,
+    drifted: BTreeSet<InstanceId>,
     violations: BTreeSet<Violation>,
 }
-
-/// How long an instance takes to answer.
-const SERVICE_MS: u64 = 2 * TICK_MS;
 
 impl World {
     /// An empty host. `watch_s` is what its releases ask for.
@@ -161,6 +147,8 @@ impl World {
             up: false,
             traffic: 2,
             excused: false,
+            keeps_points: false,
+            drifted: BTreeSet::new(),
             violations: BTreeSet::new(),
         }
     }
@@ -185,6 +173,8 @@ impl World {
         self.table = RouteTable { generation: 0, revision: 0, routes: Vec::new() };
         self.counts.clear();
         self.requests.clear();
+        // Its clients' connections broke with it; that is not the plan's doing.
+        self.up = false;
     }
 
     /// Ends an instance from outside.
@@ -193,6 +183,16 @@ impl World {
         if let Some(c) = self.containers.get_mut(id).filter(|c| c.ended.is_none()) {
             c.ended = Some((now_ms, 137));
         }
+    }
+
+    /// Changes a running instance from outside, so that it is no longer what was started.
+    pub fn drift(&mut self, id: &InstanceId) {
+        self.drifted.insert(id.clone());
+    }
+
+    /// The address of an instance, running or not.
+    pub fn address(&self, id: &InstanceId) -> Option<SocketAddr> {
+        self.containers.get(id).map(|c| c.address)
     }
 
     /// Serials of which anything is left, running or not.
@@ -211,7 +211,11 @@ impl World {
             let open = r.backends.iter().filter(|b| b.weight > 0).map(|b| b.serial.to_string());
             open.collect::<Vec<_>>().join("+")
         };
-        self.table.routes.iter().map(|r| format!("{} {} {:?} -> {}", r.listen, r.component, r.state, versions(r))).collect()
+        self.table
+            .routes
+            .iter()
+            .map(|r| format!("{} {} {:?} -> {}", r.listen, r.component, r.state, versions(r)))
+            .collect()
     }
 
     fn behaviour(&self, id: &InstanceId) -> Behaviour {
@@ -236,6 +240,9 @@ impl World {
             let state = match c.ended {
                 Some((at, code)) => {
                     InstanceState::Exited { at: Timestamp::from_unix(at / 1_000), code, out_of_memory: false }
+                }
+                None if self.drifted.contains(&c.spec.id) => {
+                    InstanceState::Drifted { what: "its root was changed".to_owned() }
                 }
                 None if self.is_healthy(c) => InstanceState::Healthy { since: started },
                 None if self.now_ms > c.started_ms + deadline_ms => {
@@ -279,7 +286,9 @@ impl World {
         self.check_peers(spec);
         if spec.component.is_exclusive() {
             let other = self.containers.values().find(|c| {
-                c.ended.is_none() && c.spec.id.component == id.component && c.spec.id.serial.system() == id.serial.system()
+                c.ended.is_none()
+                    && c.spec.id.component == id.component
+                    && c.spec.id.serial.system() == id.serial.system()
             });
             if let Some(other) = other {
                 self.violations.insert(Violation::TwoWriters(other.spec.id.clone(), id.clone()));
@@ -298,7 +307,8 @@ impl World {
         for (variable, addresses) in &spec.peers {
             for address in addresses {
                 let edge = address.ip() == Ipv4Addr::new(10, 9, 255, 1);
-                let known = self.containers.values().any(|c| c.address == *address && c.spec.id.serial == spec.id.serial);
+                let known =
+                    self.containers.values().any(|c| c.address == *address && c.spec.id.serial == spec.id.serial);
                 if !edge && !known {
                     let why = format!("{variable}={address} is nobody of its version");
                     self.violations.insert(Violation::WrongPeer(spec.id.clone(), why));
@@ -324,7 +334,7 @@ impl World {
         }
         self.check_early(id);
         let on_it = self.requests.iter().any(|r| r.on.iter().any(|(i, _)| i == id));
-        if on_it && !self.is_faulty(id) {
+        if on_it && !self.is_faulty(id) && !self.excused {
             self.violations.insert(Violation::Dropped(format!("{id} was stopped with requests in flight")));
         }
         let code = if self.behaviour(id).ignores_stop { 137 } else { 0 };
@@ -338,7 +348,7 @@ impl World {
     fn check_early(&mut self, id: &InstanceId) {
         let Some(c) = self.containers.get(id) else { return };
         let Some((front, since_ms)) = &self.front else { return };
-        if c.spec.component.is_exclusive() || !self.is_healthy(c) {
+        if c.spec.component.is_exclusive() || !self.is_healthy(c) || self.drifted.contains(id) || self.excused {
             return;
         }
         let older = id.serial.ordinal() < front.ordinal() && self.now_ms < since_ms + self.watch_ms;
@@ -352,6 +362,7 @@ impl World {
             return Err(format!("{id} still runs"));
         }
         self.containers.remove(id);
+        self.drifted.remove(id);
         Ok(())
     }
 
@@ -364,6 +375,9 @@ impl World {
             self.violations.insert(Violation::VolumeInUse(point.component.clone()));
         }
         let volume = self.volumes.entry(point.component.clone()).or_default().clone();
+        if self.keeps_points && self.saved.contains_key(&(point.component.clone(), point.before.clone())) {
+            return;
+        }
         self.saved.insert((point.component.clone(), point.before.clone()), (point, volume));
     }
 
@@ -446,131 +460,5 @@ impl World {
         if self.up && self.public().is_empty() && !self.excused {
             self.violations.insert(Violation::NobodyServes(SocketAddr::from(([0, 0, 0, 0], 0))));
         }
-    }
-
-    fn arrive(&mut self) {
-        for listen in self.public() {
-            for _ in 0..self.traffic {
-                let number = self.next_request;
-                self.next_request += 1;
-                self.enter(Request { number, on: Vec::new(), stage: Travel::Held { at: listen, since_ms: self.now_ms } });
-            }
-        }
-    }
-
-    /// A request at a listener of the edge: waits, fails, or goes to an instance and from there to its peer.
-    fn enter(&mut self, mut request: Request) {
-        let Travel::Held { at, since_ms } = request.stage else { return };
-        let Some(route) = self.table.routes.iter().find(|r| r.listen == at).cloned() else {
-            return self.fail(&request, &format!("nobody listens at {at}"));
-        };
-        match route.state {
-            RouteState::Closed => self.fail(&request, &format!("{at} is closed")),
-            RouteState::Hold { limit_ms } if self.now_ms > since_ms + u64::from(limit_ms) => {
-                self.fail(&request, &format!("held at {at} for too long"));
-            }
-            RouteState::Hold { .. } => self.requests.push(request),
-            RouteState::Open => {
-                let turn = usize::try_from(request.number).unwrap_or(0);
-                let open = route.backends.iter().filter(|b| b.weight > 0).flat_map(|b| &b.instances);
-                // An instance that does not take the connection is passed over, as a real edge does.
-                let alive: Vec<InstanceId> = open
-                    .filter_map(|a| self.containers.values().find(|c| c.address == *a && c.ended.is_none()))
-                    .map(|c| c.spec.id.clone())
-                    .collect();
-                let Some(id) = alive.get(turn % alive.len().max(1)).cloned() else {
-                    return self.fail(&request, &format!("nobody behind {at}"));
-                };
-                self.count(&id, |c| c.in_flight += 1);
-                request.on.push((id.clone(), true));
-                self.visit(request, &id);
-            }
-        }
-    }
-
-    /// A request on an instance: goes on to its first peer, or is served here.
-    fn visit(&mut self, mut request: Request, id: &InstanceId) {
-        let peer = self.containers.get(id).and_then(|c| c.spec.peers.values().next().and_then(|a| a.first()).copied());
-        let Some(peer) = peer else {
-            request.stage = Travel::Served { until_ms: self.now_ms + SERVICE_MS };
-            return self.requests.push(request);
-        };
-        if peer.ip() == Ipv4Addr::new(10, 9, 255, 1) {
-            request.stage = Travel::Held { at: peer, since_ms: self.now_ms };
-            return self.enter(request);
-        }
-        let next = self.containers.values().find(|c| c.address == peer && c.ended.is_none()).map(|c| c.spec.id.clone());
-        match next {
-            Some(next) => {
-                request.on.push((next.clone(), false));
-                self.visit(request, &next);
-            }
-            None => self.fail(&request, &format!("{peer} does not answer {id}")),
-        }
-    }
-
-    fn travel(&mut self, request: Request) {
-        let dead = request.on.iter().find(|(id, _)| self.containers.get(id).is_none_or(|c| c.ended.is_some()));
-        if let Some((id, _)) = dead {
-            let why = format!("{id} ended under it");
-            return self.fail(&request, &why);
-        }
-        match request.stage {
-            Travel::Held { .. } => self.enter(request),
-            Travel::Served { until_ms } if self.now_ms < until_ms => self.requests.push(request),
-            Travel::Served { .. } => self.answer(&request),
-        }
-    }
-
-    fn answer(&mut self, request: &Request) {
-        let errs = request.on.iter().any(|(id, _)| {
-            let bp = self.behaviour(id).error_bp;
-            bp > 0 && request.number.wrapping_mul(7_919) % 10_000 < bp
-        });
-        if errs {
-            return self.finish(request, true);
-        }
-        if let Some((id, _)) = request.on.last()
-            && self.containers.get(id).is_some_and(|c| c.spec.component.is_exclusive())
-        {
-            let component = id.component.clone();
-            self.volumes.entry(component.clone()).or_default().writes.insert(request.number);
-            self.acknowledged.entry(component).or_default().insert(request.number);
-        }
-        self.finish(request, false);
-    }
-
-    fn fail(&mut self, request: &Request, why: &str) {
-        let faulty = request.on.iter().any(|(id, _)| self.is_faulty(id));
-        if !faulty && !self.excused {
-            self.violations.insert(Violation::Dropped(why.to_owned()));
-        }
-        self.finish(request, true);
-    }
-
-    fn finish(&mut self, request: &Request, error: bool) {
-        for (id, by_edge) in &request.on {
-            if *by_edge {
-                self.count(id, |c| {
-                    c.in_flight = c.in_flight.saturating_sub(1);
-                    c.requests += 1;
-                    c.errors += u64::from(error);
-                });
-            }
-        }
-    }
-
-    fn count(&mut self, id: &InstanceId, change: impl FnOnce(&mut VersionCounts)) {
-        let row = self.counts.entry((id.component.clone(), id.serial.clone())).or_insert_with(|| VersionCounts {
-            component: id.component.clone(),
-            serial: id.serial.clone(),
-            requests: 0,
-            errors: 0,
-            in_flight: 0,
-            clients: 0,
-            held: 0,
-            latency_us: Vec::new(),
-        });
-        change(row);
     }
 }
