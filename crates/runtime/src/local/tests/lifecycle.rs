@@ -1,8 +1,20 @@
 //! From start to deletion, each step done twice.
 
-use rollout::{instance::InstanceState, step::Step};
+use std::{collections::BTreeMap, os::unix::net::UnixStream, thread};
+
+use model::release::{Environment, Flow, Origin, Release, Strategy};
+use rollout::{
+    instance::{InstanceState, peer_variable},
+    step::Step,
+};
 
 use super::fixture::*;
+use crate::{
+    driver::Driver as _,
+    local::Keep,
+    plan,
+    protocol::{Executor as _, ExecutorClient, Request, serve},
+};
 
 #[test]
 fn root_an_instance_starts_is_well_stops_and_is_deleted_with_every_step_done_twice() {
@@ -24,7 +36,78 @@ fn root_an_instance_starts_is_well_stops_and_is_deleted_with_every_step_done_twi
     do_step(&mut local, &Step::Delete(spec.id.clone()));
     do_step(&mut local, &Step::Delete(spec.id.clone()));
     assert_eq!(observed(&mut local).instances, []);
-    local.purge(crate::local::Keep::Nothing).unwrap();
+    local.purge(Keep::Nothing).unwrap();
     drop(local);
+    assert_eq!(left_on_host(&world), Vec::<String>::new());
+}
+
+#[test]
+fn root_a_role_has_its_plan_checked_and_done_over_a_socket() {
+    let Some(world) = World::new() else { return };
+    let image = world.busybox(&[]);
+    let (web, payments) = (component("web", image, &[]), component("payments", image, &[]));
+    let release = Release {
+        system: "paydesk".parse().unwrap(),
+        serial: "paydesk-000042".parse().unwrap(),
+        commit: "0123456789012345678901234567890123456789".parse().unwrap(),
+        components: vec![payments.clone(), web.clone()],
+        flows: vec![
+            Flow { from: Origin::Edge, to: web.name.clone() },
+            Flow { from: Origin::Component(web.name.clone()), to: payments.name.clone() },
+        ],
+        environments: vec![Environment {
+            name: "production".parse().unwrap(),
+            strategy: Strategy::BlueGreen,
+            expose: BTreeMap::new(),
+            watch_s: 1,
+            error_limit_bp: 100,
+            error_min_requests: 1,
+            drain_s: 1,
+            hold_ms: 1,
+            approvals: None,
+        }],
+    };
+    let document = release.to_bytes().unwrap();
+    let digest = release.digest().unwrap();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let config = world.config.clone();
+    let executor = thread::spawn(move || {
+        let mut local = crate::local::Local::open(config).unwrap();
+        let mut check = |request: &Request| match request {
+            Request::Execute(Step::Start(spec)) => plan::check(spec, &document).map_err(|error| error.to_string()),
+            _ => Ok(()),
+        };
+        serve(theirs, &mut local, &mut check)
+    });
+    let mut client = ExecutorClient::new(ours).unwrap();
+    client.prepare().unwrap();
+    let planned =
+        |component, from_edge| rollout::instance::InstanceSpec { release: digest, from_edge, ..spec(component, 42, 1) };
+    client.execute(&start(&planned(&payments, false))).unwrap();
+    let target = client.observe().unwrap().instances[0].address;
+    let mut front = planned(&web, true);
+    front.peers.insert(peer_variable(&payments.name), vec![target]);
+    client.execute(&start(&front)).unwrap();
+    wait_until("both are well", || {
+        client.observe().unwrap().instances.iter().all(|i| matches!(i.state, InstanceState::Healthy { .. }))
+    });
+    // What the release does not ask for is not done, whoever asks.
+    let mut back = planned(&payments, false);
+    back.id.number = 2;
+    back.peers.insert(peer_variable(&web.name), vec![target]);
+    let why = client.execute(&start(&back)).unwrap_err().to_string();
+    assert_eq!(why, "release `paydesk-000042` has no flow from `payments` to the peer in `COUNTERSIGN_PEER_WEB`");
+    let mut other = planned(&web, true);
+    other.id.number = 2;
+    other.component.command = vec!["/bin/sh".to_owned()];
+    assert!(client.execute(&start(&other)).unwrap_err().to_string().contains("does not ask for"));
+    assert_eq!(client.observe().unwrap().instances.len(), 2);
+    let netns = client.client_netns("suite", &[target]).unwrap();
+    assert!(netns.exists());
+    assert_eq!(client.denied().unwrap().flows, []);
+    client.log(&front.id).unwrap();
+    client.purge(Keep::Nothing).unwrap();
+    drop(client);
+    executor.join().unwrap().unwrap();
     assert_eq!(left_on_host(&world), Vec::<String>::new());
 }
