@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use model::{Clock, Commit, ComponentName, Digest, Serial, SystemName, Timestamp};
+use model::{Clock, Commit, ComponentName, Digest, Serial, SystemName, Timestamp, manifest};
 
 use crate::{
     fetch::{Ecosystem, LockedDependency},
@@ -34,6 +34,23 @@ pub struct BuildPlan {
     pub registries: Vec<Endpoint>,
     /// The commands, in order.
     pub commands: Vec<Vec<String>>,
+    /// Variables for the commands.
+    pub environment: BTreeMap<String, String>,
+    /// Seconds that each command may take; the site's own limit where `None`.
+    pub timeout_s: Option<u32>,
+}
+
+impl From<&manifest::Build> for BuildPlan {
+    fn from(build: &manifest::Build) -> Self {
+        Self {
+            name: build.name.to_string(),
+            fetch: build.fetch.into(),
+            registries: build.registries.iter().map(Endpoint::from).collect(),
+            commands: vec![build.run.clone()],
+            environment: build.environment.clone(),
+            timeout_s: Some(build.timeout_s),
+        }
+    }
 }
 
 /// One component that a build makes.
@@ -45,6 +62,23 @@ pub struct ComponentPlan {
     pub build: String,
     /// What goes into its image.
     pub image: ImagePlan,
+}
+
+impl ComponentPlan {
+    /// What the manifest says of a component; `None` for one whose image was made elsewhere. Its variables are part
+    /// of the release and not of the image, so that changing one leaves the image as it is.
+    pub fn of(component: &manifest::Component) -> Option<Self> {
+        let manifest::Source::Build { build, files } = &component.source else { return None };
+        let image = ImagePlan {
+            component: component.name.to_string(),
+            files: files.clone(),
+            command: component.command.clone(),
+            environment: BTreeMap::new(),
+            mount_points: component.volumes.iter().map(|v| v.path.clone()).collect(),
+            port: Some(component.port),
+        };
+        Some(Self { name: component.name.clone(), build: build.to_string(), image })
+    }
 }
 
 /// What is to be built.
@@ -167,7 +201,12 @@ pub struct Builder<'a> {
 
 impl Builder<'_> {
     /// Builds everything; blocks until it is done.
-    pub fn build(&self, request: &BuildRequest, sandbox: &mut RunSandbox<'_>, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Built, BuildError> {
+    pub fn build(
+        &self,
+        request: &BuildRequest,
+        sandbox: &mut RunSandbox<'_>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Built, BuildError> {
         let started = self.clock.now();
         for component in &request.components {
             if !request.builds.iter().any(|b| b.name == component.build) {
@@ -221,10 +260,12 @@ impl Builder<'_> {
             fetch: build.fetch,
             registries: build.registries.clone(),
         };
-        let mut workspace = Workspace::prepare(self.mirror, &source, self.site, sandbox, &mut |line| progress(Progress::Line(line)))?;
+        let mut workspace =
+            Workspace::prepare(self.mirror, &source, self.site, sandbox, &mut |line| progress(Progress::Line(line)))?;
         for command in &build.commands {
             progress(Progress::Command { build: &build.name, command });
-            let plan = workspace.plan(self.site, Phase::Offline, command, BTreeMap::new())?;
+            let mut plan = workspace.plan(self.site, Phase::Offline, command, build.environment.clone())?;
+            plan.limits.time_s = build.timeout_s.unwrap_or(plan.limits.time_s);
             workspace.succeed(&plan, sandbox, &mut |line| progress(Progress::Line(line)))?;
         }
         Ok(workspace)

@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model::Digest;
+use model::{Digest, manifest::FetchTool};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
@@ -50,6 +50,18 @@ pub enum Ecosystem {
     Debian,
     /// No dependencies.
     None,
+}
+
+impl From<Option<FetchTool>> for Ecosystem {
+    fn from(tool: Option<FetchTool>) -> Self {
+        match tool {
+            Some(FetchTool::Cargo) => Self::Cargo,
+            Some(FetchTool::Npm) => Self::Npm,
+            Some(FetchTool::Pip) => Self::Pip,
+            Some(FetchTool::Debian) => Self::Debian,
+            None => Self::None,
+        }
+    }
 }
 
 /// One command of the fetch phase.
@@ -131,7 +143,9 @@ pub enum FetchError {
         dependency: String,
     },
     /// What was fetched is not what the lock file names.
-    #[error("`{dependency}` is not what the lock file names: it has digest {found} instead of {wanted}; the registry serves something else than when the lock file was written")]
+    #[error(
+        "`{dependency}` is not what the lock file names: it has digest {found} instead of {wanted}; the registry serves something else than when the lock file was written"
+    )]
     Mismatch {
         /// The dependency.
         dependency: String,
@@ -236,7 +250,9 @@ fn read(path: &Path) -> Result<Option<String>, FetchError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io_error("read", path)(e)),
         Ok(meta) if !meta.is_file() => return Err(lock("it is not a file".to_owned())),
-        Ok(meta) if meta.len() > LOCK_LIMIT_BYTES => return Err(lock(format!("it is larger than {LOCK_LIMIT_BYTES} bytes"))),
+        Ok(meta) if meta.len() > LOCK_LIMIT_BYTES => {
+            return Err(lock(format!("it is larger than {LOCK_LIMIT_BYTES} bytes")));
+        }
         Ok(_) => {}
     }
     let bytes = fs::read(path).map_err(io_error("read", path))?;
@@ -251,7 +267,10 @@ fn check_count(file: &str, count: usize) -> Result<(), FetchError> {
     if count <= DEPENDENCIES_LIMIT {
         return Ok(());
     }
-    Err(FetchError::Lock { file: file.to_owned(), why: format!("it names more than {DEPENDENCIES_LIMIT} dependencies") })
+    Err(FetchError::Lock {
+        file: file.to_owned(),
+        why: format!("it names more than {DEPENDENCIES_LIMIT} dependencies"),
+    })
 }
 
 /// The digest of a file.

@@ -23,8 +23,8 @@ use std::{
 
 use model::{Commit, Digest, Timestamp};
 
-use command::Git;
 pub use checkout::CheckoutError;
+use command::Git;
 pub use command::GitError;
 pub use commit::{CommitFacts, MalformedCommit};
 pub use remote::{Branch, Remote, RemoteError};

@@ -98,7 +98,9 @@ pub enum ImageError {
     #[error("`{0}` is not a path in the workspace: write a relative path without `..`")]
     Source(String),
     /// A source that the build did not make.
-    #[error("`{source_path}` is not there after the build: `files` of component `{component}` names it, so look at what the build prints")]
+    #[error(
+        "`{source_path}` is not there after the build: `files` of component `{component}` names it, so look at what the build prints"
+    )]
     Missing {
         /// The component.
         component: String,
@@ -112,10 +114,14 @@ pub enum ImageError {
     #[error("`{0}` in the image comes from two places, and at least one of them is not a folder")]
     Twice(String),
     /// Nothing in it.
-    #[error("component `{0}` has no files: name what the build makes, as in `files = {{ \"/bin/web\" = \"target/debug/web\" }}`")]
+    #[error(
+        "component `{0}` has no files: name what the build makes, as in `files = {{ \"/bin/web\" = \"target/debug/web\" }}`"
+    )]
     Empty(String),
     /// A shared library that this machine does not have.
-    #[error("`{program}` needs the shared library `{library}`, which is neither in the image nor on this machine: install its package, link it statically, or add it to `files`")]
+    #[error(
+        "`{program}` needs the shared library `{library}`, which is neither in the image nor on this machine: install its package, link it statically, or add it to `files`"
+    )]
     Library {
         /// The program in the image.
         program: String,
@@ -154,7 +160,12 @@ pub enum ImageError {
 }
 
 /// Makes an image and puts it into the store. To be called when nothing runs in the workspace any more.
-pub fn build_image(workspace: &Path, plan: &ImagePlan, origin: &ImageOrigin, store: &ImageStore) -> Result<BuiltImage, ImageError> {
+pub fn build_image(
+    workspace: &Path,
+    plan: &ImagePlan,
+    origin: &ImageOrigin,
+    store: &ImageStore,
+) -> Result<BuiltImage, ImageError> {
     let mut tree = layer::Tree::collect(workspace, plan)?;
     let libraries = libraries::add(&mut tree)?;
     let layer = tree.write(store, plan, origin.committed_at)?;

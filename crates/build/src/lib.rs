@@ -4,6 +4,8 @@
 
 pub mod builder;
 pub mod fetch;
+#[cfg(test)]
+mod fixture;
 pub mod git;
 mod hashing;
 pub mod image;

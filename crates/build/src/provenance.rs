@@ -58,7 +58,11 @@ pub struct Facts<'a> {
 
 /// The statement, as JSON without spaces.
 pub fn provenance(facts: &Facts<'_>) -> Vec<u8> {
-    let subjects: Vec<Value> = facts.images.iter().map(|(name, digest)| json!({ "name": name, "digest": { "sha256": digest.hex() } })).collect();
+    let subjects: Vec<Value> = facts
+        .images
+        .iter()
+        .map(|(name, digest)| json!({ "name": name, "digest": { "sha256": digest.hex() } }))
+        .collect();
     let repository = format!("git+{}@refs/heads/{}", facts.remote, facts.branch);
     let mut resolved = vec![json!({ "uri": repository, "digest": { "gitCommit": facts.commit } })];
     resolved.extend(facts.dependencies.iter().map(|d| {

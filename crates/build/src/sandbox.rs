@@ -8,6 +8,7 @@
 
 mod bundle;
 mod cgroup;
+mod endpoint;
 mod execute;
 mod plan;
 mod proxy;
@@ -20,8 +21,7 @@ mod wire;
 mod tests;
 
 pub use cgroup::sweep;
+pub use endpoint::{Endpoint, EndpointError};
 pub use execute::{SandboxError, run};
-pub use plan::{
-    Denied, Endpoint, EndpointError, Mount, Outcome, Phase, PlanError, Rules, SandboxLimits, SandboxPlan, WORKSPACE,
-};
+pub use plan::{Denied, Mount, Outcome, Phase, PlanError, Rules, SandboxLimits, SandboxPlan, WORKSPACE};
 pub use wire::{WireError, ask, serve};

@@ -70,7 +70,11 @@ pub fn sbom(bill: &Bill<'_>) -> Vec<u8> {
     let leaves: Vec<String> = components.keys().filter(|c| !depends.contains_key(*c)).cloned().collect();
     depends.extend(leaves.into_iter().map(|leaf| (leaf, BTreeSet::new())));
     let depends: Vec<Value> = depends.iter().map(|(name, on)| json!({ "ref": name, "dependsOn": on })).collect();
-    let tools: Vec<Value> = bill.tools.iter().map(|t| json!({ "type": "application", "name": t.name, "version": t.version, "hashes": sha256(&t.digest) })).collect();
+    let tools: Vec<Value> = bill
+        .tools
+        .iter()
+        .map(|t| json!({ "type": "application", "name": t.name, "version": t.version, "hashes": sha256(&t.digest) }))
+        .collect();
     let mut document = json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",

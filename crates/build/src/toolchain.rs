@@ -134,7 +134,9 @@ impl ProgramDigests {
         let file = File::open(&path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
         let modified_ns = i128::from(meta.mtime()) * 1_000_000_000 + i128::from(meta.mtime_nsec());
-        let same = |k: &&Known| (k.device, k.inode, k.size, k.modified_ns) == (meta.dev(), meta.ino(), meta.len(), modified_ns);
+        let same = |k: &&Known| {
+            (k.device, k.inode, k.size, k.modified_ns) == (meta.dev(), meta.ino(), meta.len(), modified_ns)
+        };
         if let Some(known) = self.0.get(&path).filter(same) {
             return Ok(known.digest);
         }
@@ -190,7 +192,8 @@ fn libraries(sysroot: &Path, known: &mut ProgramDigests) -> Result<Digest, Toolc
 fn first_line(command: &mut Command) -> Option<String> {
     let keep: Vec<_> = command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
     command.env_clear().envs(keep).env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C");
-    let mut child = command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let mut child =
+        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
     let stdout = child.stdout.take()?;
     let printed = thread::spawn(move || {
         let mut text = Vec::new();

@@ -204,7 +204,12 @@ impl Workspace {
     }
 
     /// Runs a plan and insists that it succeeds.
-    pub fn succeed(&self, plan: &SandboxPlan, sandbox: &mut RunSandbox<'_>, on_line: &mut dyn FnMut(&str)) -> Result<Outcome, WorkspaceError> {
+    pub fn succeed(
+        &self,
+        plan: &SandboxPlan,
+        sandbox: &mut RunSandbox<'_>,
+        on_line: &mut dyn FnMut(&str),
+    ) -> Result<Outcome, WorkspaceError> {
         let command = plan.command.join(" ");
         let mut tail = Vec::new();
         let mut keep = |line: &str| {
@@ -214,7 +219,8 @@ impl Workspace {
             tail.push(line.to_owned());
             on_line(line);
         };
-        let outcome = sandbox(plan, &mut keep).map_err(|source| WorkspaceError::Sandbox { command: command.clone(), source })?;
+        let outcome =
+            sandbox(plan, &mut keep).map_err(|source| WorkspaceError::Sandbox { command: command.clone(), source })?;
         if outcome.succeeded() {
             return Ok(outcome);
         }

@@ -13,16 +13,21 @@ use std::{
 use model::Digest;
 use toml_edit::{DocumentMut, Item, Table, Value};
 
-use super::{DependencyDigest, FetchError, FetchStep, LockedDependency, OWN, check_count, check_sha256, inside, own_folder, purl_part, read, write};
+use super::{
+    DependencyDigest, FetchError, FetchStep, LockedDependency, OWN, check_count, check_sha256, inside, own_folder,
+    purl_part, read, write,
+};
 
 const LOCK: &str = "Cargo.lock";
 const HOME: &str = ".countersign/cargo";
 /// The two names of the configuration, the older one last.
 const CONFIGS: [&str; 2] = [".cargo/config.toml", ".cargo/config"];
 /// Keys of a `[source]` that say where packages come from (Cargo book, "Source Replacement").
-const SOURCE_KEYS: [&str; 8] = ["replace-with", "directory", "registry", "local-registry", "git", "branch", "tag", "rev"];
+const SOURCE_KEYS: [&str; 8] =
+    ["replace-with", "directory", "registry", "local-registry", "git", "branch", "tag", "rev"];
 /// crates.io under the two names that lock files give it.
-const CRATES_IO: [&str; 2] = ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
+const CRATES_IO: [&str; 2] =
+    ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
 
 pub(super) fn steps(workspace: &Path) -> Result<Vec<FetchStep>, FetchError> {
     packages(workspace)?;
@@ -34,7 +39,12 @@ pub(super) fn steps(workspace: &Path) -> Result<Vec<FetchStep>, FetchError> {
     environment.insert("CARGO_HTTP_MULTIPLEXING".to_owned(), "false".to_owned());
     environment.insert("CARGO_NET_GIT_FETCH_WITH_CLI".to_owned(), "false".to_owned());
     let command = ["cargo", "fetch", "--locked", "--manifest-path", "/workspace/Cargo.toml"];
-    Ok(vec![FetchStep { network: true, command: command.map(str::to_owned).to_vec(), directory: "/tmp".into(), environment }])
+    Ok(vec![FetchStep {
+        network: true,
+        command: command.map(str::to_owned).to_vec(),
+        directory: "/tmp".into(),
+        environment,
+    }])
 }
 
 pub(super) fn environment() -> Vec<(&'static str, String)> {
@@ -52,7 +62,9 @@ pub(super) fn environment() -> Vec<(&'static str, String)> {
 fn sources(workspace: &Path) -> Result<DocumentMut, FetchError> {
     let mut kept = DocumentMut::new();
     let Some((name, text)) = config(workspace)? else { return Ok(kept) };
-    let parsed: DocumentMut = text.parse().map_err(|e: toml_edit::TomlError| FetchError::Lock { file: name.to_owned(), why: e.message().to_owned() })?;
+    let parsed: DocumentMut = text
+        .parse()
+        .map_err(|e: toml_edit::TomlError| FetchError::Lock { file: name.to_owned(), why: e.message().to_owned() })?;
     let strings = |table: &dyn toml_edit::TableLike, allowed: &[&str]| {
         let mut out = Table::new();
         for (key, item) in table.iter().filter(|(k, _)| allowed.contains(k)) {
@@ -128,7 +140,9 @@ pub(super) fn verify(workspace: &Path) -> Result<Vec<LockedDependency>, FetchErr
     let archives = archives(workspace)?;
     // Packages in folders of the repository are part of the commit, and Cargo compares them with the lock file.
     let vendored = sources(workspace)?.get("source").and_then(Item::as_table_like).is_some_and(|sources| {
-        sources.iter().any(|(_, s)| s.as_table_like().is_some_and(|s| s.contains_key("directory") || s.contains_key("local-registry")))
+        sources.iter().any(|(_, s)| {
+            s.as_table_like().is_some_and(|s| s.contains_key("directory") || s.contains_key("local-registry"))
+        })
     });
     let mut found = Vec::new();
     for package in packages(workspace)? {
@@ -146,13 +160,22 @@ pub(super) fn verify(workspace: &Path) -> Result<Vec<LockedDependency>, FetchErr
                 DependencyDigest::Sha256(digest)
             }
             (None, Some(git)) => {
-                let commit = git.rsplit_once('#').map(|(_, c)| c).filter(|c| c.len() == 40 && c.bytes().all(|b| b.is_ascii_hexdigit()));
+                let commit = git
+                    .rsplit_once('#')
+                    .map(|(_, c)| c)
+                    .filter(|c| c.len() == 40 && c.bytes().all(|b| b.is_ascii_hexdigit()));
                 DependencyDigest::GitCommit(commit.ok_or_else(no_digest)?.to_owned())
             }
             (None, None) => return Err(no_digest()),
         };
         let purl = purl(&package);
-        found.push(LockedDependency { name: package.name, version: package.version, digest, source: package.source, purl });
+        found.push(LockedDependency {
+            name: package.name,
+            version: package.version,
+            digest,
+            source: package.source,
+            purl,
+        });
     }
     Ok(found)
 }

@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use model::Digest;
 
-use super::{DependencyDigest, Endpoint, FetchError, FetchStep, LockedDependency, OWN, check_count, check_sha256, inside, own_folder, purl_part, read};
+use super::{
+    DependencyDigest, Endpoint, FetchError, FetchStep, LockedDependency, OWN, check_count, check_sha256, inside,
+    own_folder, purl_part, read,
+};
 
 const LOCK: &str = "debian.lock";
 const HINT: &str = "write one line a package: `package version sha256 filename`, as `apt-cache show` prints the fields";
@@ -17,7 +20,8 @@ const DOWNLOAD: &str = "/usr/lib/apt/apt-helper";
 /// Where packages are unpacked to, in the workspace; `files = { "/" = ".countersign/debian" }` takes all of them.
 const ROOT: &str = ".countersign/debian";
 /// Unpacks every downloaded package, in the order of their names.
-const UNPACK: &str = "for package in .countersign/debs/*.deb; do dpkg-deb --extract \"$package\" .countersign/debian || exit 1; done";
+const UNPACK: &str =
+    "for package in .countersign/debs/*.deb; do dpkg-deb --extract \"$package\" .countersign/debian || exit 1; done";
 
 struct Package {
     name: String,
@@ -38,7 +42,10 @@ pub(super) fn steps(workspace: &Path, registries: &[Endpoint]) -> Result<Vec<Fet
     own_folder(workspace, "debs")?;
     own_folder(workspace, "debian")?;
     let mirror = mirror(registries)?;
-    let mut command: Vec<String> = [DOWNLOAD, "-o", "Dir::Etc=/nonexistent", "-o", "APT::Sandbox::User=", "download-file"].map(str::to_owned).to_vec();
+    let mut command: Vec<String> =
+        [DOWNLOAD, "-o", "Dir::Etc=/nonexistent", "-o", "APT::Sandbox::User=", "download-file"]
+            .map(str::to_owned)
+            .to_vec();
     for package in &packages {
         command.push(format!("{mirror}/{}", package.filename));
         command.push(inside(&format!(".countersign/debs/{}", package.file())));
@@ -77,9 +84,12 @@ fn packages(workspace: &Path) -> Result<Vec<Package>, FetchError> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let wrong = |why: &str| FetchError::Lock { file: LOCK.to_owned(), why: format!("line {}: {why}; {HINT}", number + 1) };
+        let wrong =
+            |why: &str| FetchError::Lock { file: LOCK.to_owned(), why: format!("line {}: {why}; {HINT}", number + 1) };
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [name, version, digest, filename] = words.as_slice() else { return Err(wrong("it does not have four words")) };
+        let [name, version, digest, filename] = words.as_slice() else {
+            return Err(wrong("it does not have four words"));
+        };
         let plain = |t: &str, more: &[u8]| t.bytes().all(|b| b.is_ascii_alphanumeric() || more.contains(&b));
         if !plain(name, b"+-.") || name.starts_with(['-', '.']) || !plain(version, b"+-.~:") {
             return Err(wrong("the name or the version has characters that no package has"));
@@ -89,7 +99,12 @@ fn packages(workspace: &Path) -> Result<Vec<Package>, FetchError> {
             return Err(wrong("the file name is not a path to a package"));
         }
         let digest = Digest::from_hex(digest).map_err(|_| wrong("the third word is not a SHA-256"))?;
-        found.push(Package { name: (*name).to_owned(), version: (*version).to_owned(), digest, filename: (*filename).to_owned() });
+        found.push(Package {
+            name: (*name).to_owned(),
+            version: (*version).to_owned(),
+            digest,
+            filename: (*filename).to_owned(),
+        });
     }
     check_count(LOCK, found.len())?;
     if found.is_empty() {
@@ -120,5 +135,9 @@ pub(super) fn verify(workspace: &Path) -> Result<Vec<LockedDependency>, FetchErr
         });
     }
     let there = fs::read_dir(&folder).map_err(super::io_error("list", &folder))?.count();
-    if there == wanted { Ok(found) } else { Err(FetchError::Lock { file: LOCK.to_owned(), why: "a package is named twice".to_owned() }) }
+    if there == wanted {
+        Ok(found)
+    } else {
+        Err(FetchError::Lock { file: LOCK.to_owned(), why: "a package is named twice".to_owned() })
+    }
 }

@@ -9,14 +9,29 @@ use base64::Engine as _;
 use serde::Deserialize;
 use sha2::Sha512;
 
-use super::{DependencyDigest, Endpoint, FetchError, FetchStep, LockedDependency, OWN, check_count, hash_file, inside, own_folder, purl_part, read, write};
+use super::{
+    DependencyDigest, Endpoint, FetchError, FetchStep, LockedDependency, OWN, check_count, hash_file, inside,
+    own_folder, purl_part, read, write,
+};
 
 const LOCK: &str = "package-lock.json";
 const SETTINGS: &str = ".npmrc";
 /// Settings of a repository that only say what is fetched and how it is laid out.
 const ALLOWED: [&str; 14] = [
-    "audit", "engine-strict", "fund", "install-strategy", "legacy-peer-deps", "lockfile-version", "omit", "package-lock", "progress",
-    "registry", "save", "save-exact", "save-prefix", "strict-peer-deps",
+    "audit",
+    "engine-strict",
+    "fund",
+    "install-strategy",
+    "legacy-peer-deps",
+    "lockfile-version",
+    "omit",
+    "package-lock",
+    "progress",
+    "registry",
+    "save",
+    "save-exact",
+    "save-prefix",
+    "strict-peer-deps",
 ];
 
 #[derive(Deserialize)]
@@ -44,7 +59,8 @@ pub(super) fn steps(workspace: &Path, registries: &[Endpoint]) -> Result<Vec<Fet
     write(&own.join("userconfig"), "")?;
     let mut environment: BTreeMap<String, String> = environment().into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
     environment.remove("npm_config_offline");
-    let mut command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=warn"].map(str::to_owned).to_vec();
+    let mut command =
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=warn"].map(str::to_owned).to_vec();
     if let Some(loopback) = registries.iter().find(|r| r.loopback().is_some()) {
         // Lock files name the registry that they were written against; a declared mirror on this machine stands in.
         command.push(format!("--registry=http://{loopback}/"));
@@ -61,6 +77,10 @@ pub(super) fn environment() -> Vec<(&'static str, String)> {
         ("npm_config_ignore_scripts", "true".to_owned()),
         ("npm_config_git", "/bin/false".to_owned()),
         ("npm_config_update_notifier", "false".to_owned()),
+        // One more try after a second; the usual waits add up to more than a minute for what will not get better.
+        ("npm_config_fetch_retries", "1".to_owned()),
+        ("npm_config_fetch_retry_mintimeout", "1000".to_owned()),
+        ("npm_config_fetch_retry_maxtimeout", "1000".to_owned()),
         ("npm_config_offline", "true".to_owned()),
     ]
 }
@@ -84,7 +104,10 @@ fn lock(workspace: &Path) -> Result<Lock, FetchError> {
     let wrong = |why: String| FetchError::Lock { file: LOCK.to_owned(), why };
     let lock: Lock = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     if !matches!(lock.version, 2 | 3) {
-        return Err(wrong(format!("its version is {} instead of 2 or 3: write it again with npm 7 or later", lock.version)));
+        return Err(wrong(format!(
+            "its version is {} instead of 2 or 3: write it again with npm 7 or later",
+            lock.version
+        )));
     }
     check_count(LOCK, lock.packages.len())?;
     Ok(lock)

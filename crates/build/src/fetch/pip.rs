@@ -10,11 +10,15 @@ use std::{
 use model::Digest;
 use sha2::Sha256;
 
-use super::{DependencyDigest, Endpoint, FetchError, FetchStep, LockedDependency, OWN, check_count, hash_file, inside, own_folder, purl_part, read};
+use super::{
+    DependencyDigest, Endpoint, FetchError, FetchStep, LockedDependency, OWN, check_count, hash_file, inside,
+    own_folder, purl_part, read,
+};
 
 const LOCK: &str = "requirements.txt";
 const WHEELS: &str = ".countersign/wheels";
-const HINT: &str = "write it with `pip-compile --generate-hashes`, one `name==version` with `--hash=sha256:…` a requirement";
+const HINT: &str =
+    "write it with `pip-compile --generate-hashes`, one `name==version` with `--hash=sha256:…` a requirement";
 
 struct Requirement {
     name: String,
@@ -31,8 +35,23 @@ pub(super) fn steps(workspace: &Path, registries: &[Endpoint]) -> Result<Vec<Fet
     let lock = inside(LOCK);
     let wheels = inside(WHEELS);
     let command = [
-        "/usr/bin/python3", "-m", "pip", "download", "--isolated", "--no-input", "--no-cache-dir", "--disable-pip-version-check",
-        "--require-hashes", "--only-binary", ":all:", "--index-url", &index, "--dest", &wheels, "--requirement", &lock,
+        "/usr/bin/python3",
+        "-m",
+        "pip",
+        "download",
+        "--isolated",
+        "--no-input",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "--index-url",
+        &index,
+        "--dest",
+        &wheels,
+        "--requirement",
+        &lock,
     ];
     let command = command.map(str::to_owned).to_vec();
     Ok(vec![FetchStep { network: true, command, directory: "/tmp".into(), environment: BTreeMap::new() }])
@@ -59,7 +78,10 @@ fn requirements(workspace: &Path) -> Result<Vec<Requirement>, FetchError> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let refused = |why: &str| FetchError::Lock { file: LOCK.to_owned(), why: format!("`{}` {why}; {HINT}", line.chars().take(80).collect::<String>()) };
+        let refused = |why: &str| FetchError::Lock {
+            file: LOCK.to_owned(),
+            why: format!("`{}` {why}; {HINT}", line.chars().take(80).collect::<String>()),
+        };
         if line.starts_with('-') {
             return Err(refused("is an option, and only requirements are allowed"));
         }
@@ -74,7 +96,9 @@ fn requirements(workspace: &Path) -> Result<Vec<Requirement>, FetchError> {
         }
         let mut hashes = BTreeSet::new();
         for option in options.split_whitespace() {
-            let hash = option.strip_prefix("--hash=sha256:").ok_or_else(|| refused("has an option that is not a SHA-256 hash"))?;
+            let hash = option
+                .strip_prefix("--hash=sha256:")
+                .ok_or_else(|| refused("has an option that is not a SHA-256 hash"))?;
             hashes.insert(Digest::from_hex(hash).map_err(|_| refused("has a hash that is not one"))?);
         }
         if hashes.is_empty() {
@@ -121,8 +145,10 @@ pub(super) fn verify(workspace: &Path) -> Result<Vec<LockedDependency>, FetchErr
     }
     match fetched.into_iter().next() {
         None => Ok(found),
-        Some((digest, file)) => {
-            Err(FetchError::Mismatch { dependency: file, found: digest.hex(), wanted: format!("one of those in {LOCK}") })
-        }
+        Some((digest, file)) => Err(FetchError::Mismatch {
+            dependency: file,
+            found: digest.hex(),
+            wanted: format!("one of those in {LOCK}"),
+        }),
     }
 }

@@ -51,7 +51,9 @@ pub enum CheckoutError {
     #[error("`{0}` is not empty: a tree is written only into an empty folder")]
     NotEmpty(PathBuf),
     /// A submodule.
-    #[error("`{0}` is a submodule: its content is not covered by the commit; put it into the tree, or release it as a component of its own")]
+    #[error(
+        "`{0}` is a submodule: its content is not covered by the commit; put it into the tree, or release it as a component of its own"
+    )]
     Submodule(String),
     /// A Git LFS pointer.
     #[error("`{0}` is a Git LFS pointer: its content is not covered by the commit; put the file itself into the tree")]

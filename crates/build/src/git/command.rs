@@ -173,7 +173,11 @@ impl Git {
         command.args(args);
         let what = args.first().map(|a| a.as_ref().to_string_lossy().into_owned()).unwrap_or_default();
         let (status, printed) = finish(command, &what, QUESTION_LIMIT, None)?;
-        if status == Some(0) { Ok(printed.stdout) } else { Err(GitError::Failed { what, complaint: printed.complaint }) }
+        if status == Some(0) {
+            Ok(printed.stdout)
+        } else {
+            Err(GitError::Failed { what, complaint: printed.complaint })
+        }
     }
 
     pub(super) fn is_ancestor(&self, old: Commit, new: Commit) -> Result<bool, GitError> {
@@ -190,8 +194,16 @@ impl Git {
     pub(super) fn fetch(&self, remote: &Remote, branch: &Branch, refspec: &str) -> Result<(), GitError> {
         let mut command = self.command();
         command.args([
-            "fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
-            "--no-show-forced-updates", "--end-of-options", remote.as_str(), refspec,
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-show-forced-updates",
+            "--end-of-options",
+            remote.as_str(),
+            refspec,
         ]);
         let (status, printed) = finish(command, "fetch", FETCH_LIMIT, Some(&self.dir))?;
         if status == Some(0) {
@@ -286,7 +298,12 @@ struct Printed {
 }
 
 /// Runs to the end, within limits of time, output and (for a fetch) of the size of the mirror.
-fn finish(mut command: Command, what: &str, limit: Duration, grows: Option<&Path>) -> Result<(Option<i32>, Printed), GitError> {
+fn finish(
+    mut command: Command,
+    what: &str,
+    limit: Duration,
+    grows: Option<&Path>,
+) -> Result<(Option<i32>, Printed), GitError> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(GitError::Start)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(GitError::Output("a pipe"));
@@ -315,7 +332,10 @@ fn finish(mut command: Command, what: &str, limit: Duration, grows: Option<&Path
             looked = Instant::now();
             if size_of(dir) > MIRROR_LIMIT_BYTES {
                 stop(&mut child);
-                return Err(GitError::TooLarge { what: "the mirror of the repository".to_owned(), limit_bytes: MIRROR_LIMIT_BYTES });
+                return Err(GitError::TooLarge {
+                    what: "the mirror of the repository".to_owned(),
+                    limit_bytes: MIRROR_LIMIT_BYTES,
+                });
             }
         }
         thread::sleep(if started.elapsed() < Duration::from_millis(200) { Duration::from_millis(1) } else { POLL });

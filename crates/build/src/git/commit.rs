@@ -55,7 +55,7 @@ struct Header<'a> {
 
 impl CommitFacts {
     /// Reads a commit object (without git's own `commit <size>` prefix).
-    pub(super) fn parse(commit: Commit, object: &[u8]) -> Result<Self, MalformedCommit> {
+    pub fn parse(commit: Commit, object: &[u8]) -> Result<Self, MalformedCommit> {
         let wrong = |why| MalformedCommit { commit, why };
         let (headers, message) = split(object).ok_or_else(|| wrong("no empty line ends the headers"))?;
         let headers = parse_headers(headers).ok_or_else(|| wrong("a header has no name"))?;
@@ -69,14 +69,17 @@ impl CommitFacts {
         };
         let id = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|t| t.parse::<Commit>().ok());
 
-        let tree = id(one("tree", "not exactly one tree")?).map(TreeId::of).ok_or_else(|| wrong("the tree has no id"))?;
+        let tree =
+            id(one("tree", "not exactly one tree")?).map(TreeId::of).ok_or_else(|| wrong("the tree has no id"))?;
         let parents = named("parent").map(|h| id(&h.value)).collect::<Option<Vec<_>>>();
         let parents = parents.ok_or_else(|| wrong("a parent has no id"))?;
-        let identity = |value: &[u8]| parse_identity(value).ok_or_else(|| wrong("an identity is not `name <address> time zone`"));
+        let identity =
+            |value: &[u8]| parse_identity(value).ok_or_else(|| wrong("an identity is not `name <address> time zone`"));
         let (author_email, _) = identity(one("author", "not exactly one author")?)?;
         let (committer_email, committed_at) = identity(one("committer", "not exactly one committer")?)?;
 
-        let mut payload: Vec<u8> = headers.iter().filter(|h| h.name != b"gpgsig").flat_map(|h| h.raw.iter().copied()).collect();
+        let mut payload: Vec<u8> =
+            headers.iter().filter(|h| h.name != b"gpgsig").flat_map(|h| h.raw.iter().copied()).collect();
         payload.push(b'\n');
         payload.extend(message);
         let signature = match (named("gpgsig").next(), named("gpgsig").nth(1), named("gpgsig-sha256").next()) {

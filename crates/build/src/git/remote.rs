@@ -18,7 +18,9 @@ pub struct Branch(String);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {
     /// Neither an absolute path nor an allowed URL.
-    #[error("`{0}` is not a remote that is allowed: write an absolute path, or a URL that starts with `https://`, `ssh://` or `file://`")]
+    #[error(
+        "`{0}` is not a remote that is allowed: write an absolute path, or a URL that starts with `https://`, `ssh://` or `file://`"
+    )]
     Remote(String),
     /// A password in the URL, which would reach process lists and logs.
     #[error("the remote at `{0}` carries a password: leave it out and use an SSH key or a credential of the machine")]
@@ -67,7 +69,8 @@ impl FromStr for Remote {
 impl FromStr for Branch {
     type Err = RemoteError;
     fn from_str(text: &str) -> Result<Self, RemoteError> {
-        let bad_part = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock") || part.ends_with('.');
+        let bad_part =
+            |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock") || part.ends_with('.');
         let bad_char = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
         let bad = text.is_empty()
             || text.len() > TEXT_LIMIT

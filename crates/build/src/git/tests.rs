@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a torn fixture is harmless")]
+
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use super::*;
@@ -37,7 +39,8 @@ impl Repository {
     /// An SSH key pair; returns the path of the private half and the public key in wire form.
     fn key(&self, name: &str, kind: &str) -> (PathBuf, Option<Vec<u8>>) {
         let path = self.path(name);
-        let made = Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-C", "test", "-f"]).arg(&path).status();
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-C", "test", "-f"]).arg(&path).status();
         assert!(made.unwrap().success());
         let public = fs::read_to_string(path.with_extension("pub")).unwrap();
         (path, ssh_key::PublicKey::from_openssh(&public).ok().map(|k| k.to_bytes().unwrap()))
@@ -68,7 +71,8 @@ impl Repository {
 
     /// The commit object as git stores it.
     fn object(&self, commit: Commit) -> Vec<u8> {
-        let out = Command::new("git").args(["cat-file", "commit", &commit.to_string()]).current_dir(self.work()).output();
+        let out =
+            Command::new("git").args(["cat-file", "commit", &commit.to_string()]).current_dir(self.work()).output();
         out.unwrap().stdout
     }
 }
@@ -132,7 +136,11 @@ fn a_signature_for_another_purpose_does_not_count() {
     let payload = repository.path("payload");
     fs::write(&payload, &object).unwrap();
     for (namespace, good) in [("git", true), ("file", false), ("countersign", false)] {
-        let made = Command::new("ssh-keygen").args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(&key).arg(&payload).status();
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-Y", "sign", "-n", namespace, "-f"])
+            .arg(&key)
+            .arg(&payload)
+            .status();
         assert!(made.unwrap().success());
         let armour = fs::read_to_string(repository.path("payload.sig")).unwrap();
         fs::remove_file(repository.path("payload.sig")).unwrap();
@@ -171,8 +179,14 @@ fn malformed_commits_are_refused_with_the_reason() {
         (format!("{tree}{tree}{who}\nm"), "not exactly one tree"),
         (format!("{tree}{who}author B <b@b> 1 +0000\n\nm"), "not exactly one author"),
         (format!("{tree}parent x\n{who}\nm"), "a parent has no id"),
-        (format!("{tree}author A a@b 1 +0000\ncommitter A <a@b> 1 +0000\n\nm"), "an identity is not `name <address> time zone`"),
-        (format!("{tree}author A <x> <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nm"), "an identity is not `name <address> time zone`"),
+        (
+            format!("{tree}author A a@b 1 +0000\ncommitter A <a@b> 1 +0000\n\nm"),
+            "an identity is not `name <address> time zone`",
+        ),
+        (
+            format!("{tree}author A <x> <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nm"),
+            "an identity is not `name <address> time zone`",
+        ),
     ] {
         assert_eq!(CommitFacts::parse(commit, object.as_bytes()), Err(MalformedCommit { commit, why }), "{object}");
     }
@@ -302,7 +316,9 @@ fn the_digest_of_paths_changes_with_their_files_only() {
     let third = repository.commit("third", None);
     let mirror = repository.mirror();
     mirror.fetch().unwrap();
-    let digest = |commit, paths: &[&str]| mirror.tree_digest(commit, &paths.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()).unwrap();
+    let digest = |commit, paths: &[&str]| {
+        mirror.tree_digest(commit, &paths.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>()).unwrap()
+    };
     assert_eq!(digest(first, &["tests"]), digest(second, &["tests/"]));
     assert_ne!(digest(second, &["tests"]), digest(third, &["tests"]));
     assert_ne!(digest(first, &[]), digest(second, &[]));
@@ -313,10 +329,22 @@ fn the_digest_of_paths_changes_with_their_files_only() {
 
 #[test]
 fn remotes_and_branches_that_could_be_something_else_are_refused() {
-    for good in ["/srv/git/paydesk.git", "file:///srv/git", "https://git.example/paydesk", "ssh://git@git.example/paydesk"] {
+    for good in
+        ["/srv/git/paydesk.git", "file:///srv/git", "https://git.example/paydesk", "ssh://git@git.example/paydesk"]
+    {
         assert!(good.parse::<Remote>().is_ok(), "{good}");
     }
-    for bad in ["", "relative", "-upload-pack=x", "ext::sh -c x", "http://git.example/x", "git@host:x", "https://", "ssh://-oProxyCommand=x/", "/a b"] {
+    for bad in [
+        "",
+        "relative",
+        "-upload-pack=x",
+        "ext::sh -c x",
+        "http://git.example/x",
+        "git@host:x",
+        "https://",
+        "ssh://-oProxyCommand=x/",
+        "/a b",
+    ] {
         assert!(matches!(bad.parse::<Remote>(), Err(RemoteError::Remote(_))), "{bad}");
     }
     let secret = "https://ada:secret@git.example/x".parse::<Remote>().unwrap_err();

@@ -66,7 +66,8 @@ pub(super) fn digest(entries: &[Entry], paths: &[String]) -> Digest {
     let chosen = |entry: &&Entry| {
         let below = |wanted: &String| {
             let wanted = wanted.trim_end_matches('/').as_bytes();
-            wanted.is_empty() || entry.path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            wanted.is_empty()
+                || entry.path.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         };
         paths.is_empty() || paths.iter().any(below)
     };

@@ -108,7 +108,10 @@ pub enum ImportError {
         why: String,
     },
     /// Not for this machine.
-    #[error("the image is for {found}, and this machine is linux/{}: take the digest of an image that has it", architecture())]
+    #[error(
+        "the image is for {found}, and this machine is linux/{}: take the digest of an image that has it",
+        architecture()
+    )]
     Platform {
         /// The platforms that it is for.
         found: String,
@@ -192,7 +195,8 @@ impl OpenLayout {
         let root = File::open(path).map_err(|e| not(e.to_string()))?;
         let layout = Self { root, path: path.to_path_buf() };
         let bytes = layout.file("oci-layout").map_err(|_| not("there is no file `oci-layout`".to_owned()))?;
-        let version: Layout = serde_json::from_slice(&bytes).map_err(|e| not(format!("`oci-layout` can not be read: {e}")))?;
+        let version: Layout =
+            serde_json::from_slice(&bytes).map_err(|e| not(format!("`oci-layout` can not be read: {e}")))?;
         if version.image_layout_version != "1.0.0" {
             return Err(not(format!("its version is `{}`", version.image_layout_version)));
         }
@@ -257,7 +261,11 @@ impl OpenLayout {
             Some(MANIFEST | DOCKER_MANIFEST) => false,
             None => kind.manifests.is_some(),
             Some(other) => {
-                return Err(ImportError::Malformed { digest, what: "an image manifest or index", why: format!("its media type is `{other}`") });
+                return Err(ImportError::Malformed {
+                    digest,
+                    what: "an image manifest or index",
+                    why: format!("its media type is `{other}`"),
+                });
             }
         };
         if !is_index {
@@ -265,9 +273,14 @@ impl OpenLayout {
         }
         let index: Index = parse(digest, "an image index", &bytes)?;
         if depth >= DEPTH_LIMIT {
-            return Err(ImportError::Malformed { digest, what: "an image index", why: "indexes are nested too deeply".to_owned() });
+            return Err(ImportError::Malformed {
+                digest,
+                what: "an image index",
+                why: "indexes are nested too deeply".to_owned(),
+            });
         }
-        let fits = |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os == "linux" && p.architecture == architecture());
+        let fits =
+            |d: &&Descriptor| d.platform.as_ref().is_none_or(|p| p.os == "linux" && p.architecture == architecture());
         match index.manifests.iter().find(fits) {
             Some(chosen) => self.find(chosen.digest, depth + 1),
             None => {

@@ -70,7 +70,8 @@ impl Tree {
             return Err(ImageError::Empty(plan.component.clone()));
         }
         let opened = File::open(workspace).map_err(io_error("open", workspace))?;
-        let mut tree = Self { workspace: opened, entries: BTreeMap::new(), component: plan.component.clone(), bytes: 0 };
+        let mut tree =
+            Self { workspace: opened, entries: BTreeMap::new(), component: plan.component.clone(), bytes: 0 };
         for (target, source) in &plan.files {
             let target = target_path(target)?;
             let relative = source_path(source)?;
@@ -91,7 +92,8 @@ impl Tree {
     fn add(&mut self, workspace: &Path, relative: &Path, target: &str, shown: &str) -> Result<(), ImageError> {
         let missing = || ImageError::Missing { component: self.component.clone(), source_path: shown.to_owned() };
         // Opening without following links tells also whether a part of the path before the last is one.
-        let opened = if relative.as_os_str().is_empty() { Ok(()) } else { self.open(relative, OFlag::O_PATH).map(drop) };
+        let opened =
+            if relative.as_os_str().is_empty() { Ok(()) } else { self.open(relative, OFlag::O_PATH).map(drop) };
         if opened.is_err() {
             return Err(missing());
         }
@@ -121,7 +123,10 @@ impl Tree {
             return Err(ImageError::Kind(path));
         }
         let executable = meta.permissions().mode() & 0o111 != 0;
-        self.insert(target, Entry::File { source: Source::Workspace(relative.to_path_buf()), executable, bytes: meta.size() })
+        self.insert(
+            target,
+            Entry::File { source: Source::Workspace(relative.to_path_buf()), executable, bytes: meta.size() },
+        )
     }
 
     /// A folder with those above it; one that is there already keeps its mode. Where a link stands that a folder

@@ -56,14 +56,12 @@ pub(super) fn add(tree: &mut Tree) -> Result<Vec<Library>, ImageError> {
     while let Some(path) = ahead.pop() {
         let Some(needs) = needs_of(tree, &path)? else { continue };
         let folders = folders(&path, &needs.search);
-        if let Some(interpreter) = &needs.interpreter {
-            if !is_there(tree, interpreter) {
-                let host = Path::new(interpreter);
-                let place = place(tree, interpreter);
-                take(tree, &place, host).map_err(|_| ImageError::Library { program: path.clone(), library: interpreter.clone() })?;
-                added.insert(place.clone());
-                ahead.push(place);
-            }
+        if let Some(interpreter) = needs.interpreter.as_ref().filter(|i| !is_there(tree, i)) {
+            let place = place(tree, interpreter);
+            let missing = |_| ImageError::Library { program: path.clone(), library: interpreter.clone() };
+            take(tree, &place, Path::new(interpreter)).map_err(missing)?;
+            added.insert(place.clone());
+            ahead.push(place);
         }
         for library in &needs.libraries {
             let missing = || ImageError::Library { program: path.clone(), library: library.clone() };
@@ -194,12 +192,23 @@ fn package(host: &Path, distribution: &str) -> Option<Package> {
     let name = owner.split(": ").next()?.split(',').next()?.trim().to_owned();
     let answer = ask(&["--show", "--showformat", "${Package}\t${Version}\t${Architecture}", &name])?;
     let mut words = answer.split('\t').map(str::to_owned);
-    Some(Package { name: words.next()?, version: words.next()?, architecture: words.next()?, distribution: distribution.to_owned() })
+    Some(Package {
+        name: words.next()?,
+        version: words.next()?,
+        architecture: words.next()?,
+        distribution: distribution.to_owned(),
+    })
 }
 
 fn ask(args: &[&str]) -> Option<String> {
     let mut command = Command::new("dpkg-query");
-    command.args(args).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(args)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
     let output = command.output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     let line = text.lines().find(|l| !l.starts_with("diversion "))?.to_owned();

@@ -128,26 +128,39 @@ impl ImageStore {
             }
         }
         let annotations = [("org.opencontainers.image.ref.name".to_owned(), name.to_owned())].into();
-        let entry = Descriptor { media_type: MANIFEST.to_owned(), digest: image, size: bytes.len() as u64, platform: None, annotations };
+        let entry = Descriptor {
+            media_type: MANIFEST.to_owned(),
+            digest: image,
+            size: bytes.len() as u64,
+            platform: None,
+            annotations,
+        };
         let index = Index { schema_version: 2, media_type: Some(INDEX.to_owned()), manifests: vec![entry] };
         let layout = Layout { image_layout_version: "1.0.0".to_owned() };
         for (name, json) in [("index.json", serde_json::to_vec(&index)), ("oci-layout", serde_json::to_vec(&layout))] {
             let path = dir.join(name);
             let json = json.map_err(|source| StoreError::Document { digest: image, what: "a document", source })?;
             let opened = fs::OpenOptions::new().write(true).create_new(true).open(&path);
-            opened.and_then(|mut f| f.write_all(&json).and_then(|()| f.sync_all())).map_err(io_error("write", &path))?;
+            opened
+                .and_then(|mut f| f.write_all(&json).and_then(|()| f.sync_all()))
+                .map_err(io_error("write", &path))?;
         }
         Ok(())
     }
 
     pub(super) fn manifest(&self, image: Digest) -> Result<Manifest, StoreError> {
-        serde_json::from_slice(&self.read(image)?).map_err(|source| StoreError::Document { digest: image, what: "an image manifest", source })
+        serde_json::from_slice(&self.read(image)?).map_err(|source| StoreError::Document {
+            digest: image,
+            what: "an image manifest",
+            source,
+        })
     }
 
     /// Puts a document into the store; its media type is for the caller to set.
     pub(super) fn put_json(&self, document: &impl Serialize) -> Result<Descriptor, StoreError> {
         let bytes = serde_json::to_vec(document);
-        let bytes = bytes.map_err(|source| StoreError::Document { digest: Digest::of(b""), what: "a document", source })?;
+        let bytes =
+            bytes.map_err(|source| StoreError::Document { digest: Digest::of(b""), what: "a document", source })?;
         let (digest, size) = self.put(&bytes[..])?;
         Ok(Descriptor { media_type: String::new(), digest, size, platform: None, annotations: Default::default() })
     }
@@ -167,7 +180,11 @@ impl ImageStore {
     }
 
     /// Keeps a finished blob only if it has this digest; otherwise it goes, and its own digest is returned.
-    pub(super) fn keep_if(&self, blob: Counted<tempfile::NamedTempFile>, wanted: Digest) -> Result<(Digest, u64), StoreError> {
+    pub(super) fn keep_if(
+        &self,
+        blob: Counted<tempfile::NamedTempFile>,
+        wanted: Digest,
+    ) -> Result<(Digest, u64), StoreError> {
         let (digest, size) = (blob.digest(), blob.bytes());
         if digest == wanted { self.keep(blob) } else { Ok((digest, size)) }
     }

@@ -1,3 +1,6 @@
+#![expect(clippy::disallowed_methods, reason = "a torn fixture is harmless")]
+#![expect(clippy::print_stderr, reason = "what is not checked on this machine is said")]
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
@@ -80,9 +83,24 @@ fn an_image_depends_on_nothing_but_its_content() {
     assert_eq!(
         one.listing(&built),
         [
-            "755 bin/", "755 bin/web", "755 dev/", "755 etc/", "644 etc/hostname", "644 etc/hosts", "644 etc/resolv.conf", "755 proc/", "755 run/",
-            "755 srv/", "755 srv/pages/", "644 srv/pages/index.html", "777 srv/pages/start.html -> index.html", "755 sys/", "1777 tmp/", "755 var/",
-            "755 var/lib/", "755 var/lib/data/",
+            "755 bin/",
+            "755 bin/web",
+            "755 dev/",
+            "755 etc/",
+            "644 etc/hostname",
+            "644 etc/hosts",
+            "644 etc/resolv.conf",
+            "755 proc/",
+            "755 run/",
+            "755 srv/",
+            "755 srv/pages/",
+            "644 srv/pages/index.html",
+            "777 srv/pages/start.html -> index.html",
+            "755 sys/",
+            "1777 tmp/",
+            "755 var/",
+            "755 var/lib/",
+            "755 var/lib/data/",
         ]
     );
     // Another order, other modes that mean the same, another time.
@@ -123,7 +141,10 @@ fn an_image_says_where_it_is_from() {
     assert_eq!(config["config"]["Entrypoint"][0], "/bin/web");
     assert_eq!(config["config"]["ExposedPorts"], serde_json::json!({ "8080/tcp": {} }));
     let env = config["config"]["Env"].as_array().unwrap();
-    assert!(env.contains(&"COUNTERSIGN_SERIAL=paydesk-000042".into()) && env.contains(&"CURRENCY=EUR".into()), "{env:?}");
+    assert!(
+        env.contains(&"COUNTERSIGN_SERIAL=paydesk-000042".into()) && env.contains(&"CURRENCY=EUR".into()),
+        "{env:?}"
+    );
     assert_eq!(config["rootfs"]["diff_ids"][0], built.layer.to_string());
 }
 
@@ -136,14 +157,20 @@ fn what_can_not_be_in_an_image_is_refused() {
     symlink("dir", place.path("ws/near")).unwrap();
     nix::unistd::mkfifo(&place.path("ws/dir2-fifo"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
     let refuse = |files: &[(&str, &str)]| place.build(files).unwrap_err().to_string();
-    assert_eq!(refuse(&[]), "component `web` has no files: name what the build makes, as in `files = { \"/bin/web\" = \"target/debug/web\" }`");
+    assert_eq!(
+        refuse(&[]),
+        "component `web` has no files: name what the build makes, as in `files = { \"/bin/web\" = \"target/debug/web\" }`"
+    );
     for target in ["bin/web", "/bin/../web", "/a\0b"] {
         assert!(refuse(&[(target, "web")]).contains("is not a place in an image"), "{target}");
     }
     for source in ["", "/etc/passwd", "../x", "a/../../x"] {
         assert!(refuse(&[("/bin/web", source)]).contains("is not a path in the workspace"), "{source}");
     }
-    assert!(refuse(&[("/bin/web", "absent")]).starts_with("`absent` is not there after the build: `files` of component `web` names it"));
+    assert!(
+        refuse(&[("/bin/web", "absent")])
+            .starts_with("`absent` is not there after the build: `files` of component `web` names it")
+    );
     assert!(refuse(&[("/bin/web", "away/passwd")]).starts_with("`away/passwd` is not there"));
     assert!(refuse(&[("/bin/web", "near/a")]).starts_with("can not read"));
     assert!(refuse(&[("/bin/web", "dir2-fifo")]).ends_with("is neither a file, a folder nor a link"));
@@ -164,10 +191,18 @@ fn compile(place: &Place, name: &str, code: &str, options: &[&str]) {
 #[test]
 fn shared_libraries_come_along_with_their_packages() {
     let place = Place::new();
-    compile(&place, "web", "#include <math.h>\n#include <stdio.h>\nint main(int c, char **v) { printf(\"%.1f\\n\", cos(c - 1)); }", &["-lm"]);
+    compile(
+        &place,
+        "web",
+        "#include <math.h>\n#include <stdio.h>\nint main(int c, char **v) { printf(\"%.1f\\n\", cos(c - 1)); }",
+        &["-lm"],
+    );
     let built = place.build(&[("/bin/web", "web")]).unwrap();
     let names: Vec<&str> = built.libraries.iter().map(|l| l.path.rsplit('/').next().unwrap()).collect();
-    assert!(names.contains(&"libm.so.6") && names.contains(&"libc.so.6") && names.iter().any(|n| n.starts_with("ld-linux")), "{names:?}");
+    assert!(
+        names.contains(&"libm.so.6") && names.contains(&"libc.so.6") && names.iter().any(|n| n.starts_with("ld-linux")),
+        "{names:?}"
+    );
     if Path::new("/usr/bin/dpkg-query").exists() {
         for library in &built.libraries {
             let package = library.package.as_ref().unwrap_or_else(|| panic!("{} has no package", library.path));
@@ -190,7 +225,12 @@ fn libraries_of_the_image_are_found_where_its_programs_look() {
     compile(&place, "plain", main, &["-L.", "-ldesk"]);
     compile(&place, "near", main, &["-L.", "-ldesk", "-Wl,-rpath,$ORIGIN/../own"]);
     let refused = place.build(&[("/bin/web", "plain")]).unwrap_err().to_string();
-    assert!(refused.starts_with("`/bin/web` needs the shared library `libdesk.so`, which is neither in the image nor on this machine"), "{refused}");
+    assert!(
+        refused.starts_with(
+            "`/bin/web` needs the shared library `libdesk.so`, which is neither in the image nor on this machine"
+        ),
+        "{refused}"
+    );
     place.build(&[("/bin/web", "plain"), ("/usr/lib/libdesk.so", "libdesk.so")]).unwrap();
     place.build(&[("/bin/web", "near"), ("/own/libdesk.so", "libdesk.so")]).unwrap();
     assert!(place.build(&[("/bin/web", "plain"), ("/own/libdesk.so", "libdesk.so")]).is_err());
@@ -198,7 +238,11 @@ fn libraries_of_the_image_are_found_where_its_programs_look() {
     fs::create_dir_all(place.path("ws/merged/usr/lib")).unwrap();
     symlink("usr/lib", place.path("ws/merged/lib")).unwrap();
     let merged = place.build(&[("/", "merged"), ("/bin/web", "plain"), ("/usr/lib/libdesk.so", "libdesk.so")]).unwrap();
-    assert!(merged.libraries.iter().any(|l| l.path.starts_with("/usr/lib/") && l.path.ends_with("libc.so.6")), "{:?}", merged.libraries);
+    assert!(
+        merged.libraries.iter().any(|l| l.path.starts_with("/usr/lib/") && l.path.ends_with("libc.so.6")),
+        "{:?}",
+        merged.libraries
+    );
     // Broken programs are refused rather than shipped.
     place.write("broken", &[b"\x7fELF\x02\x01\x01".as_slice(), &[0xff; 100]].concat(), 0o755);
     assert!(matches!(place.build(&[("/bin/web", "broken")]), Err(ImageError::Elf { .. })));
@@ -228,7 +272,11 @@ fn exports_are_layouts_that_other_tools_read_and_imports_take() {
     let layout = place.path("layout");
     place.store.export(built.digest, "paydesk-web:paydesk-000042", &layout).unwrap();
     if Path::new("/usr/bin/skopeo").exists() {
-        let output = Command::new("skopeo").arg("inspect").arg(format!("oci:{}:paydesk-web:paydesk-000042", layout.display())).output().unwrap();
+        let output = Command::new("skopeo")
+            .arg("inspect")
+            .arg(format!("oci:{}:paydesk-web:paydesk-000042", layout.display()))
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(seen["Digest"], built.digest.to_string());
@@ -238,7 +286,10 @@ fn exports_are_layouts_that_other_tools_read_and_imports_take() {
     }
     let other = ImageStore::open(&place.path("other")).unwrap();
     let imported = other.import(&layout, built.digest).unwrap();
-    assert_eq!((imported.digest, imported.layers, imported.command), (built.digest, vec![built.layer], vec!["/bin/web".to_owned()]));
+    assert_eq!(
+        (imported.digest, imported.layers, imported.command),
+        (built.digest, vec![built.layer], vec!["/bin/web".to_owned()])
+    );
     other.verify(built.digest).unwrap();
 }
 
@@ -314,7 +365,10 @@ fn malformed_layouts_are_refused() {
         ("not json", "is not an image manifest or index"),
         ("{}", "is not an image manifest"),
         (r#"{"schemaVersion":2,"mediaType":"text/plain"}"#, "its media type is `text/plain`"),
-        (r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#, "the image is for "),
+        (
+            r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#,
+            "the image is for ",
+        ),
     ] {
         let error = foreign.import(foreign.add(document.as_bytes())).unwrap_err().to_string();
         assert!(error.contains(why), "{document}: {error}");

@@ -71,7 +71,10 @@ fn write_etc(plan: &SandboxPlan, root: &Path, mounts: &mut Vec<Value>) -> io::Re
     let etc = root.join("etc");
     fs::create_dir(&etc)?;
     let (uid, gid) = (plan.uid, plan.gid);
-    write_new(&etc.join("passwd"), &format!("root:x:0:0:root:/:/usr/sbin/nologin\nbuild:x:{uid}:{gid}:build:/tmp:/bin/sh\n"))?;
+    write_new(
+        &etc.join("passwd"),
+        &format!("root:x:0:0:root:/:/usr/sbin/nologin\nbuild:x:{uid}:{gid}:build:/tmp:/bin/sh\n"),
+    )?;
     write_new(&etc.join("group"), &format!("root:x:0:\nbuild:x:{gid}:\n"))?;
     write_new(&etc.join("hosts"), "127.0.0.1 localhost\n::1 localhost\n")?;
     write_new(&etc.join("nsswitch.conf"), "passwd: files\ngroup: files\nhosts: files\n")?;
@@ -103,7 +106,9 @@ fn config(plan: &SandboxPlan, places: &Places, bound: Vec<Value>) -> Value {
         "pids": { "limit": limits.pids },
         "devices": [{ "allow": false, "access": "rwm" }],
     });
-    if places.counts_swap && let Some(section) = resources.get_mut("memory").and_then(Value::as_object_mut) {
+    if places.counts_swap
+        && let Some(section) = resources.get_mut("memory").and_then(Value::as_object_mut)
+    {
         section.insert("swap".to_owned(), json!(memory));
     }
     let tmpfs = |target: &str, options: &[&str]| json!({ "destination": target, "type": "tmpfs", "source": "tmpfs", "options": options });

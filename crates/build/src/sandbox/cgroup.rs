@@ -110,18 +110,20 @@ pub(super) fn remove(group: &str) {
     }
 }
 
-/// Ends what a killed executor left running. Called once, before the first plan, by the one executor of a role:
-/// `prefix` starts the names of its sandboxes.
-pub fn sweep(prefix: &str) -> io::Result<()> {
-    let mut names = std::collections::BTreeSet::new();
-    for point in hierarchies().all {
-        let Ok(entries) = fs::read_dir(below(&point, PARENT)) else { continue };
-        let found = entries.flatten().filter(|e| e.path().is_dir()).filter_map(|e| e.file_name().into_string().ok());
-        names.extend(found.filter(|n| n.starts_with(prefix)));
-    }
-    for name in names {
-        end(&path(&name))?;
-        remove(&path(&name));
+/// Ends what a killed executor left running: what has a folder below its `state` folder. Called once, before the
+/// first plan, by the only executor that works with this folder.
+pub fn sweep(state: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(state) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(id) = entry.file_name().into_string() else { continue };
+        end(&path(&id))?;
+        remove(&path(&id));
+        // What was mounted on it went with the executor.
+        fs::remove_dir(entry.path())?;
     }
     Ok(())
 }

@@ -143,7 +143,13 @@ pub fn run(plan: &SandboxPlan, rules: &Rules, on_line: &mut dyn FnMut(&str)) -> 
 }
 
 /// The part that runs in the namespaces.
-fn staged_run(plan: &SandboxPlan, rules: &Rules, id: String, log: File, tell: &SyncSender<Event>) -> Result<Outcome, SandboxError> {
+fn staged_run(
+    plan: &SandboxPlan,
+    rules: &Rules,
+    id: String,
+    log: File,
+    tell: &SyncSender<Event>,
+) -> Result<Outcome, SandboxError> {
     let (places, listening) = stage::set(plan, rules, &id)?;
     tell.send(Event::Listening(listening)).map_err(|_| SandboxError::Thread)?;
     let engine = Engine { state: places.bundle.join("runc"), log: places.bundle.join("runc.log"), id };
@@ -170,7 +176,14 @@ impl Engine {
         command
     }
 
-    fn run(&self, plan: &SandboxPlan, bundle: &Path, group: &str, log: File, tell: &SyncSender<Event>) -> Result<Outcome, SandboxError> {
+    fn run(
+        &self,
+        plan: &SandboxPlan,
+        bundle: &Path,
+        group: &str,
+        log: File,
+        tell: &SyncSender<Event>,
+    ) -> Result<Outcome, SandboxError> {
         let started = Instant::now();
         let (output, writer) = io::pipe().map_err(SandboxError::Engine)?;
         let copy = writer.try_clone().map_err(SandboxError::Engine)?;
@@ -188,7 +201,10 @@ impl Engine {
         let status = child.wait().map_err(SandboxError::Engine)?;
         let stopped = watched?;
         kept.finish()?;
-        if let Some(complaint) = self.complaint() && !stopped.timed_out && !stopped.disk_full {
+        if let Some(complaint) = self.complaint()
+            && !stopped.timed_out
+            && !stopped.disk_full
+        {
             let program = plan.command.first().cloned().unwrap_or_default();
             return Err(SandboxError::Start { program, complaint });
         }
@@ -208,7 +224,8 @@ impl Engine {
     fn complaint(&self) -> Option<String> {
         let text = std::fs::read_to_string(&self.log).ok()?;
         let lines = text.lines().filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok());
-        let errors = lines.filter(|l| l.get("level").and_then(|v| v.as_str()).is_some_and(|v| v == "error" || v == "fatal"));
+        let errors =
+            lines.filter(|l| l.get("level").and_then(|v| v.as_str()).is_some_and(|v| v == "error" || v == "fatal"));
         let messages: Vec<String> = errors.filter_map(|l| Some(l.get("msg")?.as_str()?.to_owned())).collect();
         (!messages.is_empty()).then(|| messages.join("; "))
     }
@@ -320,7 +337,9 @@ impl<'a> Kept<'a> {
         }
         if self.dropped_bytes > 0 {
             let note = format!("\n[{} more bytes of output were dropped]\n", self.dropped_bytes);
-            self.log.write_all(note.as_bytes()).map_err(|source| SandboxError::Log { path: self.path.to_path_buf(), source })?;
+            self.log
+                .write_all(note.as_bytes())
+                .map_err(|source| SandboxError::Log { path: self.path.to_path_buf(), source })?;
         }
         self.log.sync_all().map_err(|source| SandboxError::Log { path: self.path.to_path_buf(), source })
     }

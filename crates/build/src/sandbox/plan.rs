@@ -2,14 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     path::{Component, Path, PathBuf},
-    str::FromStr,
 };
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::Endpoint;
 
 /// Where the workspace is, always: paths get into debug information and caches, and so into digests.
 pub const WORKSPACE: &str = "/workspace";
@@ -101,7 +100,15 @@ pub struct SandboxLimits {
 impl Default for SandboxLimits {
     /// Enough for compiling a large workspace on a small machine.
     fn default() -> Self {
-        Self { cpu_percent: 400, memory_mib: 4096, tmp_mib: 1024, pids: 2048, time_s: 1800, output_mib: 16, disk_floor_mib: 512 }
+        Self {
+            cpu_percent: 400,
+            memory_mib: 4096,
+            tmp_mib: 1024,
+            pids: 2048,
+            time_s: 1800,
+            output_mib: 16,
+            disk_floor_mib: 512,
+        }
     }
 }
 
@@ -145,7 +152,8 @@ impl Outcome {
             format!("it ended with exit code {}", self.exit)
         };
         if !self.denied.is_empty() {
-            let denied: Vec<String> = self.denied.iter().map(|d| format!("`{}` ({} times)", d.target, d.count)).collect();
+            let denied: Vec<String> =
+                self.denied.iter().map(|d| format!("`{}` ({} times)", d.target, d.count)).collect();
             reason.push_str(&format!("; it tried to reach what is not declared: {}", denied.join(", ")));
         }
         reason
@@ -160,78 +168,6 @@ pub struct Denied {
     pub target: String,
     /// How many times.
     pub count: u64,
-}
-
-/// A host and a port, as in `crates.example:443` or `127.0.0.1:8790`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Endpoint {
-    host: String,
-    port: u16,
-}
-
-/// A text that is not a host and a port.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an address: write a host and a port, as in `127.0.0.1:8790` or `registry.example:443`")]
-pub struct EndpointError(String);
-
-impl Endpoint {
-    /// The host, lower case, without brackets.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// The port.
-    pub const fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The loopback address that it names, if it does.
-    pub fn loopback(&self) -> Option<SocketAddr> {
-        let ip = if self.host == "localhost" { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { self.host.parse().ok()? };
-        ip.is_loopback().then(|| SocketAddr::new(ip, self.port))
-    }
-}
-
-impl FromStr for Endpoint {
-    type Err = EndpointError;
-    fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let wrong = || EndpointError(text.chars().take(200).collect());
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().map_err(|_| wrong())?;
-        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-        let is_name = |h: &str| {
-            h.len() <= 253
-                && h.split('.').all(|l| {
-                    !l.is_empty() && l.len() <= 63 && !l.starts_with('-') && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-                })
-        };
-        let fits = match bare {
-            Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => is_name(host),
-        };
-        if !fits || port == 0 {
-            return Err(wrong());
-        }
-        Ok(Self { host: bare.unwrap_or(host).to_ascii_lowercase(), port })
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') { write!(f, "[{}]:{}", self.host, self.port) } else { write!(f, "{}:{}", self.host, self.port) }
-    }
-}
-
-impl Serialize for Endpoint {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Endpoint {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
 }
 
 /// What an executor allows, whoever asks; made at its start from its own configuration, not from a plan.
@@ -365,7 +301,9 @@ impl SandboxPlan {
             Phase::Offline => Ok(()),
             Phase::Fetch { allow } if allow.len() > ENDPOINTS_LIMIT => Err(PlanError::Registries),
             Phase::Fetch { allow } => match &rules.registries {
-                Some(known) => allow.iter().find(|e| !known.contains(e)).map_or(Ok(()), |e| Err(PlanError::Registry(e.clone()))),
+                Some(known) => {
+                    allow.iter().find(|e| !known.contains(e)).map_or(Ok(()), |e| Err(PlanError::Registry(e.clone())))
+                }
                 None => Ok(()),
             },
             Phase::Network { netns } => {

@@ -61,7 +61,9 @@ impl Relays {
         let serve = |one| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || match one {
-                Listening::Relay(listener, address) => accept(&listener, &shared, move |stream, shared| relay(stream, address, shared)),
+                Listening::Relay(listener, address) => {
+                    accept(&listener, &shared, move |stream, shared| relay(stream, address, shared))
+                }
                 Listening::Proxy(listener) => accept(&listener, &shared, proxy::serve),
             })
         };
@@ -88,7 +90,8 @@ impl Shared {
     pub(super) fn deny(&self, target: &str) {
         let target: String = target.chars().filter(|c| !c.is_control()).take(TARGET_LIMIT).collect();
         let mut denied = lock(&self.denied);
-        let target = if denied.len() < DENIED_LIMIT || denied.contains_key(&target) { target } else { "others".to_owned() };
+        let target =
+            if denied.len() < DENIED_LIMIT || denied.contains_key(&target) { target } else { "others".to_owned() };
         *denied.entry(target).or_insert(0) += 1;
     }
 

@@ -20,7 +20,7 @@ use nix::{
     sys::{
         socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket},
         stat::Mode,
-        statfs::fstatfs,
+        statfs::{FsType, fstatfs},
     },
 };
 
@@ -34,7 +34,7 @@ use super::{
 /// Room for the bundle: a few small files.
 const BUNDLE_SIZE: &str = "mode=0700,size=16m";
 /// The magic number of the file system that namespaces are files of (linux/magic.h).
-const NSFS_MAGIC: i64 = 0x6e73_6673;
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
 
 /// Something that listens in the sandbox's network namespace and is served from the host's.
 pub(super) enum Listening {
@@ -55,7 +55,9 @@ pub(super) fn set(plan: &SandboxPlan, rules: &Rules, id: &str) -> Result<(Places
     let (nothing, private) = (None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
     mount(nothing, "/", nothing, private, nothing).map_err(|e| doing("separate the mounts")(e.into()))?;
     match netns {
-        Some(netns) => setns(netns, CloneFlags::CLONE_NEWNET).map_err(|e| doing("join the network namespace")(e.into()))?,
+        Some(netns) => {
+            setns(netns, CloneFlags::CLONE_NEWNET).map_err(|e| doing("join the network namespace")(e.into()))?
+        }
         None => {
             unshare(CloneFlags::CLONE_NEWNET).map_err(|e| doing("make a network namespace")(e.into()))?;
             loopback_up().map_err(doing("start the loopback"))?;
@@ -69,7 +71,8 @@ pub(super) fn set(plan: &SandboxPlan, rules: &Rules, id: &str) -> Result<(Places
     let bundle = rules.state.join(id);
     fs::create_dir_all(&bundle).map_err(doing("make the folder of the bundle"))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), &bundle, Some("tmpfs"), flags, Some(BUNDLE_SIZE)).map_err(|e| doing("mount the bundle")(e.into()))?;
+    mount(Some("tmpfs"), &bundle, Some("tmpfs"), flags, Some(BUNDLE_SIZE))
+        .map_err(|e| doing("mount the bundle")(e.into()))?;
     for name in ["rootfs", "workspace", "runc"] {
         fs::create_dir(bundle.join(name)).map_err(doing("make the folders of the bundle"))?;
     }
@@ -119,7 +122,7 @@ fn open_netns(path: &Path) -> Result<File, SandboxError> {
     let own = fs::metadata("/proc/self/ns/net").map_err(refused)?;
     let found = file.metadata().map_err(refused)?;
     let is_host = (own.dev(), own.ino()) == (found.dev(), found.ino());
-    if i64::from(kind.0) != NSFS_MAGIC || is_host {
+    if kind != NSFS_MAGIC || is_host {
         return Err(SandboxError::Netns(path.to_path_buf()));
     }
     Ok(file)
@@ -134,7 +137,8 @@ fn listen(allow: &[super::Endpoint]) -> io::Result<(Vec<Listening>, BTreeMap<Str
     }
     let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let url = format!("http://{}", proxy.local_addr()?);
-    for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "npm_config_proxy", "npm_config_https_proxy"] {
+    for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "npm_config_proxy", "npm_config_https_proxy"]
+    {
         network.insert(name.to_owned(), url.clone());
     }
     // A loopback address that is not declared must reach nobody, not the proxy's host.

@@ -36,7 +36,11 @@ enum Answer {
 }
 
 /// Sends a plan and waits for its outcome.
-pub fn ask(stream: &mut (impl Read + Write), plan: &SandboxPlan, on_line: &mut dyn FnMut(&str)) -> Result<Outcome, WireError> {
+pub fn ask(
+    stream: &mut (impl Read + Write),
+    plan: &SandboxPlan,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<Outcome, WireError> {
     let mut message = serde_json::to_vec(plan).map_err(WireError::Message)?;
     message.push(b'\n');
     stream.write_all(&message).and_then(|()| stream.flush()).map_err(WireError::Gone)?;

@@ -4,7 +4,13 @@ use super::*;
 use crate::image::Package;
 
 fn dependency(name: &str, digest: DependencyDigest) -> LockedDependency {
-    LockedDependency { name: name.into(), version: "1.0.0".into(), digest, source: "registry".into(), purl: format!("pkg:cargo/{name}@1.0.0") }
+    LockedDependency {
+        name: name.into(),
+        version: "1.0.0".into(),
+        digest,
+        source: "registry".into(),
+        purl: format!("pkg:cargo/{name}@1.0.0"),
+    }
 }
 
 fn document() -> Vec<u8> {
@@ -13,7 +19,12 @@ fn document() -> Vec<u8> {
         dependency("left-pad", DependencyDigest::Sha512("ab".repeat(64))),
         dependency("forked", DependencyDigest::GitCommit("1".repeat(40))),
     ];
-    let package = Package { name: "libc6".into(), version: "1:2.36-9+deb12u1".into(), architecture: "amd64".into(), distribution: "debian".into() };
+    let package = Package {
+        name: "libc6".into(),
+        version: "1:2.36-9+deb12u1".into(),
+        architecture: "amd64".into(),
+        distribution: "debian".into(),
+    };
     let libraries = [Library { path: "/lib/libc.so.6".into(), digest: Digest::of(b"libc"), package: Some(package) }];
     let tools = [Tool { name: "rustc".into(), version: "rustc 1.95.0".into(), digest: Digest::of(b"rustc") }];
     let (web, ledger) = ("web".parse().unwrap(), "ledger".parse().unwrap());
@@ -23,8 +34,18 @@ fn document() -> Vec<u8> {
         commit: "1111111111111111111111111111111111111111".parse().unwrap(),
         committed_at: Timestamp::from_unix(1_700_000_000),
         images: vec![
-            BilledImage { component: &web, digest: Digest::of(b"web"), dependencies: &dependencies, libraries: &libraries },
-            BilledImage { component: &ledger, digest: Digest::of(b"ledger"), dependencies: &dependencies[..1], libraries: &[] },
+            BilledImage {
+                component: &web,
+                digest: Digest::of(b"web"),
+                dependencies: &dependencies,
+                libraries: &libraries,
+            },
+            BilledImage {
+                component: &ledger,
+                digest: Digest::of(b"ledger"),
+                dependencies: &dependencies[..1],
+                libraries: &[],
+            },
         ],
         tools: &tools,
     })
