@@ -410,3 +410,13 @@ proptest::proptest! {
         anything(seed, &up(), true);
     }
 }
+
+#[test]
+fn a_progress_on_its_way_has_a_frozen_form() {
+    let mut run = up();
+    run.world.borrow_mut().behave(2, "web", Behaviour { healthy_after_ms: None, ..Behaviour::default() });
+    let wish = intent(&paydesk(2, &[("0002", true)]), Some(&paydesk(1, &[])));
+    run.until(&wish, LIMIT, |p| matches!(p.progress.state, State::Back { .. })).expect("goes back");
+    let bytes = run.progress().to_bytes().expect("bytes");
+    insta::assert_snapshot!(String::from_utf8(bytes).expect("UTF-8"));
+}
