@@ -141,7 +141,7 @@ const TRANSITIONS_LIMIT: u32 = 64;
 /// The next steps. See the module for how to use it.
 pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp) -> Plan {
     let Seen { observed, edge, reports } = seen;
-    let scene = Scene { intent, observed, edge, reports, told: &progress.told, now };
+    let scene = Scene { intent, observed, edge, reports, told: &progress.told, issued: &progress.issued.routes, now };
     let mut progress = progress.clone();
     count_failures(&scene, &mut progress);
     issue(&scene, &mut progress);

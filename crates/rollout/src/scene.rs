@@ -3,7 +3,11 @@
 
 use std::net::{SocketAddr, SocketAddrV4};
 
-use model::{ComponentName, Serial, SystemName, Timestamp, release::Component, route::EdgeCounts};
+use model::{
+    ComponentName, Serial, SystemName, Timestamp,
+    release::Component,
+    route::{EdgeCounts, Route},
+};
 
 use crate::{
     instance::{InstanceId, InstanceSpec, InstanceState, Observed, ObservedInstance, edge_address, peer_variable},
@@ -22,6 +26,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) edge: &'a EdgeCounts,
     pub(crate) reports: &'a [Report],
     pub(crate) told: &'a [Told],
+    /// The routes that the edge was last given.
+    pub(crate) issued: &'a [Route],
     pub(crate) now: Timestamp,
 }
 
@@ -113,20 +119,31 @@ impl<'a> Scene<'a> {
         told.is_some_and(|told| self.spec(version, component, id).is_ok_and(|spec| spec.peers != told.peers))
     }
 
+    /// Whether the edge already sends requests to an instance. One that is starting again in the eyes of an observer that
+    /// itself started again is still well; a start gives every instance a new address.
+    fn is_known_well(&self, id: &InstanceId) -> bool {
+        let backends = || self.issued.iter().flat_map(|r| &r.backends).filter(|b| b.serial == id.serial);
+        self.find(id).is_some_and(|i| backends().any(|b| b.instances.contains(&i.address)))
+    }
+
     /// Where the edge can send requests for a component: to those that are well; if none is, to those that at least run
     /// and once were (a poor answer is better than none). Never to a drifted one, nor to one whose peers have moved.
     pub(crate) fn usable(&self, version: &Version, component: &Component) -> Vec<SocketAddr> {
-        let of = |wanted: fn(&Look<'_>) -> bool| {
+        let of = |wanted: &dyn Fn(&InstanceId, &Look<'_>) -> bool| {
             let mut addresses: Vec<SocketAddr> = self
                 .ids(version, component)
-                .filter(|id| wanted(&self.look(version, component, id)) && !self.is_misled(version, component, id))
+                .filter(|id| wanted(id, &self.look(version, component, id)) && !self.is_misled(version, component, id))
                 .filter_map(|id| self.find(&id).map(|i| i.address))
                 .collect();
             addresses.sort_unstable();
             addresses
         };
-        let healthy = of(|look| matches!(look, Look::Healthy { .. }));
-        if healthy.is_empty() { of(|look| matches!(look, Look::Unhealthy { .. })) } else { healthy }
+        let healthy = of(&|id, look| match look {
+            Look::Healthy { .. } => true,
+            Look::Starting { .. } => self.is_known_well(id),
+            _ => false,
+        });
+        if healthy.is_empty() { of(&|_, look| matches!(look, Look::Unhealthy { .. })) } else { healthy }
     }
 
     /// What starting this instance needs, or the peer whose address is not known yet.

@@ -124,6 +124,8 @@ pub struct World {
     /// Whether a copy that is there already stays as it is, as a wrong driver would have it.
     pub keeps_points: bool,
     drifted: BTreeSet<InstanceId>,
+    /// Whether the observer has just started again and has asked nobody yet.
+    pub blind: bool,
     violations: BTreeSet<Violation>,
 }
 
@@ -149,6 +151,7 @@ impl World {
             excused: false,
             keeps_points: false,
             drifted: BTreeSet::new(),
+            blind: false,
             violations: BTreeSet::new(),
         }
     }
@@ -244,6 +247,7 @@ impl World {
                 None if self.drifted.contains(&c.spec.id) => {
                     InstanceState::Drifted { what: "its root was changed".to_owned() }
                 }
+                None if self.blind => InstanceState::Starting { since: started },
                 None if self.is_healthy(c) => InstanceState::Healthy { since: started },
                 None if self.now_ms > c.started_ms + deadline_ms => {
                     InstanceState::Unhealthy { since: started, why: "not well within its deadline".to_owned() }

@@ -300,6 +300,27 @@ fn an_edge_that_starts_again_is_given_its_table() {
 }
 
 #[test]
+fn an_observer_that_starts_again_moves_nobody() {
+    let (one, two) = (paydesk(1, &[]), paydesk(2, &[("0002", true)]));
+    for round in 0..60 {
+        let mut run = up();
+        let wish = intent(&two, Some(&one));
+        run.until(&wish, round, |_| false);
+        run.world.borrow_mut().blind = true;
+        run.round(&wish);
+        run.world.borrow_mut().blind = false;
+        let last = run.settle(&wish, LIMIT).unwrap_or_else(|| panic!("round {round}: {}", run.story.join("\n")));
+        assert!(matches!(last.outcome, Some(Outcome::Runs { .. })), "round {round}: {:?}", last.outcome);
+        assert!(run.runs_alone(Some(&two)));
+        sound(&run);
+    }
+    // When nothing is on its way, it changes nothing at all.
+    let mut run = up();
+    run.world.borrow_mut().blind = true;
+    assert_eq!(run.round(&intent(&one, None)).steps, []);
+}
+
+#[test]
 fn what_nobody_can_explain_is_left_alone() {
     let mut run = up();
     let one = paydesk(1, &[]);
@@ -368,12 +389,15 @@ fn anything(seed: u64, up: &Run, telling: bool) {
                 1,
             )),
             30 => run.world.borrow_mut().restart_edge(),
+            31 => run.world.borrow_mut().blind = true,
+            32 | 33 => run.world.borrow_mut().blind = false,
             _ => {}
         }
         run.round(&wish);
     }
     run.driver.fault = None;
     run.kill = None;
+    run.world.borrow_mut().blind = false;
     wish.leave = Leave::Granted;
     wish.withdrawn = false;
     let told = |run: &Run| format!("seed {seed}:\n{}", run.story.join("\n"));
