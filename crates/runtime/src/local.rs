@@ -163,8 +163,10 @@ impl Local {
         Ok(local)
     }
 
-    /// Makes the fabric, so that the edge can listen on its address there before anything runs.
+    /// Makes the fabric, so that the edge can listen on its address there before anything runs, and says what
+    /// the host lacks before anything is needed.
     pub fn prepare(&mut self) -> Result<(), DriverError> {
+        self.config.tools.look()?;
         self.fabric.ensure(&self.given.zones())?;
         self.apply_flows()
     }
@@ -239,6 +241,7 @@ impl Local {
             self.take_away(&id)?;
         }
         self.fabric.remove()?;
+        self.hierarchy.remove(&self.cgroup_of_shims()).doing(what)?;
         self.hierarchy.remove(&format!("/countersign/{scope}")).doing(what)?;
         self.given = Given::default();
         durable::remove(&self.config.state_dir.join("given.json")).doing(what)?;
@@ -272,6 +275,11 @@ impl Local {
 
     fn cgroup(&self, id: &InstanceId) -> String {
         format!("/countersign/{}/{id}", self.config.scope)
+    }
+
+    /// Where the processes beside the instances are; no name of an instance is without a dot.
+    fn cgroup_of_shims(&self) -> String {
+        format!("/countersign/{}/shims", self.config.scope)
     }
 
     /// runc's own state folder.

@@ -174,6 +174,23 @@ impl Hierarchy {
         Ok(count.unwrap_or_default() > 0)
     }
 
+    /// Puts a process of ours into a cgroup of its own, so that a service manager that ends the executor's service
+    /// with all that is in it leaves this one alone. Limits nothing.
+    pub(crate) fn set_apart(&self, cgroup: &str, pid: i32) -> io::Result<()> {
+        let inside = cgroup.trim_start_matches('/');
+        let tops = match &self.layout {
+            // Service managers have a tree of their own, and with both versions the one without controllers.
+            Layout::Split { .. } => vec![self.top.join("systemd"), self.top.join("unified")],
+            Layout::Unified => vec![self.top.clone()],
+        };
+        for top in tops.iter().filter(|top| top.join("cgroup.procs").exists()) {
+            let folder = top.join(inside);
+            fs::create_dir_all(&folder)?;
+            set(&folder.join("cgroup.procs"), &pid.to_string())?;
+        }
+        Ok(())
+    }
+
     /// Ends everything in it, also what forks without end: its limit of processes holds until the last is gone.
     pub(crate) fn kill(&self, cgroup: &str) -> io::Result<()> {
         let started = Instant::now();

@@ -43,6 +43,14 @@ pub struct Tools {
     pub cp: PathBuf,
 }
 
+impl Tools {
+    /// Whether all of them are there.
+    pub(crate) fn look(&self) -> Result<(), CommandError> {
+        let Self { runc, ip, nft, mkfs_erofs, mount, cp } = self;
+        [runc, ip, nft, mkfs_erofs, mount, cp].into_iter().try_for_each(|tool| found(tool).map(|_| ()))
+    }
+}
+
 impl Default for Tools {
     /// The names, found on a fixed path.
     fn default() -> Self {

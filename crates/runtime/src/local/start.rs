@@ -146,6 +146,9 @@ impl Local {
 
         let waiting = shim::prepare(&self.config.tools, &folder, &self.engine(), &id.to_string())?;
         let shim = waiting.process.clone();
+        if let Err(error) = self.hierarchy.set_apart(&self.cgroup_of_shims(), shim.pid()) {
+            tracing::warn!(instance = %id, %error, "it does not outlive the service that it is started from");
+        }
         record.phase = Phase::Launching { shim: shim.clone() };
         self.put(record.clone())?;
         let mut child = waiting.go().doing(|| format!("`{id}` can not be started"))?;

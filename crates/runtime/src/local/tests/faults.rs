@@ -148,25 +148,33 @@ fn converges(world: &World, spec: &InstanceSpec, what: &str) {
     assert_eq!(left, Vec::<String>::new(), "{what}");
 }
 
-#[test]
-fn root_every_program_fails_in_turn_and_the_same_steps_work_afterwards() {
+/// Each program in turn has this fault while an instance lives; then a whole life works.
+fn fails_in_turn(fault: Fault) {
     let Some(mut world) = World::new() else { return };
     let (spec, faulty, whole) = (plan(&world), Faulty::new(&world), Tools::default());
-    for fault in [Fault::Lost, Fault::DoneButFailed] {
-        for at in 1.. {
-            world.config.tools = faulty.tools(fault, at);
-            let mut local = world.open();
-            let failed = life(&spec).iter().find_map(|step| local.execute(step).err());
-            let reached = faulty.count() >= at;
-            drop(local);
-            world.config.tools = whole.clone();
-            converges(&world, &spec, &format!("{fault:?} {at} {:?}", failed.map(|error| error.chain())));
-            if !reached {
-                assert!(at > 15, "only {at} programs were run");
-                break;
-            }
+    for at in 1.. {
+        world.config.tools = faulty.tools(fault, at);
+        let mut local = world.open();
+        let failed = life(&spec).iter().find_map(|step| local.execute(step).err());
+        let reached = faulty.count() >= at;
+        drop(local);
+        world.config.tools = whole.clone();
+        converges(&world, &spec, &format!("{fault:?} {at} {:?}", failed.map(|error| error.chain())));
+        if !reached {
+            assert!(at > 15, "only {at} programs were run");
+            break;
         }
     }
+}
+
+#[test]
+fn root_every_program_fails_in_turn_and_the_same_steps_work_afterwards() {
+    fails_in_turn(Fault::Lost);
+}
+
+#[test]
+fn root_every_program_works_but_fails_in_turn_and_the_same_steps_work_afterwards() {
+    fails_in_turn(Fault::DoneButFailed);
 }
 
 /// Not a test by itself: the executor that the next test kills. What it is to do is in its environment.
@@ -204,31 +212,39 @@ fn an_executor_to_be_killed() {
     }
 }
 
-#[test]
-fn root_an_executor_killed_at_any_program_converges_when_it_is_opened_again() {
+/// An executor is killed at each program in turn; opened again it converges, and a whole life works.
+fn killed_in_turn(fault: Fault) {
     let Some(world) = World::new() else { return };
     let (spec, faulty) = (plan(&world), Faulty::new(&world));
     put(&world.folder.path().join("spec"), &serde_json::to_vec(&spec).unwrap());
-    for fault in [Fault::KilledBefore, Fault::KilledAfter] {
-        for at in 1.. {
-            faulty.tools(fault, at);
-            let ended = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "local::tests::faults::an_executor_to_be_killed", "--nocapture"])
-                .env("COUNTERSIGN_TO_BE_KILLED", world.folder.path())
-                .env("COUNTERSIGN_FABRIC", world.config.fabric[1].to_string())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .unwrap();
-            let killed = ended.signal() == Some(Signal::SIGKILL as i32);
-            assert!(killed || ended.success(), "{fault:?} {at}: {ended}");
-            converges(&world, &spec, &format!("{fault:?} {at}"));
-            if !killed {
-                assert!(at > 15, "only {at} programs were run");
-                break;
-            }
+    for at in 1.. {
+        faulty.tools(fault, at);
+        let ended = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "local::tests::faults::an_executor_to_be_killed", "--nocapture"])
+            .env("COUNTERSIGN_TO_BE_KILLED", world.folder.path())
+            .env("COUNTERSIGN_FABRIC", world.config.fabric[1].to_string())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .unwrap();
+        let killed = ended.signal() == Some(Signal::SIGKILL as i32);
+        assert!(killed || ended.success(), "{fault:?} {at}: {ended}");
+        converges(&world, &spec, &format!("{fault:?} {at}"));
+        if !killed {
+            assert!(at > 15, "only {at} programs were run");
+            break;
         }
     }
+}
+
+#[test]
+fn root_an_executor_killed_before_any_program_converges_when_it_is_opened_again() {
+    killed_in_turn(Fault::KilledBefore);
+}
+
+#[test]
+fn root_an_executor_killed_after_any_program_converges_when_it_is_opened_again() {
+    killed_in_turn(Fault::KilledAfter);
 }
 
 #[test]
@@ -383,6 +399,7 @@ fn root_what_does_not_fit_is_refused_with_what_to_do() {
     drop(local);
     world.config.tools.runc = PathBuf::from("/nowhere/runc");
     let mut local = world.open();
+    assert!(local.prepare().unwrap_err().to_string().contains("install runc"));
     assert_eq!(
         refused(&mut local, &start(&good)),
         "`/nowhere/runc` is not on this host; install runc (on Debian and Ubuntu: `apt-get install runc`)"

@@ -12,7 +12,7 @@ use rollout::{instance::InstanceState, step::Step};
 use super::fixture::*;
 use crate::{
     driver::Driver as _,
-    local::{Keep, Tools, command},
+    local::{Keep, Tools, command, record::Phase},
 };
 
 #[test]
@@ -77,6 +77,25 @@ fn root_a_root_stays_as_it_is_even_if_root_on_the_host_mounts_it_again() {
     let root = local.files.folder(&spec.id).join("root");
     let host = Command::new("mount").args(["-o", "remount,rw"]).arg(&root).output().unwrap();
     assert!(fs::OpenOptions::new().create_new(true).write(true).open(root.join("x")).is_err(), "{host:?}");
+}
+
+#[test]
+fn root_what_is_beside_an_instance_is_in_no_cgroup_of_the_executor() {
+    let Some(world) = World::new() else { return };
+    let mut local = world.open();
+    let spec = spec(&component("web", world.busybox(&[]), &[]), 1, 1);
+    do_step(&mut local, &start(&spec));
+    wait_healthy(&mut local, &spec.id);
+    let Phase::Running(running) = &local.records[&spec.id].phase else { panic!() };
+    let groups = |pid: i32| fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let managed = |text: &str| {
+        let line = |start: &str| text.lines().find(|line| line.contains(start)).map(str::to_owned);
+        line(":name=systemd:").or_else(|| line("0::")).unwrap()
+    };
+    let shims = format!("/countersign/{}/shims", world.config.scope);
+    assert!(managed(&groups(running.shim.pid())).ends_with(&shims));
+    let own = managed(&groups(running.init.as_ref().unwrap().pid()));
+    assert!(own.ends_with(&format!("/countersign/{}/{}", world.config.scope, spec.id)), "{own}");
 }
 
 #[test]
