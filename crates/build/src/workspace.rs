@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     error::Error,
     fs, io,
-    os::unix::fs::{MetadataExt, lchown},
+    os::unix::fs::{MetadataExt, PermissionsExt, lchown},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,9 @@ use crate::{
     sandbox::{Endpoint, Outcome, Phase, SandboxLimits, SandboxPlan, WORKSPACE},
     toolchain::Toolchain,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// What runs plans: [`crate::sandbox::run`] in a root process, [`crate::sandbox::ask`] elsewhere.
 pub type RunSandbox<'a> = dyn FnMut(&SandboxPlan, &mut dyn FnMut(&str)) -> Result<Outcome, SandboxFailure> + 'a;
@@ -234,11 +237,31 @@ impl Workspace {
     }
 }
 
+/// Removes a folder with all below it. What ran in it may have locked its owner out of folders; those are opened again.
 fn remove(dir: &Path) -> Result<(), WorkspaceError> {
-    match fs::remove_dir_all(dir) {
+    let removed = match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => unlock(dir, 0).and_then(|()| fs::remove_dir_all(dir)),
+        removed => removed,
+    };
+    match removed {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("remove", dir)(e)),
         _ => Ok(()),
     }
+}
+
+fn unlock(dir: &Path, depth: u32) -> io::Result<()> {
+    if depth > DEPTH_LIMIT {
+        return Err(io::Error::other("folders are nested too deeply"));
+    }
+    fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        // The kind of the entry itself: a link to a folder is not one.
+        if entry.file_type()?.is_dir() {
+            unlock(&entry.path(), depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives a fresh tree to the user that commands run as; nothing to do where that is this process's own.

@@ -1,8 +1,8 @@
 //! Debian packages by a lock file of our own, so that server programs that others wrote can be built into an image.
 //!
 //! `debian.lock` has one line a package: `package version sha256 filename`, the last as the `Filename` field of a
-//! `Packages` index has it (deb-src `pool/main/…`). Packages are unpacked, never installed: no maintainer script
-//! runs. `countersign` suggests the lines; `apt-cache show PACKAGE` has the four fields.
+//! `Packages` index has it (`pool/main/…`). Packages are unpacked, never installed: no maintainer script
+//! runs. `apt-cache show PACKAGE` prints the four fields.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -41,13 +41,13 @@ pub(super) fn steps(workspace: &Path, registries: &[Endpoint]) -> Result<Vec<Fet
     let packages = packages(workspace)?;
     own_folder(workspace, "debs")?;
     own_folder(workspace, "debian")?;
-    let mirror = mirror(registries)?;
+    let registry = registries.first().ok_or(FetchError::NoRegistry)?;
     let mut command: Vec<String> =
         [DOWNLOAD, "-o", "Dir::Etc=/nonexistent", "-o", "APT::Sandbox::User=", "download-file"]
             .map(str::to_owned)
             .to_vec();
     for package in &packages {
-        command.push(format!("{mirror}/{}", package.filename));
+        command.push(address(registry, &package.filename));
         command.push(inside(&format!(".countersign/debs/{}", package.file())));
         command.push(format!("SHA256:{}", package.digest.hex()));
     }
@@ -63,17 +63,19 @@ pub(super) fn environment() -> Vec<(&'static str, String)> {
     vec![("COUNTERSIGN_DEBIAN", inside(ROOT))]
 }
 
-/// The declared registry; its port says whether it speaks HTTP or HTTPS. Debian's own names have the archive below
-/// `/debian`, a mirror on this machine has it at its root.
-fn mirror(registries: &[Endpoint]) -> Result<String, FetchError> {
-    let registry = registries.first().ok_or(FetchError::NoRegistry)?;
-    let path = match registry.host() {
+/// Where a file is on the declared registry, whose port says whether it speaks HTTP or HTTPS. The distributions' own
+/// servers have their archives below a folder, security updates below another; a mirror of one's own has the archive
+/// at its root.
+fn address(registry: &Endpoint, filename: &str) -> String {
+    let folder = match registry.host() {
+        "deb.debian.org" if filename.starts_with("pool/updates/") => "/debian-security",
         "deb.debian.org" | "ftp.debian.org" => "/debian",
+        "security.debian.org" => "/debian-security",
         host if host.ends_with(".ubuntu.com") => "/ubuntu",
         _ => "",
     };
     let scheme = if registry.port() == 443 { "https" } else { "http" };
-    Ok(format!("{scheme}://{registry}{path}"))
+    format!("{scheme}://{registry}{folder}/{filename}")
 }
 
 fn packages(workspace: &Path) -> Result<Vec<Package>, FetchError> {

@@ -234,6 +234,23 @@ fn lock_files_that_do_not_lock_are_refused() {
 }
 
 #[test]
+fn debian_packages_are_looked_for_where_each_server_has_them() {
+    let lock = format!("a 1 {} pool/main/a.deb\nb 1 {} pool/updates/main/b.deb\n", "0".repeat(64), "1".repeat(64));
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("debian.lock"), lock).unwrap();
+    for (registry, a, b) in [
+        ("deb.debian.org:80", "http://deb.debian.org:80/debian/", "http://deb.debian.org:80/debian-security/"),
+        ("archive.ubuntu.com:443", "https://archive.ubuntu.com:443/ubuntu/", "https://archive.ubuntu.com:443/ubuntu/"),
+        ("127.0.0.1:8790", "http://127.0.0.1:8790/", "http://127.0.0.1:8790/"),
+    ] {
+        let steps = Ecosystem::Debian.steps(dir.path(), &[registry.parse().unwrap()]).unwrap();
+        assert!(steps[0].command.contains(&format!("{a}pool/main/a.deb")), "{:?}", steps[0].command);
+        assert!(steps[0].command.contains(&format!("{b}pool/updates/main/b.deb")), "{:?}", steps[0].command);
+    }
+    assert!(matches!(Ecosystem::Debian.steps(dir.path(), &[]), Err(FetchError::NoRegistry)));
+}
+
+#[test]
 fn only_where_packages_come_from_is_taken_of_cargos_configuration() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join(".cargo")).unwrap();

@@ -11,7 +11,7 @@ use std::{
     io::{self, Write},
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, OpenOptionsExt, symlink},
+        fs::{OpenOptionsExt, PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -126,6 +126,8 @@ pub(super) fn checkout(git: &Git, commit: Commit, dir: &Path) -> Result<(), Chec
         let mode = if entry.mode == "100755" { 0o755 } else { 0o644 };
         let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path).and_then(|mut file| {
             file.write_all(&content)?;
+            // What the mode of a new file is depends on the process; this does not.
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
             file.set_modified(system_time(time))
         });
         written.map_err(io("write", &path))?;
@@ -158,7 +160,8 @@ fn system_time(time: Timestamp) -> SystemTime {
 fn make_folders(dir: &Path, path: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
     let Some(parent) = path.parent().filter(|p| *p != dir && !p.is_dir()) else { return Ok(()) };
     make_folders(dir, parent, made)?;
-    fs::DirBuilder::new().mode(0o755).create(parent)?;
+    fs::create_dir(parent)?;
+    fs::set_permissions(parent, fs::Permissions::from_mode(0o755))?;
     made.push(parent.to_path_buf());
     Ok(())
 }

@@ -292,13 +292,14 @@ impl Drop for Batch {
     }
 }
 
-struct Printed {
+#[derive(Debug)]
+pub(super) struct Printed {
     stdout: Vec<u8>,
     complaint: String,
 }
 
 /// Runs to the end, within limits of time, output and (for a fetch) of the size of the mirror.
-fn finish(
+pub(super) fn finish(
     mut command: Command,
     what: &str,
     limit: Duration,

@@ -353,3 +353,19 @@ fn remotes_and_branches_that_could_be_something_else_are_refused() {
         assert!(bad.parse::<Branch>().is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_git_that_does_not_end_is_ended_with_all_that_it_started() {
+    use std::os::unix::process::CommandExt;
+    let mut command = Command::new("sh");
+    command.args(["-c", "sleep 1000 & sleep 1000"]).process_group(0);
+    let started = std::time::Instant::now();
+    let error = command::finish(command, "fetch", std::time::Duration::from_millis(50), None).unwrap_err();
+    assert_eq!(error.to_string(), "git fetch did not end within 0 s");
+    assert!(started.elapsed().as_secs() < 20);
+
+    let mut command = Command::new("sh");
+    command.args(["-c", "head -c 300000000 /dev/zero"]).process_group(0);
+    let error = command::finish(command, "ls-tree", std::time::Duration::from_secs(60), None).unwrap_err();
+    assert!(matches!(error, GitError::TooLarge { .. }), "{error}");
+}
