@@ -9,6 +9,7 @@ mod elf;
 mod import;
 mod layer;
 mod libraries;
+mod packages;
 mod store;
 mod wire;
 
@@ -24,7 +25,8 @@ use std::{
 use model::{Commit, Digest, Serial, Timestamp};
 
 pub use import::{ImportError, Imported};
-pub use libraries::{Library, Package};
+pub use libraries::Library;
+pub use packages::Package;
 pub use store::{ImageStore, StoreError};
 
 /// The user that components run as where nobody says otherwise; no account of any distribution has this number.

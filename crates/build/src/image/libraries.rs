@@ -8,15 +8,15 @@ use std::{
     fs,
     io::Read,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
 use model::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ImageError, elf,
+    ImageError, Package, elf,
     layer::{Entry, Source, Tree, io_error},
+    packages,
 };
 use crate::hashing;
 
@@ -33,20 +33,6 @@ pub struct Library {
     pub digest: Digest,
     /// The package that it is from, where the machine's package database knows it.
     pub package: Option<Package>,
-}
-
-/// A package of the distribution.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Package {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its architecture.
-    pub architecture: String,
-    /// The distribution, as `ID` of os-release(5) says.
-    pub distribution: String,
 }
 
 /// Adds what the programs in the tree need, and what that needs in turn.
@@ -168,49 +154,16 @@ fn take(tree: &mut Tree, place: &str, host: &Path) -> Result<(), ImageError> {
 }
 
 fn describe(tree: &Tree, added: &BTreeSet<String>) -> Result<Vec<Library>, ImageError> {
-    let distribution = distribution();
-    let mut all = Vec::new();
-    for path in added {
-        let Some(Entry::File { source: Source::Host(host), .. }) = tree.entries.get(path) else { continue };
-        let digest = fs::File::open(host).and_then(hashing::sha256).map_err(io_error("read", host))?;
-        all.push(Library { path: path.clone(), digest, package: package(host, &distribution) });
-    }
-    Ok(all)
-}
-
-fn distribution() -> String {
-    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let id = text.lines().find_map(|l| l.strip_prefix("ID=")).unwrap_or("linux");
-    id.trim_matches('"').to_owned()
-}
-
-/// Asks the package database; on merged systems it may know a file under either of two names.
-fn package(host: &Path, distribution: &str) -> Option<Package> {
-    let real = host.to_string_lossy().into_owned();
-    let other = real.strip_prefix("/usr").map_or_else(|| format!("/usr{real}"), str::to_owned);
-    let owner = [real, other].iter().find_map(|path| ask(&["--search", path]))?;
-    let name = owner.split(": ").next()?.split(',').next()?.trim().to_owned();
-    let answer = ask(&["--show", "--showformat", "${Package}\t${Version}\t${Architecture}", &name])?;
-    let mut words = answer.split('\t').map(str::to_owned);
-    Some(Package {
-        name: words.next()?,
-        version: words.next()?,
-        architecture: words.next()?,
-        distribution: distribution.to_owned(),
-    })
-}
-
-fn ask(args: &[&str]) -> Option<String> {
-    let mut command = Command::new("dpkg-query");
-    command
-        .args(args)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin")
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    let output = command.output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let line = text.lines().find(|l| !l.starts_with("diversion "))?.to_owned();
-    (output.status.success() && !line.is_empty()).then_some(line)
+    let host = |path: &String| match tree.entries.get(path) {
+        Some(Entry::File { source: Source::Host(host), .. }) => Some((path.clone(), host.clone())),
+        _ => None,
+    };
+    let files: Vec<(String, PathBuf)> = added.iter().filter_map(host).collect();
+    let hosts: BTreeSet<PathBuf> = files.iter().map(|(_, host)| host.clone()).collect();
+    let packages = packages::of(Path::new(packages::DATABASE), &hosts);
+    let describe = |(path, host): (String, PathBuf)| {
+        let digest = fs::File::open(&host).and_then(hashing::sha256).map_err(io_error("read", &host))?;
+        Ok(Library { path, digest, package: packages.get(&host).cloned() })
+    };
+    files.into_iter().map(describe).collect()
 }

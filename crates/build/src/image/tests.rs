@@ -203,7 +203,7 @@ fn shared_libraries_come_along_with_their_packages() {
         names.contains(&"libm.so.6") && names.contains(&"libc.so.6") && names.iter().any(|n| n.starts_with("ld-linux")),
         "{names:?}"
     );
-    if Path::new("/usr/bin/dpkg-query").exists() {
+    if Path::new(packages::DATABASE).exists() {
         for library in &built.libraries {
             let package = library.package.as_ref().unwrap_or_else(|| panic!("{} has no package", library.path));
             assert!(package.name.starts_with("libc6") && !package.version.is_empty(), "{package:?}");

@@ -45,6 +45,8 @@ impl Workshop {
         if start.role == RoleUser::Builder {
             confinement.write.push(start.layout.images());
             confinement.read.push(start.layout.identities());
+            // The bill of materials names the packages of shared libraries, where the machine has a database of them.
+            confinement.read.extend(Some(PathBuf::from("/var/lib/dpkg")).filter(|p| p.exists()));
         } else {
             confinement.read.push(start.layout.images());
         }
