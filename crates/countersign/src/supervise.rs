@@ -89,7 +89,8 @@ pub fn lay_out(layout: &Layout) -> Result<(), Fault> {
     for (role, _) in EXECUTORS {
         folder(&layout.executor(role), None, 0, 0o711)?;
     }
-    folder(&layout.images(), Some(RoleUser::Builder), RoleUser::Builder.uid(), 0o755)?;
+    // Written by the builder, read by every role.
+    folder(&layout.images(), Some(RoleUser::Builder), ROLES_GROUP, 0o2755)?;
     folder(&layout.volumes(), None, 0, 0o711)?;
     folder(&layout.restore_points(), None, 0, 0o700)?;
     folder(&layout.secrets(), None, 0, 0o700)?;

@@ -12,7 +12,7 @@ use build::git::Mirror;
 use gate::Said;
 use ledger::{
     keys::Signer,
-    statement::v1::{Build, Change, Evidence, EvidenceOn, EvidenceOutcome, SuiteFact, SuiteOn, SystemRule},
+    statement::v1::{Build, Change, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteFact, SuiteOn, SystemRule},
 };
 use model::{CaseId, RoleName};
 
@@ -27,6 +27,9 @@ use crate::{
     status::StatusFile,
     view::View,
 };
+
+/// How often a system under test that does not start is started again.
+const START_TRIES: u32 = 3;
 
 /// Between looks at the log when it does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -139,6 +142,7 @@ impl Tester {
             .environments
             .iter()
             .any(|e| facts.live(system, &e.name).iter().any(|l| build.is_some_and(|b| b.claim.release == l.release)));
+        let mut not_started = 0;
         !facts.evidence(change.index).any(|e| {
             let about = match (&e.claim.on, suite.on) {
                 (EvidenceOn::Source { .. }, SuiteOn::Source) => true,
@@ -147,8 +151,15 @@ impl Tester {
                 }
                 _ => false,
             };
-            let settled = e.claim.outcome == EvidenceOutcome::Failed || e.claim.baseline == baseline || runs;
-            e.claim.suite == suite.name && e.claim.definition == suite.definition && about && settled
+            if e.claim.suite != suite.name || e.claim.definition != suite.definition || !about {
+                return false;
+            }
+            // What did not even start says little; it is tried a few times, and then a person should look.
+            if e.claim.reasons == [EvidenceReason::NotStarted] {
+                not_started += 1;
+                return not_started >= START_TRIES;
+            }
+            e.claim.outcome == EvidenceOutcome::Failed || e.claim.baseline == baseline || runs
         })
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Placement {
     images: PathBuf,
     path: PathBuf,
     progress: Progress,
+    /// Whether no progress was stored here: either nothing was ever released, or it was lost.
+    is_lost: bool,
     reports: Vec<Report>,
     last: Option<Plan>,
     observed: Observed,
@@ -61,9 +63,13 @@ enum Claimed {
 impl Placement {
     pub(super) fn open(start: &Start, system: SystemName, rule: EnvironmentRule, home: &Path) -> Result<Self, Fault> {
         let path = home.join(format!("{}.{system}.progress", rule.name));
+        let mut is_lost = false;
         let progress = match std::fs::read(&path) {
             Ok(bytes) => Progress::from_bytes(&bytes).because(Kind::Untrue, format!("`{}` can not be read", path.display()))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Progress::nothing(rule.name.clone(), system.clone()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                is_lost = true;
+                Progress::nothing(rule.name.clone(), system.clone())
+            }
             Err(e) => return Err(Fault::from_error(Kind::Unavailable, e).context(format!("`{}` can not be read", path.display()))),
         };
         let place = Place { environment: rule.name.clone(), fabric: start.settings.fabric, tls: certificates(start)? };
@@ -74,6 +80,7 @@ impl Placement {
             images: start.layout.images(),
             path,
             progress,
+            is_lost,
             reports: Vec::new(),
             last: None,
             observed: Observed::default(),
@@ -87,10 +94,12 @@ impl Placement {
 
     /// Looks, plans, keeps the progress, does the steps that may be done, and reports.
     pub(super) fn round(&mut self, agent: &mut Agent) -> Result<(), Fault> {
-        report::send(self.progress_mut(), agent)?;
+        // Looking, planning and above all going back must work while the log does not take statements.
+        let reported = report::send(&mut self.progress, agent);
+        self.recall(agent)?;
         let Some((target, claimed, replaces)) = self.target(agent)? else {
             self.last = None;
-            return Ok(());
+            return reported;
         };
         let observed = driver(agent, |executor| executor.observe())?;
         self.observed = observed;
@@ -112,8 +121,28 @@ impl Placement {
             }
         }
         self.last = Some(planned);
-        report::send(self.progress_mut(), agent)?;
-        self.keep()
+        if !self.progress.outbox.waiting().is_empty() {
+            report::send(&mut self.progress, agent)?;
+            self.keep(&self.progress)?;
+        }
+        reported
+    }
+
+    /// A host whose stored progress was lost takes what runs from the log.
+    fn recall(&mut self, agent: &Agent) -> Result<(), Fault> {
+        if !self.is_lost {
+            return Ok(());
+        }
+        let live = agent.view.facts().live(&self.system, &self.rule.name);
+        if let Some(live) = live.first() {
+            let version = self.version(live.release, live.proposal)?;
+            let progress = Progress::running(self.rule.name.clone(), version);
+            self.keep(&progress)?;
+            self.progress = progress;
+        }
+        // Only once the log has been read: before, nothing runs by its word.
+        self.is_lost = agent.view.facts().size() == 0;
+        Ok(())
     }
 
     /// Plans, and keeps the progress before any step is done.
@@ -131,19 +160,15 @@ impl Placement {
         let seen = Seen { observed: &mine, edge, reports: &self.reports };
         let planned = plan(intent, seen, &self.progress, SystemClock.now());
         if planned.progress != self.progress {
+            self.keep(&planned.progress)?;
             self.progress = planned.progress.clone();
-            self.keep()?;
         }
         Ok(planned)
     }
 
-    fn keep(&self) -> Result<(), Fault> {
-        let bytes = self.progress.to_bytes().because(Kind::Internal, "the progress can not be written")?;
+    fn keep(&self, progress: &Progress) -> Result<(), Fault> {
+        let bytes = progress.to_bytes().because(Kind::Internal, "the progress can not be written")?;
         durable::write(&self.path, &bytes, 0o600).because(Kind::Unavailable, format!("`{}` can not be written", self.path.display()))
-    }
-
-    const fn progress_mut(&mut self) -> &mut Progress {
-        &mut self.progress
     }
 
     /// What should run: a rollback that was ordered, else the newest proposal with a granted verdict, else what is

@@ -1,10 +1,10 @@
 //! From the planner's milestones to statements in the log, each once.
 
-use ledger::statement::v1::{Claim, Milestone, MilestoneKind, Placed};
+use ledger::statement::v1::{Claim, Milestone, MilestoneKind, Nonce, Placed};
 use model::Digest;
 use rollout::{
     Progress, Version,
-    milestone::Milestone as Happened,
+    milestone::{Milestone as Happened, Numbered},
     progress::State,
     reason::BackReason,
 };
@@ -12,15 +12,15 @@ use runtime::Driver as _;
 
 use super::Agent;
 use crate::{
-    fault::Fault,
+    fault::{Because as _, Fault, Kind},
     say::About,
 };
 
-/// Writes what happened into the log. What the log has is not written again: the nonce is made of the milestone's
+/// Writes what happened into the log. What the log has is not written again: the nonce is made of the milestone and its
 /// number, so that the same milestone after a crash is known by it.
 pub(super) fn send(progress: &mut Progress, agent: &mut Agent) -> Result<(), Fault> {
     for numbered in progress.outbox.waiting().to_vec() {
-        let nonce = nonce(progress, numbered.number);
+        let nonce = nonce(progress, &numbered)?;
         let known = agent.view.statements().iter().any(|s| s.value().header.nonce == nonce);
         if !known && let Some(milestone) = milestone(progress, &numbered.milestone, agent) {
             let about = About {
@@ -36,13 +36,14 @@ pub(super) fn send(progress: &mut Progress, agent: &mut Agent) -> Result<(), Fau
     Ok(())
 }
 
-fn nonce(progress: &Progress, number: u64) -> ledger::statement::v1::Nonce {
-    let name = format!("milestone {} {} {number} {}", progress.environment, progress.system, progress.issued.generation);
+fn nonce(progress: &Progress, numbered: &Numbered) -> Result<Nonce, Fault> {
+    let what = model::to_json(numbered).because(Kind::Internal, "a milestone can not be written")?;
+    let name = format!("{} {} ", progress.environment, progress.system);
     let mut bytes = [0; 16];
-    for (to, from) in bytes.iter_mut().zip(Digest::of(name.as_bytes()).as_bytes()) {
+    for (to, from) in bytes.iter_mut().zip(Digest::of(&[name.as_bytes(), &what].concat()).as_bytes()) {
         *to = *from;
     }
-    ledger::statement::v1::Nonce::from_bytes(bytes)
+    Ok(Nonce::from_bytes(bytes))
 }
 
 /// The statement of a milestone. `None` for what is about a version that is not known any more.
