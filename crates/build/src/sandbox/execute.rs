@@ -10,7 +10,11 @@ use std::{
     os::fd::AsFd,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -96,9 +100,18 @@ pub enum SandboxError {
     /// Something of it does not end.
     #[error("processes of the sandbox can not be ended")]
     Leftover(#[source] io::Error),
+    /// Nobody waits for it any more.
+    #[error("whoever wanted `{0}` to run has gone away, so it was ended")]
+    Abandoned(String),
     /// The thread of the sandbox broke down.
     #[error("the thread of the sandbox ended without an answer")]
     Thread,
+}
+
+/// Whoever waits for a sandbox, as its thread sees them.
+struct Caller {
+    tell: SyncSender<Event>,
+    gone: Arc<AtomicBool>,
 }
 
 enum Event {
@@ -109,6 +122,16 @@ enum Event {
 /// Checks a plan against the rules and runs it; every line of output goes to the log and to `on_line`. Blocks until
 /// the command has ended and nothing of it is left.
 pub fn run(plan: &SandboxPlan, rules: &Rules, on_line: &mut dyn FnMut(&str)) -> Result<Outcome, SandboxError> {
+    run_while(plan, rules, on_line, &|| true)
+}
+
+/// Like [`run`], but ends the command as soon as nobody waits for it any more.
+pub(super) fn run_while(
+    plan: &SandboxPlan,
+    rules: &Rules,
+    on_line: &mut dyn FnMut(&str),
+    is_awaited: &dyn Fn() -> bool,
+) -> Result<Outcome, SandboxError> {
     plan.check(rules)?;
     if !nix::unistd::geteuid().is_root() {
         return Err(SandboxError::NotRoot);
@@ -119,15 +142,23 @@ pub fn run(plan: &SandboxPlan, rules: &Rules, on_line: &mut dyn FnMut(&str)) -> 
     owned.map_err(|source| SandboxError::Log { path: plan.log.clone(), source })?;
 
     let (tell, told) = sync_channel(LINES_WAITING);
+    let gone = Arc::new(AtomicBool::new(false));
+    let caller = Caller { tell, gone: Arc::clone(&gone) };
     let id = format!("{}.{}", plan.name, std::process::id());
     let bundle = rules.state.join(&id);
     let (staged, ruled) = (plan.clone(), rules.clone());
-    let thread = thread::spawn(move || staged_run(&staged, &ruled, id, log, &tell));
+    let thread = thread::spawn(move || staged_run(&staged, &ruled, id, log, &caller));
     let mut relays = None;
-    for event in told {
+    loop {
+        let event = told.recv_timeout(Duration::from_millis(u64::from(LOOK_MS)));
+        if !is_awaited() {
+            gone.store(true, Ordering::SeqCst);
+        }
         match event {
-            Event::Line(line) => on_line(&line),
-            Event::Listening(listening) => {
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Event::Line(line)) => on_line(&line),
+            Ok(Event::Listening(listening)) => {
                 if let Phase::Fetch { allow } = &plan.phase {
                     // Started from this thread, which is in the host's network namespace.
                     relays = Some(Relays::start(listening, allow.clone()));
@@ -148,12 +179,12 @@ fn staged_run(
     rules: &Rules,
     id: String,
     log: File,
-    tell: &SyncSender<Event>,
+    caller: &Caller,
 ) -> Result<Outcome, SandboxError> {
     let (places, listening) = stage::set(plan, rules, &id)?;
-    tell.send(Event::Listening(listening)).map_err(|_| SandboxError::Thread)?;
+    caller.tell.send(Event::Listening(listening)).map_err(|_| SandboxError::Thread)?;
     let engine = Engine { state: places.bundle.join("runc"), log: places.bundle.join("runc.log"), id };
-    let result = engine.run(plan, &places.bundle, &places.cgroup, log, tell);
+    let result = engine.run(plan, &places.bundle, &places.cgroup, log, caller);
     let ended = cgroup::end(&places.cgroup);
     engine.delete();
     cgroup::remove(&places.cgroup);
@@ -182,7 +213,7 @@ impl Engine {
         bundle: &Path,
         group: &str,
         log: File,
-        tell: &SyncSender<Event>,
+        caller: &Caller,
     ) -> Result<Outcome, SandboxError> {
         let started = Instant::now();
         let (output, writer) = io::pipe().map_err(SandboxError::Engine)?;
@@ -192,8 +223,8 @@ impl Engine {
         let mut child = command.spawn().map_err(SandboxError::Engine)?;
         // The command holds the writing ends; without closing them the pipe would never end.
         drop(command);
-        let mut kept = Kept::new(plan, log, tell);
-        let watched = watch(plan, group, &mut child, output, &mut kept, started);
+        let mut kept = Kept::new(plan, log, &caller.tell);
+        let watched = watch(plan, group, &mut child, output, &mut kept, &caller.gone);
         if watched.is_err() {
             cgroup::end(group).ok();
             child.kill().ok();
@@ -250,8 +281,9 @@ fn watch(
     child: &mut Child,
     mut output: PipeReader,
     kept: &mut Kept<'_>,
-    started: Instant,
+    gone: &AtomicBool,
 ) -> Result<Stopped, SandboxError> {
+    let started = Instant::now();
     let mut stopped = Stopped::default();
     let mut buffer = vec![0; 64 << 10];
     let mut looked = Instant::now();
@@ -275,6 +307,9 @@ fn watch(
         }
         if ended_at.is_some_and(|at| at.elapsed() > DRAIN_LIMIT) {
             return Ok(stopped);
+        }
+        if gone.load(Ordering::SeqCst) {
+            return Err(SandboxError::Abandoned(plan.command.first().cloned().unwrap_or_default()));
         }
         let too_long = started.elapsed() > Duration::from_secs(plan.limits.time_s.into());
         let full = free_mib(&plan.workspace).is_some_and(|free| free < u64::from(plan.limits.disk_floor_mib));

@@ -456,6 +456,24 @@ fn plans_travel_to_an_executor_and_outcomes_back() {
 }
 
 #[test]
+fn a_command_that_nobody_waits_for_is_ended() {
+    let Some(place) = Place::new() else { return };
+    let (mut here, there) = UnixStream::pair().unwrap();
+    let rules = place.rules.clone();
+    let executor = thread::spawn(move || serve(&there, &rules));
+    let plan = place.plan("echo started; sleep 1000");
+    here.write_all(format!("{}\n", serde_json::to_string(&plan).unwrap()).as_bytes()).unwrap();
+    let mut answer = [0; 4];
+    here.read_exact(&mut answer).unwrap();
+    drop(here);
+    let started = std::time::Instant::now();
+    // The answer finds nobody, which ends the connection.
+    executor.join().unwrap().unwrap_err();
+    assert!(started.elapsed().as_secs() < 20);
+    place.nothing_is_left(&plan);
+}
+
+#[test]
 fn what_a_killed_executor_left_is_ended_by_the_next() {
     let Some(place) = Place::new() else { return };
     let plan = place.plan("echo started; sleep 1000");

@@ -2,16 +2,22 @@
 //! pair. One plan at a time; the executor answers with the lines of output and then the outcome or a refusal.
 
 use std::{
+    cell::Cell,
     io::{self, BufRead, BufReader, Read, Write},
-    os::unix::net::UnixStream,
+    os::{fd::AsFd, unix::net::UnixStream},
+    time::Duration,
 };
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Rules, SandboxPlan, run};
+use super::{Outcome, Rules, SandboxPlan, execute::run_while};
 
 /// A plan, or a message of the executor; the longest are commands of 128 KiB and lines of 4 KiB, escaped.
 const MESSAGE_LIMIT_BYTES: u64 = 1 << 20;
+/// How long the other side may leave lines unread; it only passes them on.
+const READ_LIMIT: Duration = Duration::from_secs(30);
 
 /// Why no outcome came back.
 #[derive(Debug, thiserror::Error)]
@@ -57,19 +63,24 @@ pub fn ask(
     }
 }
 
-/// Runs the plans that come over a connection, one after the other, until it is closed. When the other side goes
-/// away while a command runs, its output goes to the log alone and it ends by its own limits.
+/// Runs the plans that come over a connection, one after the other, until it is closed. When the other side goes away
+/// or stops reading while a command runs, the command is ended: its workspace may be made anew at once.
 pub fn serve(stream: &UnixStream, rules: &Rules) -> io::Result<()> {
+    stream.set_write_timeout(Some(READ_LIMIT))?;
     let mut reader = BufReader::new(stream);
     let mut writer = stream;
     while let Some(message) = read_message(&mut reader)? {
         let answer = match serde_json::from_slice::<SandboxPlan>(&message) {
             Err(e) => Answer::Refused(format!("the plan can not be read: {e}")),
             Ok(plan) => {
+                let stuck = Cell::new(false);
                 let mut on_line = |line: &str| {
-                    send(&mut writer, &Answer::Line(line.to_owned())).ok();
+                    // Half a message can not be taken back, so nothing is sent after a failure.
+                    if !stuck.get() {
+                        stuck.set(send(&mut writer, &Answer::Line(line.to_owned())).is_err());
+                    }
                 };
-                match run(&plan, rules, &mut on_line) {
+                match run_while(&plan, rules, &mut on_line, &|| !stuck.get() && !is_closed(stream)) {
                     Ok(outcome) => Answer::Done(outcome),
                     Err(e) => Answer::Refused(chain(&e)),
                 }
@@ -78,6 +89,13 @@ pub fn serve(stream: &UnixStream, rules: &Rules) -> io::Result<()> {
         send(&mut writer, &answer)?;
     }
     Ok(())
+}
+
+/// Whether the other side has closed the connection.
+fn is_closed(stream: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+    // Hanging up is reported whether or not it is asked for.
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 fn send(writer: &mut (impl Write + ?Sized), answer: &Answer) -> io::Result<()> {
