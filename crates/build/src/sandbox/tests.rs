@@ -14,6 +14,8 @@ use std::{
 
 use super::*;
 
+mod killed;
+
 const UID: u32 = 20_001;
 
 /// A folder that an executor works in, with one workspace.
@@ -471,22 +473,4 @@ fn a_command_that_nobody_waits_for_is_ended() {
     executor.join().unwrap().unwrap_err();
     assert!(started.elapsed().as_secs() < 20);
     place.nothing_is_left(&plan);
-}
-
-#[test]
-fn what_a_killed_executor_left_is_ended_by_the_next() {
-    let Some(place) = Place::new() else { return };
-    let plan = place.plan("echo started; sleep 1000");
-    let group = format!("/sys/fs/cgroup/pids/countersign-sandbox/{}.{}", plan.name, std::process::id());
-    let alternative = format!("/sys/fs/cgroup/countersign-sandbox/{}.{}", plan.name, std::process::id());
-    let state = place.rules.state.clone();
-    let outcome = run(&plan, &place.rules, &mut |line| {
-        // From here on, what another executor would do that finds the group of one that is gone.
-        assert_eq!(line, "started");
-        assert!(Path::new(&group).exists() || Path::new(&alternative).exists());
-        sweep(&state).unwrap();
-    });
-    assert_eq!(outcome.unwrap().exit, 137);
-    assert_eq!(fs::read_dir(&place.rules.state).unwrap().count(), 0);
-    sweep(&place.rules.root.join("never-used")).unwrap();
 }
