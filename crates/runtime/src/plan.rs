@@ -6,11 +6,16 @@
 #[cfg(test)]
 mod tests;
 
+use std::net::{IpAddr, SocketAddr};
+
 use model::{
     Digest,
-    release::{Origin, Release},
+    release::{Component, Origin, Release},
 };
-use rollout::instance::{InstanceSpec, belongs, peer_variable};
+use rollout::{
+    instance::{EDGE_ADDRESS_SUFFIX, InstanceSpec, belongs, peer_variable},
+    order::is_behind_edge,
+};
 
 /// Why a plan is not what its release asks for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +57,14 @@ pub enum PlanError {
         /// The variable.
         variable: String,
     },
+    /// A peer that is not where its component can be.
+    #[error("`{address}` in `{variable}` can not be an address of that component")]
+    Address {
+        /// The variable.
+        variable: String,
+        /// The address.
+        address: SocketAddr,
+    },
     /// The edge, where no flow allows it and nothing is exposed.
     #[error("release `{serial}` has no flow from the edge to `{component}`")]
     Edge {
@@ -73,26 +86,34 @@ pub fn check(spec: &InstanceSpec, document: &[u8]) -> Result<(), PlanError> {
     }
     let release = Release::from_bytes(document).map_err(|error| PlanError::Form(error.to_string()))?;
     let serial = || release.serial.to_string();
-    let environment = release
-        .environment(&spec.id.environment)
-        .ok_or_else(|| PlanError::Environment { serial: serial(), environment: spec.id.environment.to_string() })?;
+    if release.environment(&spec.id.environment).is_none() {
+        return Err(PlanError::Environment { serial: serial(), environment: spec.id.environment.to_string() });
+    }
     if !belongs(spec, &release) || spec.id.number == 0 {
         return Err(PlanError::Component { serial: serial(), instance: spec.id.to_string() });
     }
     let component = &spec.component;
     let own = Origin::Component(component.name.clone());
-    for variable in spec.peers.keys() {
-        if !release.flows.iter().any(|flow| flow.from == own && peer_variable(&flow.to) == *variable) {
-            return Err(PlanError::Peer {
-                serial: serial(),
-                component: component.name.to_string(),
-                variable: variable.clone(),
-            });
+    for (variable, addresses) in &spec.peers {
+        let flows = release.flows.iter().filter(|flow| flow.from == own && peer_variable(&flow.to) == *variable);
+        let target = flows.filter_map(|flow| release.component(&flow.to)).next().ok_or_else(|| PlanError::Peer {
+            serial: serial(),
+            component: component.name.to_string(),
+            variable: variable.clone(),
+        })?;
+        if let Some(address) = addresses.iter().find(|address| !is_of(address, target)) {
+            return Err(PlanError::Address { variable: variable.clone(), address: *address });
         }
     }
-    let by_flow = release.flows.iter().any(|flow| flow.from == Origin::Edge && flow.to == component.name);
-    if spec.from_edge && !by_flow && !component.is_exclusive() && !environment.expose.contains_key(&component.name) {
+    if spec.from_edge && !is_behind_edge(&release, component) {
         return Err(PlanError::Edge { serial: serial(), component: component.name.to_string() });
     }
     Ok(())
+}
+
+/// Whether this can be an address of the component: its port, and the edge's own address only where the edge stands
+/// in for it. Whose address it is otherwise, the driver knows, which gave it out.
+fn is_of(address: &SocketAddr, target: &Component) -> bool {
+    let edge = matches!(address.ip(), IpAddr::V4(ip) if ip.octets().ends_with(&EDGE_ADDRESS_SUFFIX));
+    address.port() == target.port && (!edge || target.is_exclusive())
 }

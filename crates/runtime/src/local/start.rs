@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeSet,
     fs,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::linux::fs::MetadataExt as _,
     path::PathBuf,
     process::Child,
@@ -16,7 +16,7 @@ use std::{
 };
 
 use nix::sys::resource::{Resource, getrlimit};
-use rollout::instance::InstanceSpec;
+use rollout::instance::{InstanceSpec, edge_address, peer_variable};
 
 use super::{
     Local, bundle,
@@ -83,6 +83,13 @@ impl Local {
                 component.name
             )));
         }
+        for (variable, addresses) in &spec.peers {
+            if let Some(address) = addresses.iter().find(|address| !self.is_of_peer(spec, variable, address)) {
+                return Err(DriverError::Refused(format!(
+                    "`{address}` in `{variable}` is the address of no such instance here: observe again and plan anew"
+                )));
+            }
+        }
         let rival = self.records.values().find(|other| {
             other.spec.id != spec.id
                 && other.holds_volumes()
@@ -98,6 +105,20 @@ impl Local {
                 spec.id, rival.spec.id
             ))),
         }
+    }
+
+    /// Whether a peer's address was given to an instance of that component, in the same environment and version (a
+    /// release is approved as a whole), or is the edge's, which stands in for some.
+    fn is_of_peer(&self, spec: &InstanceSpec, variable: &str, address: &SocketAddr) -> bool {
+        let is_edge = address.ip() == IpAddr::V4(edge_address(self.config.fabric));
+        is_edge
+            || self.records.values().any(|other| {
+                let id = &other.spec.id;
+                self.address(other) == *address
+                    && peer_variable(&id.component) == variable
+                    && id.environment == spec.id.environment
+                    && id.serial == spec.id.serial
+            })
     }
 
     /// Gives it an address and a user, and writes both down.

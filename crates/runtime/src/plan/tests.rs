@@ -35,6 +35,7 @@ fn release() -> Release {
         flows: vec![
             Flow { from: Origin::Edge, to: "web".parse().unwrap() },
             Flow { from: Origin::Component("web".parse().unwrap()), to: "payments".parse().unwrap() },
+            Flow { from: Origin::Component("payments".parse().unwrap()), to: "ledger".parse().unwrap() },
         ],
         environments: vec![Environment {
             name: "production".parse().unwrap(),
@@ -77,13 +78,15 @@ fn a_plan_adds_nothing_to_its_release() {
         edit(&mut plan);
         check(&plan, &document).map_err(|error| error.to_string())
     };
-    let peer = |variable: &'static str| {
-        move |plan: &mut InstanceSpec| drop(plan.peers.insert(variable.to_owned(), Vec::new()))
+    let peer = |variable: &'static str, address: &'static str| {
+        move |plan: &mut InstanceSpec| drop(plan.peers.insert(variable.to_owned(), vec![address.parse().unwrap()]))
     };
-    let allowed: [(&str, Edit<'_>); 5] = [
+    let allowed: [(&str, Edit<'_>); 7] = [
         ("web", &|_| {}),
         ("web", &|plan| plan.from_edge = true),
-        ("web", &peer("COUNTERSIGN_PEER_PAYMENTS")),
+        ("web", &peer("COUNTERSIGN_PEER_PAYMENTS", "10.7.2.2:8080")),
+        ("payments", &peer("COUNTERSIGN_PEER_LEDGER", "10.7.255.1:8080")),
+        ("payments", &peer("COUNTERSIGN_PEER_LEDGER", "10.7.2.3:8080")),
         ("ledger", &|plan| plan.from_edge = true),
         ("payments", &|plan| plan.id.number = 1),
     ];
@@ -91,7 +94,7 @@ fn a_plan_adds_nothing_to_its_release() {
         assert_eq!(edited(name, edit), Ok(()));
     }
     let as_planned = "release `paydesk-000042` does not ask for ";
-    let refused: [(&str, Edit<'_>, &str); 10] = [
+    let refused: [(&str, Edit<'_>, &str); 12] = [
         ("web", &|plan| plan.release = Digest::of(b"another"), "the release document has the digest "),
         (
             "web",
@@ -105,13 +108,23 @@ fn a_plan_adds_nothing_to_its_release() {
         ("web", &|plan| plan.component.limits.memory_mib = 65, as_planned),
         (
             "web",
-            &peer("COUNTERSIGN_PEER_LEDGER"),
+            &peer("COUNTERSIGN_PEER_LEDGER", "10.7.2.2:8080"),
             "release `paydesk-000042` has no flow from `web` to the peer in `COUNTERSIGN_PEER_LEDGER`",
         ),
         (
             "payments",
-            &peer("COUNTERSIGN_PEER_WEB"),
+            &peer("COUNTERSIGN_PEER_WEB", "10.7.2.2:8080"),
             "release `paydesk-000042` has no flow from `payments` to the peer in `COUNTERSIGN_PEER_WEB`",
+        ),
+        (
+            "web",
+            &peer("COUNTERSIGN_PEER_PAYMENTS", "10.7.2.2:22"),
+            "`10.7.2.2:22` in `COUNTERSIGN_PEER_PAYMENTS` can not be an address of that component",
+        ),
+        (
+            "web",
+            &peer("COUNTERSIGN_PEER_PAYMENTS", "10.7.255.1:8080"),
+            "`10.7.255.1:8080` in `COUNTERSIGN_PEER_PAYMENTS` can not be an address of that component",
         ),
         ("payments", &|plan| plan.from_edge = true, "release `paydesk-000042` has no flow from the edge to `payments`"),
     ];

@@ -67,6 +67,9 @@ impl Faulty {
                 format!(
                     "case \"$*\" in *' run '*) (while [ ! -s \"$OLDPWD/pid\" ]; do :; done; kill -9 $(cat executor)) & cd \"$OLDPWD\"; exec {real} \"$@\" ;; esac; {deed}"
                 )
+            } else if name == "runc" && fault == Fault::KilledBefore {
+                // The container is being made while the executor is opened again.
+                format!("kill -9 $(cat executor); cd \"$OLDPWD\"; exec {real} \"$@\"")
             } else if name == "runc" && fault == Fault::DoneButFailed {
                 format!("cd \"$OLDPWD\"; {deed}")
             } else {

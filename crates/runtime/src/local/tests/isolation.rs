@@ -7,7 +7,10 @@ use std::{
     process::Command,
 };
 
-use rollout::{instance::InstanceState, step::Step};
+use rollout::{
+    instance::{InstanceState, edge_address},
+    step::Step,
+};
 
 use super::fixture::*;
 use crate::{
@@ -167,7 +170,7 @@ fn root_a_component_is_told_what_it_needs_and_no_more() {
     let mut spec = spec(&probe, 42, 1);
     spec.peers.insert(
         "COUNTERSIGN_PEER_LEDGER".to_owned(),
-        vec!["100.1.1.2:80".parse().unwrap(), "100.1.1.3:80".parse().unwrap()],
+        [80, 81].map(|port| (edge_address(world.config.fabric), port).into()).to_vec(),
     );
     do_step(&mut local, &start(&spec));
     assert_eq!(wait_exit(&mut local, &spec.id), (0, false), "{}", log(&local, &spec.id));
@@ -176,7 +179,7 @@ fn root_a_component_is_told_what_it_needs_and_no_more() {
         "COUNTERSIGN_SERIAL=paydesk-000042\n",
         "COUNTERSIGN_COMPONENT=probe\n",
         "COUNTERSIGN_ENVIRONMENT=production\n",
-        "COUNTERSIGN_PEER_LEDGER=100.1.1.2:80,100.1.1.3:80\n",
+        &format!("COUNTERSIGN_PEER_LEDGER={0}:80,{0}:81\n", edge_address(world.config.fabric)),
         "PORT=8080\n",
         "CURRENCY=EUR\n",
         "FROM_IMAGE=yes\n",

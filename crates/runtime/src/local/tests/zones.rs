@@ -173,6 +173,39 @@ fn root_a_client_reaches_what_it_is_given_and_nothing_else() {
 }
 
 #[test]
+fn root_a_peer_is_where_an_instance_of_that_component_is() {
+    let Some(world) = World::new() else { return };
+    let mut local = world.open();
+    let image = world.busybox(&[]);
+    let target = spec(&component("payments", image, &[]), 1, 1);
+    do_step(&mut local, &start(&target));
+    let at = address(&mut local, &target.id);
+    let with = |variable: &str, address: SocketAddr| {
+        let mut web = spec(&component("web", image, &[]), 1, 1);
+        web.peers.insert(variable.to_owned(), vec![address]);
+        web
+    };
+    let mut elsewhere = with("COUNTERSIGN_PEER_PAYMENTS", at);
+    elsewhere.id.environment = "staging".parse().unwrap();
+    let mut foreign = with("COUNTERSIGN_PEER_PAYMENTS", at);
+    foreign.id.serial = "other-000001".parse().unwrap();
+    let mut newer = with("COUNTERSIGN_PEER_PAYMENTS", at);
+    newer.id.serial = "paydesk-000002".parse().unwrap();
+    let rows = [
+        newer,
+        with("COUNTERSIGN_PEER_LEDGER", at),
+        with("COUNTERSIGN_PEER_PAYMENTS", SocketAddr::new(at.ip(), 22)),
+        with("COUNTERSIGN_PEER_PAYMENTS", "192.0.2.1:8080".parse().unwrap()),
+        elsewhere,
+        foreign,
+    ];
+    for spec in rows {
+        assert!(refused(&mut local, &start(&spec)).contains("is the address of no such instance here: observe again"));
+    }
+    do_step(&mut local, &start(&with("COUNTERSIGN_PEER_PAYMENTS", at)));
+}
+
+#[test]
 fn root_two_scopes_do_not_share_addresses() {
     let (Some(world), Some(mut other)) = (World::new(), World::new()) else { return };
     let mut local = world.open();
