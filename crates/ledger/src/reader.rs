@@ -134,14 +134,12 @@ impl Reader {
         now: Timestamp,
     ) -> Result<Vec<Verified<Statement>>, LogError> {
         let mut advance = self.follower.begin(note, now)?;
-        let mut index = self.size();
         let mut begun = self.begun;
         let mut said = Vec::with_capacity(entries.len());
-        for entry in entries {
+        for (index, entry) in (self.size()..).zip(entries) {
             let entry = entry.as_ref();
             advance.push(entry);
             said.push(self.open(index, entry, &mut begun)?);
-            index += 1;
         }
         self.follower.finish(advance)?;
         self.begun = begun;

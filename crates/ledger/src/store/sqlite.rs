@@ -5,6 +5,8 @@
 //! is [`StoreError::Failed`], and the log stops writing until it is opened again and checked.
 
 use std::{
+    fs::{self, OpenOptions},
+    os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -38,8 +40,10 @@ CREATE TABLE bodies (commitment BLOB PRIMARY KEY, salt BLOB NOT NULL, bytes BLOB
 
 /// A store in a file.
 pub struct SqliteStore {
-    writer: Option<Mutex<Connection>>,
+    /// Before the writer, so that they are closed first: the last connection to close folds the write-ahead log into
+    /// the file, and one that only reads can not.
     readers: Vec<Mutex<Connection>>,
+    writer: Option<Mutex<Connection>>,
     next: AtomicUsize,
     /// Held as long as the store may write, so that a second process is refused at its start and not at its first write.
     _lock: Option<durable::Lock>,
@@ -61,15 +65,23 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, OpenStoreError> {
         let failed = |e| OpenStoreError::Store(path.to_owned(), e);
         let lock = durable::Lock::take(&path.with_extension("lock"))?;
+        // Bodies hold what others must not read. SQLite gives its side files the mode of this one.
+        let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+        made.map_err(|e| failed(StoreError::Failed(e.into())))?;
         let writer = open_writer(path).map_err(failed)?;
         durable::sync_folder_of(path).map_err(|e| failed(StoreError::Failed(e.into())))?;
         let readers = open_readers(path).map_err(failed)?;
         Ok(Self { writer: Some(Mutex::new(writer)), readers, next: AtomicUsize::new(0), _lock: Some(lock) })
     }
 
-    /// Opens the file for reading only, beside a process that may be writing.
+    /// Opens the file for reading only, beside a process that may be writing; also from a medium that can not be
+    /// written, if the log was closed before it was copied there.
     pub fn open_read_only(path: &Path) -> Result<Self, OpenStoreError> {
-        let readers = open_readers(path).map_err(|e| OpenStoreError::Store(path.to_owned(), e))?;
+        let readers = open_readers(path).or_else(|e| {
+            // Reading in WAL mode writes a side file. Where that can not be, and nothing waits in a WAL, nothing moves.
+            if has_wal(path) { Err(e) } else { open_unmoving(path).map_err(|_| e) }
+        });
+        let readers = readers.map_err(|e| OpenStoreError::Store(path.to_owned(), e))?;
         Ok(Self { writer: None, readers, next: AtomicUsize::new(0), _lock: None })
     }
 
@@ -108,14 +120,34 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
 
 fn open_readers(path: &Path) -> Result<Vec<Mutex<Connection>>, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    readers(path, || Connection::open_with_flags(path, flags))
+}
+
+/// Without looking for changes by others (`immutable`, "URI Filenames" in SQLite's documentation).
+fn open_unmoving(path: &Path) -> Result<Vec<Mutex<Connection>>, StoreError> {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/-_.~".contains(b);
+    let escape = |b: &u8| if plain(b) { char::from(*b).to_string() } else { format!("%{b:02x}") };
+    let uri = format!("file:{}?immutable=1", path.as_os_str().as_bytes().iter().map(escape).collect::<String>());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    readers(path, || Connection::open_with_flags(&uri, flags))
+}
+
+fn readers(path: &Path, open: impl Fn() -> rusqlite::Result<Connection>) -> Result<Vec<Mutex<Connection>>, StoreError> {
     let mut readers = Vec::with_capacity(READERS);
     for _ in 0..READERS {
-        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        let connection = open().map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         check_ours(&connection, path)?;
         readers.push(Mutex::new(connection));
     }
     Ok(readers)
+}
+
+/// Whether commits wait in the write-ahead log beside the file.
+fn has_wal(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    fs::metadata(wal).is_ok_and(|m| m.len() > 0)
 }
 
 fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {

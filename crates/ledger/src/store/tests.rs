@@ -94,6 +94,45 @@ fn files_that_are_not_logs_are_left_alone() {
 }
 
 #[test]
+fn the_file_and_its_side_files_are_for_the_log_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("log.db")).unwrap();
+    store.commit(&batch(0, 1)).unwrap();
+    let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+    assert!(files.len() >= 3);
+    for file in files {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+    }
+}
+
+#[test]
+fn a_closed_log_is_read_where_nothing_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    // A folder in the way of the side file does what a read-only medium does, for root too.
+    let path = folder.path().join("a log?.db");
+    drop(SqliteStore::open(&path).unwrap().commit(&batch(0, 2)));
+    std::fs::create_dir(folder.path().join("a log?.db-shm")).unwrap();
+    let store = SqliteStore::open_read_only(&path).unwrap();
+    assert_eq!(store.head().unwrap().unwrap().size, 2);
+    assert_eq!(store.entries(0, 9).unwrap(), [entry(0), entry(1)]);
+}
+
+#[test]
+fn commits_that_wait_beside_a_copied_file_are_not_passed_over() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = SqliteStore::open(&here.path().join("log.db")).unwrap();
+    store.commit(&batch(0, 2)).unwrap();
+    for name in ["log.db", "log.db-wal"] {
+        let bytes = std::fs::read(here.path().join(name)).unwrap();
+        crate::durable::write(&there.path().join(name), &bytes, 0o600).unwrap();
+    }
+    std::fs::create_dir(there.path().join("log.db-shm")).unwrap();
+    let copy = SqliteStore::open_read_only(&there.path().join("log.db")).unwrap();
+    assert_eq!(copy.head().unwrap().unwrap().size, 2);
+}
+
+#[test]
 fn readers_go_on_while_somebody_writes() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(&folder.path().join("log.db")).unwrap());
