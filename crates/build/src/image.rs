@@ -122,7 +122,7 @@ pub enum ImageError {
     Empty(String),
     /// A shared library that this machine does not have.
     #[error(
-        "`{program}` needs the shared library `{library}`, which is neither in the image nor on this machine: install its package, link it statically, or add it to `files`"
+        "`{program}` needs the shared library `{library}`, which is neither in the image nor on this machine: add its package to `debian.lock`, install it here, or link it statically"
     )]
     Library {
         /// The program in the image.
