@@ -24,7 +24,7 @@ use ledger::{
     log::{Door, Log, Refusal, Submission},
     note::{NoteKeyType, NoteSigner},
     statement::{Members, ReadError},
-    store::{Body, SqliteStore},
+    store::{Body, SqliteStore, Store},
     tick,
 };
 use model::{Clock, Digest};
@@ -32,6 +32,7 @@ use serde::Deserialize;
 
 use super::Start;
 use crate::{
+    charter_file::CharterFile,
     clock::SystemClock,
     confine::{Confinement, Sockets},
     fault::{Because as _, Fault, Kind},
@@ -122,11 +123,6 @@ impl Shared {
 pub fn run(start: Start) -> Result<(), Fault> {
     let key: Arc<dyn Signer> = Arc::new(start.key()?);
     let charter = start.charter.members.charter().clone();
-    let signer = NoteSigner::new(&charter.log.origin, NoteKeyType::Ed25519, key)
-        .because(Kind::Input, "the log's key does not fit its origin")?;
-    if signer.vkey().to_string() != charter.log.vkey {
-        return Err(Fault::new(Kind::Untrue, "the log's key is not the one that the charter names"));
-    }
     let ports = charter.witnesses.iter().filter_map(|w| Target::parse(&w.url).ok()).filter_map(|t| match t {
         Target::Tcp(address) => Some(address.port()),
         Target::Unix(_) => None,
@@ -135,16 +131,38 @@ pub fn run(start: Start) -> Result<(), Fault> {
     confinement.connect_tcp = Some(ports.collect());
     confinement.bind_tcp = Some(Vec::new());
     confinement.sockets = Sockets::Tcp;
-    let mut status = start.confine(confinement)?;
+    let status = start.confine(confinement)?;
     let listener = listen_unix(&start.layout.socket(start.role))?;
 
     let store = SqliteStore::open(&start.layout.home(start.role).join("log.sqlite3"))
         .because(Kind::Unavailable, "the log's store can not be opened")?;
-    let members = start.charter.members.clone();
+    let router = open(Arc::new(store), key, &start.charter, status)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .because(Kind::Unavailable, "no runtime")?
+        .block_on(serve_unix(listener, router))
+}
+
+/// Opens the log in a store, keeps its head cosigned from a thread of its own, and returns what it answers.
+pub(crate) fn open(
+    store: Arc<dyn Store>,
+    key: Arc<dyn Signer>,
+    charter: &CharterFile,
+    mut status: StatusFile,
+) -> Result<Router, Fault> {
+    let named = &charter.members.charter().log;
+    let signer = NoteSigner::new(&named.origin, NoteKeyType::Ed25519, key)
+        .because(Kind::Input, "the log's key does not fit its origin")?;
+    if signer.vkey().to_string() != named.vkey {
+        return Err(Fault::new(Kind::Untrue, "the log's key is not the one that the charter names"));
+    }
+    let members = charter.members.clone();
     let door = Arc::new(CharterDoor { members: members.clone() });
-    let log = Log::open(Arc::new(store), signer, door)
+    let log = Log::open(store, signer, door)
         .because(Kind::Untrue, "the log does not open")?;
-    for envelope in &start.charter.envelopes {
+    for envelope in &charter.envelopes {
         log.append(Submission::new(envelope.clone())).because(Kind::Unavailable, "the charter can not be written into the log")?;
     }
     let shared = Arc::new(Shared { log, members, cosigned: Mutex::new(None), grown: Condvar::new() });
@@ -153,12 +171,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         .name("witnesses".to_owned())
         .spawn(move || ask_witnesses(&witnessing, &mut status))
         .because(Kind::Unavailable, "no thread for the witnesses")?;
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .because(Kind::Unavailable, "no runtime")?
-        .block_on(serve_unix(listener, router(shared)))
+    Ok(router(shared))
 }
 
 fn router(shared: Arc<Shared>) -> Router {

@@ -36,16 +36,20 @@ pub fn run(dir: &Path, name: &str, listen: SocketAddr, logs: Vec<VerifierKey>) -
     }
     confinement.apply().because(Kind::Unavailable, "the witness can not confine itself")?;
     let witness = Witness::open(dir, signer, logs).because(Kind::Unavailable, "the witness does not start")?;
-    let router = Router::new()
-        .route("/add-checkpoint", post(add_checkpoint))
-        .route("/health", get(|| async { "ok\n" }))
-        .with_state(Arc::new(witness));
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .because(Kind::Unavailable, "no runtime")?
-        .block_on(serve_tcp(listener, router))
+        .block_on(serve_tcp(listener, router(witness)))
+}
+
+/// What a witness answers.
+pub(crate) fn router(witness: Witness) -> Router {
+    Router::new()
+        .route("/add-checkpoint", post(add_checkpoint))
+        .route("/health", get(|| async { "ok\n" }))
+        .with_state(Arc::new(witness))
 }
 
 /// The folder and what is in it become the witness's own.

@@ -39,7 +39,7 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let proposal = find::proposal(view.facts(), index)?.claim.clone();
     let rule = members.charter().environment(&proposal.environment);
     let speaker = common.speaker(&members, Says::Approval, rule.map_or(people::LIFE_S, |r| r.approval_s))?;
-    let who = people::person(&members, speaker.key())?;
+    let who = people::person(&members, speaker.signer().key().id())?;
 
     let text = gate::shown(view.facts(), index).ok_or_else(|| {
         Fault::new(Kind::Refused, format!("the change of proposal {index} does not stand any more, so it can not be shown"))

@@ -1,9 +1,30 @@
 //! The verbs, one file each, and what they share: where to look, who speaks and how to print.
 
+pub mod approve;
+pub mod attest;
+pub mod audit;
+pub mod check;
 pub mod down;
+pub mod except;
+pub mod halt;
 pub mod init;
+pub mod log;
+pub mod propose;
+pub mod reject;
+pub mod release;
+pub mod resume;
+pub mod rollback;
+pub mod status;
+pub mod trace;
 pub mod up;
+pub mod why;
+pub mod withdraw;
 pub mod witness;
+
+mod find;
+mod follow;
+mod people;
+mod show;
 
 use std::{
     io::Write,

@@ -191,9 +191,9 @@ pub fn release(facts: &Facts, release: Digest) -> String {
     serial.map_or_else(|| release.short(), |s| format!("{s} ({})", release.short()))
 }
 
-/// How long ago, in the largest unit that fits.
-pub fn age(now: Timestamp, then: Timestamp) -> String {
-    match now.since_s(then) {
+/// A length of time in the largest unit that fits.
+pub fn duration(seconds: u64) -> String {
+    match seconds {
         s @ 0..120 => format!("{s} s"),
         s @ 120..7_200 => format!("{} min", s / 60),
         s @ 7_200..172_800 => format!("{} h", s / 3_600),

@@ -1,0 +1,169 @@
+//! `countersign why`: the verdict on a proposal, recomputed here, with every reason and what it rests on.
+//!
+//! What the gate said is shown beside it and not believed.
+
+use std::io::Write;
+
+use gate::{Dossier, decide_with};
+use ledger::statement::v1::{Claim, Reason, Ruling, Verdict};
+use model::{Digest, EnvironmentName, Serial, Timestamp};
+use serde::Serialize;
+
+use super::{Common, Format, find, line, people, print_json, show};
+use crate::{fault::{Because as _, Fault, Kind}, view::View};
+
+/// Tell why something may be released or not
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A proposal's log index, a serial, a release digest, a commit, or an environment such as `paydesk/production`
+    what: String,
+    /// The environment, where a name is proposed for several
+    #[arg(long, short)]
+    environment: Option<EnvironmentName>,
+}
+
+/// The answer about one proposal.
+#[derive(Debug, Serialize)]
+struct Answer {
+    proposal: u64,
+    serial: Serial,
+    environment: EnvironmentName,
+    release: Digest,
+    runs: bool,
+    granted: bool,
+    until: Option<Timestamp>,
+    /// `until` as people write times.
+    until_text: Option<String>,
+    /// Over how many statements.
+    size: u64,
+    unwitnessed: bool,
+    reasons: Vec<Reason>,
+    quorum: String,
+    rests_on: Vec<show::Row>,
+    gate: Option<GateSaid>,
+}
+
+/// What the gate last said.
+#[derive(Debug, Serialize)]
+struct GateSaid {
+    index: u64,
+    says: String,
+    /// Whether it gave the same answer for the same reasons.
+    agrees: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+    let view = common.view()?;
+    let facts = view.facts();
+    let found = find::proposals(facts, &args.what, args.environment.as_ref())?;
+    let mut answers: Vec<Answer> = Vec::new();
+    for said in found {
+        let (system, environment) = (said.claim.serial.system(), &said.claim.environment);
+        let runs = facts.live(system, environment).first().is_some_and(|l| l.proposal == said.index);
+        let told = answers.iter().any(|a| a.serial.system() == system && &a.environment == environment);
+        // The newest of each environment, and what runs there: everything else is settled.
+        if told && !runs {
+            continue;
+        }
+        answers.push(answer(&view, said.index)?);
+    }
+    if common.format == Format::Json {
+        return print_json(out, &answers);
+    }
+    for (number, answer) in answers.iter().enumerate() {
+        if number > 0 {
+            line(out, "")?;
+        }
+        write(answer, out)?;
+    }
+    Ok(())
+}
+
+fn answer(view: &View, proposal: u64) -> Result<Answer, Fault> {
+    let facts = view.facts();
+    let said = find::proposal(facts, proposal)?;
+    let claim = &said.claim;
+    let decision = decide_with(view.policy(), facts, proposal).because(Kind::Input, "no decision")?;
+    let dossier = Dossier::gather(facts, proposal)
+        .ok_or_else(|| Fault::new(Kind::Usage, format!("there is no proposal at log index {proposal}")))?;
+    let (until, reasons) = match &decision.verdict.ruling {
+        Ruling::Granted { until } => (Some(*until), Vec::new()),
+        Ruling::Refused { reasons } => (None, reasons.clone()),
+    };
+    let rests_on = decision
+        .verdict
+        .rests_on
+        .iter()
+        .filter_map(|index| view.statements().get(usize::try_from(*index).ok()?))
+        .map(|entry| show::row(facts, entry))
+        .collect();
+    let gate = view.statements().iter().rev().find_map(|entry| match &entry.value().claim {
+        Claim::Verdict(v) if v.proposal == proposal => Some(GateSaid {
+            index: entry.index(),
+            says: show::verdict(v),
+            agrees: same(v, &decision.verdict),
+        }),
+        _ => None,
+    });
+    let runs = facts.live(claim.serial.system(), &claim.environment).first().is_some_and(|l| l.proposal == proposal);
+    Ok(Answer {
+        proposal,
+        serial: claim.serial.clone(),
+        environment: claim.environment.clone(),
+        release: claim.release,
+        runs,
+        granted: decision.is_granted(),
+        until,
+        until_text: until.map(|t| t.to_string()),
+        size: decision.verdict.size,
+        unwitnessed: decision.verdict.unwitnessed,
+        reasons,
+        quorum: people::how_far(&dossier),
+        rests_on,
+        gate,
+    })
+}
+
+/// Whether two verdicts give the same answer for the same reasons; the time until which one is granted moves on.
+fn same(a: &Verdict, b: &Verdict) -> bool {
+    match (&a.ruling, &b.ruling) {
+        (Ruling::Granted { .. }, Ruling::Granted { .. }) => true,
+        (Ruling::Refused { reasons: a }, Ruling::Refused { reasons: b }) => a == b,
+        _ => false,
+    }
+}
+
+fn write(a: &Answer, out: &mut dyn Write) -> Result<(), Fault> {
+    let runs = if a.runs { ", which runs there" } else { "" };
+    line(out, format!("proposal {}: {} into {}{runs}", a.proposal, a.serial, a.environment))?;
+    match &a.until_text {
+        Some(until) => line(out, format!("GRANTED until {until}"))?,
+        None => line(out, format!("REFUSED for {}", show::plural(a.reasons.len(), "reason")))?,
+    }
+    let unwitnessed = if a.unwitnessed { "; unwitnessed: the time is only the robots' own" } else { "" };
+    line(out, format!("recomputed here over {} statements{unwitnessed}", a.size))?;
+    for reason in &a.reasons {
+        line(out, format!("  rule   {}", reason.rule))?;
+        if !reason.found.is_empty() {
+            line(out, format!("  found  {}", reason.found))?;
+        }
+        line(out, format!("  needed {}", reason.needed))?;
+        line(out, "")?;
+    }
+    line(out, &a.quorum)?;
+    line(out, "it rests on:")?;
+    for row in &a.rests_on {
+        line(out, row)?;
+    }
+    match &a.gate {
+        None => line(out, "the gate has said nothing about it yet"),
+        Some(gate) => {
+            let agrees = if gate.agrees { "the same" } else { "something else, on what it had read then" };
+            line(out, format!("the gate last said {agrees}, at {}: {}", gate.index, gate.says))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! `countersign withdraw`: a key is not believed any more, from a log index on. It is not taken back.
+
+use std::io::Write;
+
+use ledger::statement::{
+    Members,
+    v1::{Claim, Kind as Says, KeyWithdrawal},
+};
+use model::KeyId;
+use serde_json::json;
+
+use super::{Common, Format, line, people, print_json, show};
+use crate::{
+    fault::{Fault, Kind},
+    say::About,
+};
+
+/// Withdraw a key: what it signed from an index on is void
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The key: its id, `SHA256:…` as ssh-keygen prints it, or the person or robot that has only one
+    key: String,
+    /// The first log index that is void
+    #[arg(long, value_name = "INDEX")]
+    void_from: u64,
+    /// Sign without asking
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Statements that are shown; the rest is counted.
+const SHOWN: usize = 10;
+
+/// Runs the verb.
+pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+    let mut view = common.view()?;
+    let members = view.facts().members().clone();
+    let key = key(&members, &args.key)?;
+    let holder = members.holder(key).map_or_else(|_| "nobody in the charter".to_owned(), ToString::to_string);
+    let size = view.facts().size();
+    if args.void_from > size {
+        return Err(Fault::new(Kind::Usage, format!("the log has {size} statements; {} is beyond them", args.void_from))
+            .hint(format!("`--void-from {size}` voids nothing that was said so far")));
+    }
+    let speaker = common.speaker(&members, Says::KeyWithdrawal, people::LONG_LIFE_S)?;
+    let who = people::person(&members, speaker.signer().key().id())?;
+    let void: Vec<_> = view.statements().iter().filter(|s| s.key() == key && s.index() >= args.void_from).collect();
+    if common.format == Format::Text {
+        line(out, format!("the key {} of {holder} is withdrawn from statement {} on", key.short(), args.void_from))?;
+        line(out, format!("{} it signed since become void; bad news that it told stands", show::plural(void.len(), "statement")))?;
+        for entry in void.iter().take(SHOWN) {
+            line(out, show::row(view.facts(), entry))?;
+        }
+        if void.len() > SHOWN {
+            line(out, format!("        and {} more", void.len() - SHOWN))?;
+        }
+    }
+    let voided = void.len();
+    people::confirm(out, args.yes, &format!("{who} withdraws it? This is not taken back"))?;
+    let claim = KeyWithdrawal { key, void_from: args.void_from };
+    let said = speaker.say(view.log(), Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() }, &[])?;
+    people::see(&mut view, said.index)?;
+    if common.format == Format::Json {
+        return print_json(
+            out,
+            &json!({ "withdrawal": said.index, "key": key, "holder": holder, "void_from": args.void_from, "void": voided, "by": who }),
+        );
+    }
+    line(out, format!("withdrawn by {who}, in the log as {}", said.index))
+}
+
+/// The key that is meant.
+fn key(members: &Members, text: &str) -> Result<KeyId, Fault> {
+    use base64::{Engine as _, prelude::BASE64_STANDARD_NO_PAD};
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    if let Some(encoded) = text.strip_prefix("SHA256:")
+        && let Ok(bytes) = BASE64_STANDARD_NO_PAD.decode(encoded)
+        && let Ok(bytes) = <[u8; 32]>::try_from(bytes)
+        && let Ok(id) = model::Digest::from_bytes(bytes).to_string().parse()
+    {
+        return Ok(id);
+    }
+    let held: Vec<KeyId> = members
+        .keys()
+        .filter(|(_, who)| match who {
+            ledger::statement::Signatory::Person(id) => id.as_str() == text,
+            ledger::statement::Signatory::Robot { id, .. } => id.as_str() == text,
+        })
+        .map(|(id, _)| id)
+        .collect();
+    match held.as_slice() {
+        [only] => Ok(*only),
+        [] => Err(Fault::new(Kind::Usage, format!("`{text}` is no key, and nobody of that name is in the charter"))
+            .hint("write `sha256:` and 64 hex digits, or `SHA256:…` as `ssh-keygen -l` prints it")),
+        several => {
+            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+            Err(Fault::new(Kind::Usage, format!("`{text}` has {} keys", several.len())).hint(format!("name one of {}", ids.join(", "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
