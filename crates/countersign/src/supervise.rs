@@ -90,7 +90,9 @@ pub fn lay_out(layout: &Layout) -> Result<(), Fault> {
         folder(&layout.executor(role), None, 0, 0o711)?;
     }
     // Written by the builder, read by every role.
-    folder(&layout.images(), Some(RoleUser::Builder), ROLES_GROUP, 0o2755)?;
+    for part in ["", "blobs", "blobs/sha256"] {
+        folder(&layout.images().join(part), Some(RoleUser::Builder), ROLES_GROUP, 0o2755)?;
+    }
     folder(&layout.volumes(), None, 0, 0o711)?;
     folder(&layout.restore_points(), None, 0, 0o700)?;
     folder(&layout.secrets(), None, 0, 0o700)?;

@@ -7,7 +7,7 @@ mod change;
 mod make;
 mod propose;
 
-pub(crate) use make::ecosystem;
+pub(crate) use make::{ecosystem, manifest_of};
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +18,12 @@ use std::{
 
 use build::{git::Mirror, image::ImageStore};
 use ledger::{keys::Signer, statement::v1::SystemRule};
-use model::{Digest, PersonId, RoleName, Timestamp};
+use model::{Clock as _, Digest, PersonId, RoleName, Timestamp};
 
 use super::{Start, workshop::Workshop};
 use crate::{
     charter_file,
+    clock::SystemClock,
     fault::{Because as _, Fault, Kind},
     founding::Identity,
     http::Target,
@@ -33,11 +34,21 @@ use crate::{
     view::View,
 };
 
-/// How a build failed: kept so that it is not tried for ever, and shown until somebody pushes or asks again.
+/// A build that failed is tried again after a minute, ten minutes and an hour: registries come back, mistakes do not.
+const RETRY_AFTER_S: [u64; 3] = [60, 600, 3_600];
+
+/// How a build failed, and how often.
 #[derive(Clone, Debug)]
 struct Failed {
     at: Timestamp,
+    times: usize,
     words: String,
+}
+
+impl Failed {
+    fn is_due(&self, now: Timestamp) -> bool {
+        RETRY_AFTER_S.get(self.times.saturating_sub(1)).is_some_and(|pause_s| self.at.plus_s(*pause_s) <= now)
+    }
 }
 
 /// Runs the process until it is ended.
@@ -121,12 +132,15 @@ impl Builder {
             return Ok(format!("{}: a push that can be accepted", system.name));
         };
         let is_built = self.view.facts().builds().any(|b| b.claim.change == newest.index);
-        if !is_built && !self.failed.contains_key(&newest.index) {
+        let is_due = self.failed.get(&newest.index).is_none_or(|f| f.is_due(SystemClock.now()));
+        if !is_built && is_due {
             match self.make(system, mirror, &newest, workshop, status) {
-                Ok(()) => {}
+                Ok(()) => {
+                    self.failed.remove(&newest.index);
+                }
                 Err(fault) => {
-                    use model::Clock as _;
-                    let failed = Failed { at: crate::clock::SystemClock.now(), words: fault.message() };
+                    let times = self.failed.get(&newest.index).map_or(0, |f| f.times) + 1;
+                    let failed = Failed { at: SystemClock.now(), times, words: fault.message() };
                     self.failed.insert(newest.index, failed);
                 }
             }
@@ -135,6 +149,6 @@ impl Builder {
             let words = format!("the build of change {} failed at {}: {}", newest.claim.ordinal, failed.at, failed.words);
             return Err(Fault::new(Kind::Input, words));
         }
-        self.propose(system, &newest)
+        self.propose(system, mirror, &newest)
     }
 }

@@ -41,11 +41,7 @@ impl Builder {
         status: &mut StatusFile,
     ) -> Result<(), Fault> {
         let serial = Serial::new(system.name.clone(), change.claim.ordinal);
-        let bytes = mirror
-            .read(change.claim.commit, manifest::FILE_NAME, manifest::limits::TEXT_BYTES as u64)
-            .because(Kind::Input, "the manifest can not be read")?
-            .ok_or_else(|| Fault::new(Kind::Input, "the commit has no manifest"))?;
-        let manifest = Manifest::parse_bytes(&bytes).because(Kind::Input, "the manifest does not hold up")?.manifest;
+        let manifest = manifest_of(mirror, change)?;
         for component in manifest.components.values() {
             if let Source::Image(digest) = &component.source {
                 self.store.verify(*digest).map_err(|e| {
@@ -103,6 +99,18 @@ impl Builder {
         durable::write(&path, bytes, 0o644).because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
         Ok(digest)
     }
+}
+
+/// The manifest of a change, which is the one that the change names.
+pub(crate) fn manifest_of(mirror: &Mirror, change: &Said<Change>) -> Result<Manifest, Fault> {
+    let bytes = mirror
+        .read(change.claim.commit, manifest::FILE_NAME, manifest::limits::TEXT_BYTES as u64)
+        .because(Kind::Input, "the manifest can not be read")?
+        .ok_or_else(|| Fault::new(Kind::Input, "the commit has no manifest"))?;
+    if Digest::of(&bytes) != change.claim.manifest {
+        return Err(Fault::new(Kind::Untrue, "the change names another manifest than the commit has"));
+    }
+    Ok(Manifest::parse_bytes(&bytes).because(Kind::Input, "the manifest does not hold up")?.manifest)
 }
 
 fn request(manifest: &Manifest, system: &SystemRule, change: &Said<Change>, serial: Serial, builder: &str) -> BuildRequest {

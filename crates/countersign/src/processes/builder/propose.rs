@@ -1,10 +1,11 @@
 //! From a build that every suite has looked at to proposals: into the first environment, and from one to the next.
 
+use build::git::Mirror;
 use gate::Said;
 use ledger::statement::v1::{Build, Change, Claim, Proposal, SuiteKind, SystemRule};
 use model::{Digest, EnvironmentName, release::Release};
 
-use super::Builder;
+use super::{Builder, manifest_of};
 use crate::{
     fault::{Because as _, Fault, Kind},
     say::About,
@@ -13,7 +14,7 @@ use crate::{
 impl Builder {
     /// Proposes the newest build where it is due. Returns what is waited for. A build whose suites failed is proposed
     /// too: the refusal, with its reasons, belongs in the log.
-    pub(super) fn propose(&mut self, system: &SystemRule, change: &Said<Change>) -> Result<String, Fault> {
+    pub(super) fn propose(&mut self, system: &SystemRule, mirror: &Mirror, change: &Said<Change>) -> Result<String, Fault> {
         let facts = self.view.facts();
         let Some(build) = facts.builds().rfind(|b| b.claim.change == change.index).cloned() else {
             return Ok(format!("{}: the build of change {}", system.name, change.claim.ordinal));
@@ -30,6 +31,7 @@ impl Builder {
             return Ok(format!("{}: the suites {} on {}", system.name, untested.join(", "), build.claim.serial));
         }
         let release = self.release(build.claim.release)?;
+        let manifest = manifest_of(mirror, change)?;
         let environments: Vec<EnvironmentName> =
             self.view.reader().members().charter().environments.iter().map(|e| e.name.clone()).collect();
         let mut before: Option<EnvironmentName> = None;
@@ -37,18 +39,30 @@ impl Builder {
             if release.environment(&name).is_none() {
                 continue;
             }
-            // Promotion goes in the charter's order: into the next only what runs in the one before.
-            let facts = self.view.facts();
-            let due = before.as_ref().is_none_or(|b| {
-                facts.live(&system.name, b).first().is_some_and(|l| l.release == build.claim.release)
-            });
-            if !due {
-                return Ok(format!("{}: {} to run in the environment before {name}", system.name, build.claim.serial));
+            // Promotion goes in the charter's order, or as the manifest says: into the next only what has run in the
+            // one before for as long as the manifest asks.
+            let declared = manifest.environments.get(&name);
+            let after = declared.and_then(|e| e.after.clone()).or(before);
+            let soak_s = declared.map_or(0, |e| u64::from(e.soak_s));
+            if let Some(after) = &after
+                && !self.has_soaked(system, after, build.claim.release, soak_s)
+            {
+                return Ok(format!("{}: {} to have run {soak_s} s in {after} before {name}", system.name, build.claim.serial));
             }
             self.propose_into(system, change, &build, &release, &name)?;
             before = Some(name);
         }
         Ok(format!("{}: a push after {}", system.name, change.claim.commit.short()))
+    }
+
+    /// Whether a release runs in an environment and has for so long, by the log's time.
+    fn has_soaked(&self, system: &SystemRule, environment: &EnvironmentName, release: Digest, soak_s: u64) -> bool {
+        let facts = self.view.facts();
+        let live = facts.live(&system.name, environment);
+        let Some(live) = live.first().filter(|l| l.release == release) else { return false };
+        // A delay counts from the latest time in the first tick that covers it to the earliest time in a later one.
+        let since = facts.covered(live.index);
+        soak_s == 0 || since.zip(facts.time()).is_some_and(|(since, now)| since.latest.plus_s(soak_s) <= now.earliest)
     }
 
     fn propose_into(

@@ -24,13 +24,13 @@ use ledger::{
 };
 use model::{
     CaseId, PersonId, Serial,
-    manifest::{self, Manifest, SuiteDefinition},
+    manifest::{Manifest, SuiteDefinition},
 };
 
 use super::{Baseline, Tester};
 use crate::{
     fault::{Because as _, Fault, Kind},
-    processes::builder::ecosystem,
+    processes::builder::{ecosystem, manifest_of},
     say::About,
 };
 
@@ -52,7 +52,7 @@ impl Tester {
         suite: &SuiteFact,
         baseline: &Baseline,
     ) -> Result<(), Fault> {
-        let manifest = self.manifest(mirror, change)?;
+        let manifest = manifest_of(mirror, change)?;
         let definition = manifest
             .suites
             .get(&suite.name)
@@ -103,17 +103,6 @@ impl Tester {
         };
         workspace.remove().because(Kind::Unavailable, "the workspace can not be removed")?;
         self.say_evidence(system, change, suite, on, judged, baseline)
-    }
-
-    fn manifest(&self, mirror: &Mirror, change: &Said<Change>) -> Result<Manifest, Fault> {
-        let bytes = mirror
-            .read(change.claim.commit, manifest::FILE_NAME, manifest::limits::TEXT_BYTES as u64)
-            .because(Kind::Input, "the manifest can not be read")?
-            .ok_or_else(|| Fault::new(Kind::Input, "the commit has no manifest"))?;
-        if model::Digest::of(&bytes) != change.claim.manifest {
-            return Err(Fault::new(Kind::Untrue, "the builder says another manifest than the commit has"));
-        }
-        Ok(Manifest::parse_bytes(&bytes).because(Kind::Input, "the manifest does not hold up")?.manifest)
     }
 
     fn workspace(
