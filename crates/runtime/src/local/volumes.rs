@@ -81,9 +81,6 @@ impl Volumes {
         let what = || format!("the restore point of `{component}` before `{before}` can not be made");
         let points = self.points(environment, before.system(), component);
         let target = points.join(before.to_string());
-        if target.exists() {
-            return Ok(());
-        }
         let part = points.join(format!(".{before}.part"));
         let from = self.system(environment, before.system()).join(component.as_str());
         copy(tools, &from, &part.join("volumes"), &part).doing(what)?;
@@ -94,7 +91,19 @@ impl Volumes {
             at: now,
         };
         durable::write(&part.join("done.json"), &serde_json::to_vec(&done).doing(what)?, 0o600).doing(what)?;
+        // A copy of an earlier attempt of the same version is of older data: going back to it would lose what was
+        // written since. It is moved aside first; a crash in between leaves no point, and the step is done again.
+        let old = points.join(format!(".{before}.old"));
+        if target.exists() {
+            if old.exists() {
+                fs::remove_dir_all(&old).doing(what)?;
+            }
+            durable::replace(&target, &old).doing(what)?;
+        }
         durable::replace(&part, &target).doing(what)?;
+        if old.exists() {
+            fs::remove_dir_all(&old).doing(what)?;
+        }
         let mut all = read_points(&points).doing(what)?;
         all.sort_by_key(|point| point.at);
         for old in all.iter().rev().skip(RESTORE_POINTS_LIMIT) {
