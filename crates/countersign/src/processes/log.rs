@@ -205,6 +205,11 @@ async fn append(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Json<
             ledger::log::AppendError::Refused(_) | ledger::log::AppendError::Bodies => {
                 Fault::from_error(Kind::Refused, e)
             }
+            ledger::log::AppendError::Stopped => {
+                // Nobody knows what the disk holds. Opened again, the log finds out; the supervisor does that.
+                tracing::error!("the log has stopped writing and ends, to be opened again");
+                std::process::exit(i32::from(Kind::Unavailable.exit_code()));
+            }
             _ => Fault::from_error(Kind::Unavailable, e),
         })?;
         let checkpoint = String::from_utf8(receipt.checkpoint).because(Kind::Internal, "the checkpoint is not text")?;
