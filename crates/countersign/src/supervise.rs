@@ -104,11 +104,31 @@ pub fn lay_out(layout: &Layout) -> Result<(), Fault> {
                     .because(Kind::Unavailable, format!("`{}` can not be given to its role", key.display()))?;
             }
         }
+        // Certificates and their keys are for the edge alone.
+        let certificates = layout.root().join("certificates");
+        if certificates.exists() {
+            give(&certificates, RoleUser::Edge)?;
+            // The agent reads which there are; the keys in it keep the modes that they have.
+            std::fs::set_permissions(&certificates, Permissions::from_mode(0o755))
+                .because(Kind::Unavailable, "the folder of certificates can not be opened to the agent")?;
+        }
         let identities = layout.identities();
         if identities.exists() {
             chown(&identities, Some(RoleUser::Builder.uid()), Some(RoleUser::Builder.uid()))
                 .because(Kind::Unavailable, "the identities can not be given to the builder")?;
         }
+    }
+    Ok(())
+}
+
+/// A folder and the files in it become a role's own.
+fn give(folder: &Path, role: RoleUser) -> Result<(), Fault> {
+    let own = |path: &Path| {
+        chown(path, Some(role.uid()), Some(role.uid())).because(Kind::Unavailable, format!("`{}` can not be given away", path.display()))
+    };
+    own(folder)?;
+    for entry in std::fs::read_dir(folder).because(Kind::Unavailable, format!("`{}` can not be read", folder.display()))? {
+        own(&entry.because(Kind::Unavailable, format!("`{}` can not be read", folder.display()))?.path())?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! Private keys of people are never read here but to sign once. A crash leaves a draft that `init` can be given again.
 
+mod demo;
+
 use std::{collections::BTreeMap, io::Write, path::{Path, PathBuf}, sync::Arc};
 
 use ledger::{
@@ -39,9 +41,18 @@ pub struct Args {
     /// Print a founding file to start from
     #[arg(long)]
     example: bool,
-    /// Mark the charter as a demo: all keys were made in one place
+    /// Mark the charter as a demo; without `--founding`, make everybody's keys here and sign for them
     #[arg(long)]
     demo: bool,
+    /// With `--demo`: the system
+    #[arg(long, default_value = "mysystem")]
+    system: model::SystemName,
+    /// With `--demo`: the git remote, a URL or a bare repository on this host
+    #[arg(long)]
+    remote: Option<String>,
+    /// With `--demo`: the protected branch
+    #[arg(long, default_value = "main")]
+    branch: String,
 }
 
 /// A founding file with everything in it.
@@ -60,7 +71,13 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
         let key = common.key.as_ref().ok_or_else(|| Fault::new(Kind::Usage, "no key to sign with").hint("add `--key FILE`"))?;
         return sign(&layout, &*file_signer(Path::new(key))?, out);
     }
+    if let (true, None, Some(remote)) = (args.demo, &args.founding, &args.remote) {
+        return demo::make(&layout, &demo::About { system: &args.system, remote, branch: &args.branch }, out);
+    }
     let Some(path) = &args.founding else {
+        if args.demo {
+            return Err(Fault::new(Kind::Usage, "no git remote to build from").hint("add `--remote PATH_OR_URL`, and `--system NAME`"));
+        }
         return Err(Fault::new(Kind::Usage, "nothing to make a charter of").hint(
             "`countersign init --example > founding.toml`, fill it in, then `countersign init --founding founding.toml`; \
              or see a whole system at work with `countersign demo`",

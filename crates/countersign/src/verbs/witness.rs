@@ -28,13 +28,13 @@ pub struct Args {
     /// Where to take checkpoints
     #[arg(long, default_value = "127.0.0.1:7075")]
     listen: SocketAddr,
-    /// The verifier key of a log to cosign for; may be given several times
+    /// The verifier key of a log to cosign for; may be given several times. That of the charter in `--dir` if not given
     #[arg(long = "log", value_name = "VKEY")]
     logs: Vec<String>,
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, _: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
     let path = args.state.join("witness.key");
     if args.new {
         std::fs::create_dir_all(&args.state).because(Kind::Usage, format!("`{}` can not be made", args.state.display()))?;
@@ -43,11 +43,12 @@ pub fn run(args: &Args, _: &Common, out: &mut dyn Write) -> Result<(), Fault> {
         let vkey = VerifierKey::new(&args.name, NoteKeyType::Cosignature, key.key()).because(Kind::Usage, "the name can not name a key")?;
         return line(out, vkey);
     }
-    if args.logs.is_empty() {
-        return Err(Fault::new(Kind::Usage, "no log to cosign for").hint("add `--log VKEY`; the charter names the log's verifier key"));
+    let mut named = args.logs.clone();
+    if named.is_empty() {
+        let members = common.members().map_err(|f| f.hint("add `--log VKEY`: the charter names the log's verifier key"))?;
+        named.push(members.charter().log.vkey.clone());
     }
-    let logs = args
-        .logs
+    let logs = named
         .iter()
         .map(|l| l.parse().because(Kind::Usage, format!("`{l}` is not a verifier key")))
         .collect::<Result<Vec<VerifierKey>, _>>()?;
