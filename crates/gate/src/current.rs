@@ -122,6 +122,9 @@ pub enum ReturnError {
     /// Not what ran immediately before.
     #[error("{0} did not run immediately before")]
     NotPredecessor(Digest),
+    /// What runs is itself gone back to: one person must not walk back to an old release step by step.
+    #[error("what runs was gone back to already; going further back takes an approved release")]
+    AlreadyBack,
     /// Its verdict was withdrawn, and the charter does not let it run again.
     #[error("the verdict of {0} was withdrawn, and the charter does not let it run again")]
     Withdrawn(Digest),
@@ -136,6 +139,9 @@ pub fn may_return(
     to: Digest,
 ) -> Result<Return, ReturnError> {
     let live = facts.live(system, environment);
+    if live.first().is_some_and(|l| l.returned) {
+        return Err(ReturnError::AlreadyBack);
+    }
     let before = live.get(1).filter(|l| l.release == to).ok_or(ReturnError::NotPredecessor(to))?;
     // What it replaced then is not what runs now, and its approvals have aged: only what speaks against the
     // release itself counts here.

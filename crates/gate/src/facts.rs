@@ -47,6 +47,8 @@ pub struct Live {
     pub index: u64,
     /// What it replaced.
     pub before: Option<Digest>,
+    /// Whether it runs again because it was gone back to. Going back is one step: from here on it takes a release.
+    pub returned: bool,
 }
 
 /// Why a statement can not be folded.
@@ -281,7 +283,8 @@ impl Facts {
             match m.what {
                 MilestoneKind::Live => {
                     // Going back to the predecessor ends with that one live again: the stack shrinks to it.
-                    if let Some(at) = stack.iter().position(|l| l.proposal == m.proposal) {
+                    let known = stack.iter().position(|l| l.proposal == m.proposal);
+                    if let Some(at) = known {
                         stack.truncate(at);
                     }
                     stack.push(Live {
@@ -290,6 +293,7 @@ impl Facts {
                         proposal: m.proposal,
                         index: said.index,
                         before: m.other,
+                        returned: known.is_some(),
                     });
                 }
                 MilestoneKind::WentBackUnhealthy
