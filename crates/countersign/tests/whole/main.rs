@@ -1,0 +1,19 @@
+//! Whole installations, driven as people drive them: the program as it was built, real processes with users of their
+//! own, real containers, a witness, git over a bare repository, and requests over loopback.
+//!
+//! The tests are named `root_…`: they need root, and nextest runs them one at a time.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and its files need no durable writes"
+)]
+
+mod installation;
+mod left;
+mod release;
+mod request;
+mod traffic;
+mod wait;

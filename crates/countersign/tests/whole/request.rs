@@ -1,0 +1,52 @@
+//! One HTTP/1.1 request over loopback, with a limit on everything.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// Longer than the longest hold at a hand-over.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Asks and reads until the connection ends.
+pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes)?;
+    let cut = |why: &str| std::io::Error::other(format!("{why}: {}", String::from_utf8_lossy(&bytes)));
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| cut("no head"))?;
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| cut("no status"))?;
+    let raw = &bytes[end + 4..];
+    let body = if head.contains("transfer-encoding: chunked") { unchunk(raw).ok_or_else(|| cut("cut short"))? } else { raw.to_vec() };
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|l| l.trim().parse::<usize>().ok());
+    if length.is_some_and(|l| l != body.len()) {
+        return Err(cut("cut short"));
+    }
+    Ok(Answer { status, body })
+}
+
+fn unchunk(mut raw: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = raw.windows(2).position(|w| w == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&raw[..end]).ok()?.split(';').next()?.trim(), 16).ok()?;
+        raw = raw.get(end + 2..)?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(raw.get(..size)?);
+        raw = raw.get(size + 2..)?;
+    }
+}

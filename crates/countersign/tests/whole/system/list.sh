@@ -1,0 +1,4 @@
+#!/bin/busybox sh
+# Every visit so far, one a line.
+printf 'Content-Type: text/plain\r\n\r\n'
+/bin/busybox cat /data/visits

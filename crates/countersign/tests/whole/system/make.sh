@@ -1,0 +1,8 @@
+# The build: what the images are made of.
+set -e
+mkdir -p out
+cp /usr/bin/busybox out/busybox
+cp counter.sh out/counter
+cp list.sh out/list
+cp web.sh out/web
+chmod 755 out/*
