@@ -82,3 +82,6 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,8 @@ pub mod policy;
 mod quorum;
 mod shown;
 mod time;
+#[cfg(test)]
+mod world;
 
 pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
 pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
