@@ -26,7 +26,9 @@ mod index;
 #[cfg(test)]
 mod tests;
 
-pub use collect::{CollectError, collect};
+pub use collect::collect;
+#[cfg(test)]
+use collect::CollectError;
 pub use index::PackageError;
 
 /// The address that `examples/paydesk/.cargo/config.toml` names.
