@@ -341,3 +341,6 @@ fn usual_conflicts() -> Result<Vec<(RoleName, RoleName)>, Fault> {
 fn role(name: &str) -> Result<RoleName, Fault> {
     name.parse().because(Kind::Internal, "a built-in role name does not parse")
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,3 +112,6 @@ where
     });
     Ok(sender)
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,3 +175,6 @@ pub fn fault_of(answer: &Answer) -> Fault {
         None => fault,
     }
 }
+
+#[cfg(test)]
+mod tests;

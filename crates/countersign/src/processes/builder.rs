@@ -3,6 +3,7 @@
 //! It can not test, approve or deploy. Everything that it builds runs in a sandbox that a separate executor makes.
 //! A crash loses a build that is not in the log, which is made again and is byte for byte the same.
 
+mod authorship;
 mod change;
 mod make;
 mod propose;

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use build::git::{CommitFacts, CommitSignature, Mirror};
+use build::git::{CommitFacts, Mirror};
 use gate::CHANGE_COMMITS;
 use ledger::statement::{
     Signatory,
-    v1::{Change, ChangeProblem, Claim, CommitFact, CommitProblem, SuiteFact, SuiteKind, SuiteOn, SystemRule},
+    v1::{Change, ChangeProblem, Claim, CommitFact, SuiteFact, SuiteKind, SuiteOn, SystemRule},
 };
 use model::{
-    Commit, Digest, KeyId, PersonId,
+    Commit, Digest,
     manifest::{self, Manifest, SuiteKind as DeclaredKind, SuiteTarget},
 };
 
-use super::Builder;
+use super::{Builder, authorship};
 use crate::{
     fault::{Because as _, Fault, Kind},
     say::About,
@@ -105,52 +105,11 @@ impl Builder {
         Ok((digest, Some(suites)))
     }
 
-    /// Who made a commit, by the charter: authors and committers by their addresses, the signer by the key. One
-    /// person must be all of them; co-authors are contributors.
     fn commit_fact(&self, commit: &CommitFacts) -> CommitFact {
-        let author = self.person(&commit.author_email);
-        let committer = self.person(&commit.committer_email);
-        let others: Vec<Option<PersonId>> = commit.co_author_emails.iter().map(|e| self.person(e)).collect();
-        let mut contributors: BTreeSet<PersonId> =
-            author.iter().chain(committer.iter()).chain(others.iter().flatten()).cloned().collect();
-        let signed = match &commit.signature {
-            CommitSignature::Signed { key } => {
-                let id = KeyId::of_wire(key);
-                match self.view.reader().members().holder(id) {
-                    Ok(Signatory::Person(person)) => Ok((id, person.clone())),
-                    Ok(Signatory::Robot { .. }) | Err(_) => Err(CommitProblem::UnknownKey),
-                }
-            }
-            CommitSignature::Unsigned => Err(CommitProblem::Unsigned),
-            CommitSignature::NotSsh => Err(CommitProblem::NotSsh),
-            CommitSignature::BadSignature => Err(CommitProblem::BadSignature),
-            CommitSignature::UnsupportedKey => Err(CommitProblem::UnknownKey),
-        };
-        let (key, problem) = match signed {
-            Err(problem) => (None, Some(problem)),
-            Ok((key, signer)) => {
-                let known = author.is_some() && committer.is_some() && others.iter().all(Option::is_some);
-                let one = author.as_ref() == Some(&signer) && committer.as_ref() == Some(&signer);
-                contributors.insert(signer);
-                let problem = match (known, one) {
-                    (false, _) => Some(CommitProblem::UnknownAuthor),
-                    (true, false) => Some(CommitProblem::ForgedAuthor),
-                    (true, true) => None,
-                };
-                (Some(key), problem)
-            }
-        };
-        CommitFact {
-            commit: commit.commit,
-            contributors: contributors.into_iter().collect(),
-            key,
-            requirements: commit.requirements.clone(),
-            problem,
-        }
-    }
-
-    fn person(&self, email: &str) -> Option<PersonId> {
-        let email = email.trim().to_lowercase();
-        self.identities.iter().find(|(_, identity)| identity.emails.contains(&email)).map(|(id, _)| id.clone())
+        let members = self.view.reader().members();
+        authorship::fact(commit, &self.identities, |key| match members.holder(key) {
+            Ok(Signatory::Person(person)) => Some(person.clone()),
+            Ok(Signatory::Robot { .. }) | Err(_) => None,
+        })
     }
 }

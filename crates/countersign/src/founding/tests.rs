@@ -1,0 +1,93 @@
+use super::*;
+
+const KEYS: [&str; 5] = ["ada", "ben", "cem", "olga", "pim"];
+
+/// The example of `init --example`, with real keys put in.
+fn example() -> (tempfile::TempDir, Founding) {
+    use ledger::keys::{PrivateKey, Scheme, Signer as _};
+    let folder = tempfile::tempdir().unwrap();
+    for name in KEYS {
+        let key = PrivateKey::generate(Scheme::SshSig).unwrap();
+        ledger::durable::write(
+            &folder.path().join(format!("{name}.pub")),
+            format!("{} a comment\n", key.key().to_openssh()).as_bytes(),
+            0o644,
+        )
+        .unwrap();
+    }
+    let text = include_str!("../verbs/init/example.toml").replace("ssh-ed25519 AAAA…", "ada.pub");
+    (folder, Founding::parse(&text).unwrap())
+}
+
+fn made() -> MadeKeys {
+    use ledger::{
+        keys::{PrivateKey, Scheme, Signer as _},
+        note::{NoteKeyType, VerifierKey},
+    };
+    let log = PrivateKey::generate(Scheme::Ed25519).unwrap();
+    let robots = ["gate", "builder", "tester", "agent"]
+        .into_iter()
+        .map(|id| (id.parse().unwrap(), PrivateKey::generate(Scheme::Ed25519).unwrap().key().to_openssh()))
+        .collect();
+    let log_vkey = VerifierKey::new("example.org/countersign", NoteKeyType::Ed25519, log.key()).unwrap().to_string();
+    MadeKeys { log_vkey, robots }
+}
+
+#[test]
+fn the_example_makes_a_charter_that_is_accepted_and_says_what_does_not_hold() {
+    let (folder, founding) = example();
+    let (charter, identities) = founding.charter(folder.path(), &made(), false).unwrap();
+    let duties = gate::duties::check(&charter).unwrap();
+    assert!(!duties.hold(), "one machine with one administrator");
+    assert_eq!(duties.through_hosts[0].person.as_str(), "olga");
+    for member in &charter.members {
+        assert_eq!(identities[&member.id].commitment().unwrap(), member.identity);
+    }
+    let text = model::to_json(&ledger::statement::Statement {
+        header: header(),
+        claim: ledger::statement::v1::Claim::Charter(Box::new(charter)),
+    }
+    .to_bytes()
+    .unwrap())
+    .unwrap();
+    assert!(!String::from_utf8_lossy(&text).contains("@example.org"), "a log never learns addresses");
+}
+
+fn header() -> ledger::statement::v1::Header {
+    ledger::statement::v1::Header {
+        charter: None,
+        role: "founder".parse().unwrap(),
+        system: None,
+        environment: None,
+        seen: None,
+        nonce: ledger::statement::v1::Nonce::from_bytes([7; 16]),
+        expires: model::Timestamp::from_unix(1),
+        program: None,
+    }
+}
+
+#[test]
+fn keys_without_comment_and_only_ed25519() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(public_key(folder.path(), "ssh-ed25519 AAAAB3 ada@home").unwrap(), "ssh-ed25519 AAAAB3");
+    let fault = public_key(folder.path(), "ssh-rsa AAAAB3").unwrap_err();
+    assert_eq!(fault.message(), "`ssh-rsa` is not a key that people sign with here");
+    assert_eq!(fault.hint_text(), Some("make an Ed25519 key: `ssh-keygen -t ed25519`"));
+    let fault = public_key(folder.path(), "nobody.pub").unwrap_err();
+    assert!(fault.message().starts_with("the public key `nobody.pub` can not be read"));
+}
+
+#[test]
+fn a_robot_that_conflicts_with_its_controller_is_refused() {
+    let (folder, mut founding) = example();
+    founding.robots.get_mut(&"builder".parse::<RobotId>().unwrap()).unwrap().controllers = vec!["ben".parse().unwrap()];
+    let (charter, _) = founding.charter(folder.path(), &made(), false).unwrap();
+    let error = gate::duties::check(&charter).unwrap_err();
+    assert_eq!(error.to_string(), "`ben` would hold `builder` and `release-manager`, which no one may hold together");
+}
+
+#[test]
+fn a_file_with_a_word_too_many_is_refused() {
+    let fault = Founding::parse("origin = \"x\"\nwitnesss_quorum = 1\n").unwrap_err();
+    assert!(fault.message().contains("witnesss_quorum"), "{}", fault.message());
+}
