@@ -5,6 +5,7 @@
 mod charter_file;
 mod clock;
 mod confine;
+mod demo;
 mod executor;
 mod fault;
 mod founding;
@@ -13,6 +14,7 @@ mod identity;
 mod layout;
 mod log_client;
 mod processes;
+mod progress;
 mod say;
 mod serve;
 mod settings;
@@ -47,6 +49,9 @@ enum Verb {
     Init(verbs::init::Args),
     Up(verbs::up::Args),
     Down(verbs::down::Args),
+    Import(verbs::import::Args),
+    Ship(verbs::ship::Args),
+    Demo(verbs::demo::Args),
     Witness(verbs::witness::Args),
     Check(verbs::check::Args),
     Propose(verbs::propose::Args),
@@ -123,6 +128,9 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
         Verb::Init(args) => verbs::init::run(args, common, out),
         Verb::Up(args) => verbs::up::run(args, common, out),
         Verb::Down(args) => verbs::down::run(args, common, out),
+        Verb::Import(args) => verbs::import::run(args, common, out),
+        Verb::Ship(args) => verbs::ship::run(args, common, out),
+        Verb::Demo(args) => verbs::demo::run(args, common, out),
         Verb::Witness(args) => verbs::witness::run(args, common, out),
         Verb::Check(args) => verbs::check::run(args, common, out),
         Verb::Propose(args) => verbs::propose::run(args, common, out),

@@ -4,9 +4,11 @@ pub mod approve;
 pub mod attest;
 pub mod audit;
 pub mod check;
+pub mod demo;
 pub mod down;
 pub mod except;
 pub mod halt;
+pub mod import;
 pub mod init;
 pub mod log;
 pub mod propose;
@@ -16,6 +18,7 @@ pub mod resume;
 pub mod rollback;
 pub mod status;
 pub mod trace;
+pub mod ship;
 pub mod up;
 pub mod why;
 pub mod withdraw;
@@ -24,7 +27,9 @@ pub mod witness;
 mod find;
 mod follow;
 mod people;
-mod show;
+pub mod show;
+#[cfg(test)]
+mod world;
 
 use std::{
     io::Write,
