@@ -42,13 +42,21 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let who = people::person(&members, speaker.signer().key().id())?;
 
     let text = gate::shown(view.facts(), index).ok_or_else(|| {
-        Fault::new(Kind::Refused, format!("the change of proposal {index} does not stand any more, so it can not be shown"))
+        Fault::new(
+            Kind::Refused,
+            format!("the change of proposal {index} does not stand any more, so it can not be shown"),
+        )
     })?;
     let shown = Digest::of(text.as_bytes());
-    let objection = {
+    let (objection, others) = {
         let dossier = Dossier::gather(view.facts(), index)
             .ok_or_else(|| Fault::new(Kind::Usage, format!("there is no proposal at log index {index}")))?;
-        objection(&dossier, &who)
+        let others: Vec<String> = people::who_may(&members, Says::Approval)
+            .into_iter()
+            .filter(|p| !dossier.contributors.contains(p))
+            .map(|p| p.to_string())
+            .collect();
+        (objection(&dossier, &who), others)
     };
     if common.format == Format::Text {
         line(out, text.trim_end())?;
@@ -57,7 +65,7 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     if let Some(objection) = &objection {
         if !args.even_if_it_will_not_count {
             return Err(Fault::new(Kind::Refused, format!("this approval would not count: {objection}"))
-                .hint(format!("others can: {}", people::who_may(&members, Says::Approval))));
+                .hint(format!("others can: {}", others.join(", "))));
         }
         if common.format == Format::Text {
             line(out, format!("this approval will not count: {objection}"))?;

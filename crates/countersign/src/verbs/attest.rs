@@ -12,7 +12,10 @@ use build::suite::Exit;
 use ledger::{
     dsse::{Envelope, ForeignEnvelope},
     keys::{PrivateKey, Scheme, Signer},
-    statement::{Members, v1::{Claim, EvidenceOn, Image, Kind as Says}},
+    statement::{
+        Members,
+        v1::{Claim, EvidenceOn, Image, Kind as Says},
+    },
 };
 use model::{Commit, Digest, Serial, SuiteName};
 use serde_json::json;
@@ -77,7 +80,10 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let said = view.facts().one_evidence(index).map(|e| (show::evidence(&e.claim), e.claim.outcome));
     let (says, outcome) = said.ok_or_else(|| Fault::new(Kind::Internal, format!("entry {index} is not evidence")))?;
     if common.format == Format::Json {
-        return print_json(out, &json!({ "evidence": index, "outcome": show::wire_name(&outcome), "says": says, "reasons": reasons }));
+        return print_json(
+            out,
+            &json!({ "evidence": index, "outcome": show::wire_name(&outcome), "says": says, "reasons": reasons }),
+        );
     }
     line(out, format!("in the log as {index}: {says}"))?;
     for reason in reasons {
@@ -89,13 +95,15 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
 /// The signer of the robot, and the role in which it may say evidence.
 fn speaker(common: &Common, members: &Members) -> Result<(Speaker, Arc<dyn Signer>), Fault> {
     let path = common.key.as_deref().ok_or_else(|| {
-        Fault::new(Kind::Usage, "no key to sign with").hint("add `--key FILE`: the key that the charter lists for the other CI system")
+        Fault::new(Kind::Usage, "no key to sign with")
+            .hint("add `--key FILE`: the key that the charter lists for the other CI system")
     })?;
     let key = PrivateKey::read(Scheme::Ed25519, std::path::Path::new(path), &mut || None)
         .because(Kind::Usage, format!("the key `{path}` can not be used"))?;
     let signer: Arc<dyn Signer> = Arc::new(key);
     let who = members.holder(signer.key().id()).map_err(|e| {
-        Fault::from_error(Kind::Refused, e).hint("the charter must list the key for a robot whose role may say `evidence`")
+        Fault::from_error(Kind::Refused, e)
+            .hint("the charter must list the key for a robot whose role may say `evidence`")
     })?;
     let role = role_for(members, who, Says::Evidence)?;
     Ok((Speaker::new(signer.clone(), members.hash(), role).living(LIFE_S), signer))
@@ -107,7 +115,8 @@ fn own_kind(bytes: &[u8], members: &Members) -> Result<Option<Envelope>, Fault> 
     if ledger::statement::Statement::from_bytes(envelope.payload()).is_err() {
         return Ok(None);
     }
-    let (statement, _) = ledger::statement::open(&envelope, members).because(Kind::Refused, "the envelope is not acceptable")?;
+    let (statement, _) =
+        ledger::statement::open(&envelope, members).because(Kind::Refused, "the envelope is not acceptable")?;
     match statement.claim {
         Claim::Evidence(_) => Ok(Some(envelope)),
         other => Err(Fault::new(Kind::Refused, format!("this is a {}, not evidence", other.kind()))),
@@ -138,14 +147,20 @@ fn translate(args: &Args, common: &Common, view: &mut View, bytes: &[u8]) -> Res
     let envelope = ForeignEnvelope::parse(bytes).because(Kind::Input, "this is not a DSSE envelope")?;
     let (speaker, signer) = speaker(common, view.facts().members())?;
     if !envelope.is_signed_by(signer.key()) {
-        return Err(Fault::new(Kind::Untrue, "the envelope is not signed by the key that the charter lists for this robot")
-            .hint("the CI system signs with its own Ed25519 key, and the same key is given with `--key`"));
+        return Err(Fault::new(
+            Kind::Untrue,
+            "the envelope is not signed by the key that the charter lists for this robot",
+        )
+        .hint("the CI system signs with its own Ed25519 key, and the same key is given with `--key`"));
     }
     let result = foreign::TestResult::parse(&envelope)?;
     let suite = args.suite.as_ref().ok_or_else(|| {
         Fault::new(Kind::Usage, "which suite is the test result of?").hint("add `--suite NAME --build SERIAL`")
     })?;
-    let serial = args.build.as_ref().ok_or_else(|| Fault::new(Kind::Usage, "which build was tested?").hint("add `--build SERIAL`"))?;
+    let serial = args
+        .build
+        .as_ref()
+        .ok_or_else(|| Fault::new(Kind::Usage, "which build was tested?").hint("add `--build SERIAL`"))?;
     let tested = say::Tested::find(view, serial, suite, &args.manifest)?;
     let on = result.on(&tested)?;
     let file = say::ReportFile { path: "the test result".to_owned(), bytes: result.junit() };
@@ -157,9 +172,9 @@ fn images(given: &[String]) -> Result<Vec<Image>, Fault> {
     let mut images = given
         .iter()
         .map(|text| {
-            let (component, image) = text
-                .split_once('=')
-                .ok_or_else(|| Fault::new(Kind::Usage, format!("`{text}` is not an image")).hint("write `component=sha256:…`"))?;
+            let (component, image) = text.split_once('=').ok_or_else(|| {
+                Fault::new(Kind::Usage, format!("`{text}` is not an image")).hint("write `component=sha256:…`")
+            })?;
             Ok(Image {
                 component: component.parse().because(Kind::Usage, "an image's component")?,
                 image: image.parse().because(Kind::Usage, "an image's digest")?,

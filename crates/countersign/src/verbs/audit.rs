@@ -50,7 +50,8 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
     let store = source::open(args.source.as_deref(), common)?;
     let members = members(args, common, &*store)?;
-    let (log, witnesses) = ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
+    let (log, witnesses) =
+        ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
     let mut kept = Kept::default();
     for path in &args.checkpoint {
         kept.read(path, &log)?;

@@ -116,7 +116,10 @@ fn read(path: &Path) -> Result<(String, Checked), Fault> {
         })?
         .len();
     if size > limits::TEXT_BYTES as u64 {
-        return Err(Fault::new(Kind::Input, format!("`{}` has {size} bytes; a manifest has at most {}", path.display(), limits::TEXT_BYTES)));
+        return Err(Fault::new(
+            Kind::Input,
+            format!("`{}` has {size} bytes; a manifest has at most {}", path.display(), limits::TEXT_BYTES),
+        ));
     }
     let bytes = std::fs::read(path).because(Kind::Usage, format!("`{}` can not be read", path.display()))?;
     let checked = Manifest::parse_bytes(&bytes);

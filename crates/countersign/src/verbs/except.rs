@@ -47,10 +47,13 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let ends = date(&args.ends)?;
     let now = SystemClock.now();
     if ends <= now {
-        return Err(Fault::new(Kind::Usage, format!("`{}` is over", args.ends)).hint("an exception is for the time to come"));
+        return Err(
+            Fault::new(Kind::Usage, format!("`{}` is over", args.ends)).hint("an exception is for the time to come")
+        );
     }
     if ends > now.plus_s(people::LONG_LIFE_S) {
-        return Err(Fault::new(Kind::Usage, format!("`{}` is more than a year away", args.ends)).hint("nothing is excepted for ever"));
+        return Err(Fault::new(Kind::Usage, format!("`{}` is more than a year away", args.ends))
+            .hint("nothing is excepted for ever"));
     }
     let case = match &args.case {
         Some(text) => text.parse::<CaseId>().because(Kind::Usage, "this names no case")?.pseudonym(),
@@ -60,8 +63,10 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     if !known {
         let names: std::collections::BTreeSet<&str> =
             view.facts().changes(&system).flat_map(|c| &c.claim.suites).map(|s| s.name.as_str()).collect();
-        return Err(Fault::new(Kind::Usage, format!("{system} has no suite `{}`", args.suite))
-            .hint(format!("it has {}", if names.is_empty() { "none yet".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") })));
+        return Err(Fault::new(Kind::Usage, format!("{system} has no suite `{}`", args.suite)).hint(format!(
+            "it has {}",
+            if names.is_empty() { "none yet".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") }
+        )));
     }
     let speaker = common.speaker(&members, Says::Exception, people::LONG_LIFE_S)?;
     let who = people::person(&members, speaker.signer().key().id())?;
@@ -81,13 +86,22 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
         );
     }
     let what = args.case.as_deref().unwrap_or("the whole suite");
-    line(out, format!("{who} excepts {what} of {} until {ends}, owned by {}; in the log as {}", args.suite, args.owner, said.index))?;
+    line(
+        out,
+        format!(
+            "{who} excepts {what} of {} until {ends}, owned by {}; in the log as {}",
+            args.suite, args.owner, said.index
+        ),
+    )?;
     let names: Vec<&str> = persons.iter().map(PersonId::as_str).collect();
     let counted = format!("said so far by {} ({})", show::plural(persons.len(), "person"), names.join(", "));
     if persons.len() >= gate::EXCEPTION_PERSONS {
         line(out, format!("{counted}: it counts for changes to which none of them contributed"))
     } else {
-        line(out, format!("{counted}: {} must say exactly the same, with the same owner and end", gate::EXCEPTION_PERSONS))
+        line(
+            out,
+            format!("{counted}: {} must say exactly the same, with the same owner and end", gate::EXCEPTION_PERSONS),
+        )
     }
 }
 

@@ -35,7 +35,9 @@ const COMMIT_DIGITS: usize = 7;
 impl Name {
     /// Reads a name. Digits alone are an index, unless there are so many that they are a commit's.
     pub fn parse(text: &str) -> Result<Self, Fault> {
-        let hex = text.len() >= COMMIT_DIGITS && text.len() <= 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let hex = text.len() >= COMMIT_DIGITS
+            && text.len() <= 40
+            && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if let Ok(digest) = text.parse() {
             return Ok(Self::Digest(digest));
         }
@@ -122,9 +124,13 @@ pub fn one_proposal<'a>(
     environment: Option<&EnvironmentName>,
 ) -> Result<&'a Said<Proposal>, Fault> {
     let found = proposals(facts, text, environment)?;
-    let first = found.first().ok_or_else(|| Fault::new(Kind::Usage, format!("nothing is proposed by the name `{text}`")))?;
-    if found.iter().any(|p| p.claim.environment != first.claim.environment || p.claim.serial.system() != first.claim.serial.system()) {
-        let all: Vec<String> = found.iter().map(|p| format!("{} ({} into {})", p.index, p.claim.serial, p.claim.environment)).collect();
+    let first =
+        found.first().ok_or_else(|| Fault::new(Kind::Usage, format!("nothing is proposed by the name `{text}`")))?;
+    if found.iter().any(|p| {
+        p.claim.environment != first.claim.environment || p.claim.serial.system() != first.claim.serial.system()
+    }) {
+        let all: Vec<String> =
+            found.iter().map(|p| format!("{} ({} into {})", p.index, p.claim.serial, p.claim.environment)).collect();
         return Err(Fault::new(Kind::Usage, format!("`{text}` fits several proposals: {}", all.join(", ")))
             .hint("name one by its index, or add `--environment`"));
     }
@@ -161,11 +167,9 @@ pub fn changes(facts: &Facts, name: &Name) -> Vec<u64> {
             })
             .map(|b| b.claim.change)
             .collect(),
-        Name::Serial(serial) => facts
-            .changes(serial.system())
-            .filter(|c| c.claim.ordinal == serial.ordinal())
-            .map(|c| c.index)
-            .collect(),
+        Name::Serial(serial) => {
+            facts.changes(serial.system()).filter(|c| c.claim.ordinal == serial.ordinal()).map(|c| c.index).collect()
+        }
         Name::Commit(hex) => all()
             .filter(|c| {
                 c.claim.commit.to_string().starts_with(hex)
@@ -217,3 +221,6 @@ fn releases_at(facts: &Facts, address: SocketAddr) -> Vec<Digest> {
     }
     if now.is_empty() { before.map(|(_, release)| release).into_iter().collect() } else { now }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,14 @@ pub enum End {
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Follows a proposal from the statement at index `from` on.
-pub fn follow(view: &mut View, proposal: u64, from: u64, wait: Duration, format: Format, out: &mut dyn Write) -> Result<End, Fault> {
+pub fn follow(
+    view: &mut View,
+    proposal: u64,
+    from: u64,
+    wait: Duration,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<End, Fault> {
     let deadline = Instant::now() + wait;
     let mut at = usize::try_from(from).unwrap_or(usize::MAX);
     loop {

@@ -3,7 +3,7 @@
 //! It goes through `front`, which hands it to the agent as well. Without `front` it goes straight to the agent of this
 //! host, which keeps it and writes it into the log when that is back. Handing it over twice is the same halt.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use hyper::{Method, StatusCode};
 use ledger::{
@@ -19,8 +19,9 @@ use crate::{
     fault::{Because as _, Fault, Kind},
     http::{ANSWER_TIMEOUT, Target},
     identity::RoleUser,
-    log_client::{Appended, Submission, SubmittedBody, fault_of},
+    log_client::{Appended, LogClient, Submission, SubmittedBody, fault_of},
     say::About,
+    view::View,
 };
 
 /// Halt an environment: no new step until it is resumed
@@ -35,6 +36,9 @@ pub struct Args {
     #[arg(long)]
     reason: Option<String>,
 }
+
+/// A halt is told at once; witnesses that are there cosign within a second.
+const COSIGN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Who has the halt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,10 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
         (None, None) => "every system in every environment".to_owned(),
     };
     let agent_answers = agent_answers(common);
+    let cosigned = match taken {
+        Taken::Log(index) => is_cosigned(common, members, index),
+        Taken::Agent => false,
+    };
     if common.format == Format::Json {
         let index = match taken {
             Taken::Log(index) => Some(index),
@@ -91,11 +99,19 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
         };
         return print_json(
             out,
-            &json!({ "halted": what, "by": who, "logged": index.is_some(), "halt": index, "agent_answers": agent_answers }),
+            &json!({ "halted": what, "by": who, "logged": index.is_some(), "halt": index, "cosigned": cosigned, "agent_answers": agent_answers }),
         );
     }
     match taken {
-        Taken::Log(index) => line(out, format!("{what}: halted by {who}, in the log as {index}"))?,
+        Taken::Log(index) => {
+            line(out, format!("{what}: halted by {who}, in the log as {index}"))?;
+            if !cosigned {
+                line(
+                    out,
+                    "no quorum of witnesses has cosigned it yet; who was handed it directly has stopped all the same",
+                )?;
+            }
+        }
         Taken::Agent => {
             line(out, format!("{what}: halted by {who}; the agent has it, the log does not yet"))?;
             line(out, "the agent writes it into the log when the log is back")?;
@@ -131,7 +147,8 @@ fn through_front(common: &Common, submission: &[u8]) -> Result<Taken, Fault> {
     if !answer.status.is_success() {
         return Err(fault_of(&answer).context("the halt was not taken"));
     }
-    let appended: Appended = serde_json::from_slice(&answer.body).because(Kind::Unavailable, "the log's answer does not hold up")?;
+    let appended: Appended =
+        serde_json::from_slice(&answer.body).because(Kind::Unavailable, "the log's answer does not hold up")?;
     Ok(Taken::Log(appended.index))
 }
 
@@ -141,11 +158,21 @@ fn to_agent(common: &Common, submission: &[u8]) -> Result<(), Fault> {
     if answer.status.is_success() { Ok(()) } else { Err(fault_of(&answer)) }
 }
 
+/// Whether witnesses have cosigned it within a few seconds, so that everyone who follows the log has it.
+fn is_cosigned(common: &Common, members: ledger::statement::Members, index: u64) -> bool {
+    let seen = || -> Result<(), Fault> {
+        let client = LogClient::through_front(common.front()?);
+        View::new(client, members)?.wait_for(index, COSIGN_TIMEOUT)
+    };
+    seen().is_ok()
+}
+
 /// Whether the agent answers `front`. No answer is no.
 fn agent_answers(common: &Common) -> bool {
     let asked = || -> Result<bool, Fault> {
         let answer = common.front()?.ask_blocking(Method::GET, "/api/status", Vec::new(), ANSWER_TIMEOUT)?;
-        let status: Value = serde_json::from_slice(&answer.body).because(Kind::Unavailable, "front's answer is not JSON")?;
+        let status: Value =
+            serde_json::from_slice(&answer.body).because(Kind::Unavailable, "front's answer is not JSON")?;
         Ok(status.get("agent").is_some_and(Value::is_object))
     };
     asked().unwrap_or(false)

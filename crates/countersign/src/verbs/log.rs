@@ -64,7 +64,8 @@ fn list(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> 
         && !ledger::statement::v1::Kind::ALL.iter().any(|k| k.name() == kind)
     {
         let known: Vec<&str> = ledger::statement::v1::Kind::ALL.iter().map(|k| k.name()).collect();
-        return Err(Fault::new(Kind::Usage, format!("`{kind}` is not a kind of statement")).hint(format!("there are {}", known.join(", "))));
+        return Err(Fault::new(Kind::Usage, format!("`{kind}` is not a kind of statement"))
+            .hint(format!("there are {}", known.join(", "))));
     }
     let fits = |row: &show::Row| args.kind.as_ref().is_none_or(|k| k == &row.kind);
     let rows: Vec<show::Row> = {
@@ -87,7 +88,10 @@ fn list(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> 
     }
     if !args.follow {
         let size = view.facts().size();
-        return line(out, format!("{} of {}", rows.len(), show::plural(usize::try_from(size).unwrap_or(usize::MAX), "statement")));
+        return line(
+            out,
+            format!("{} of {}", rows.len(), show::plural(usize::try_from(size).unwrap_or(usize::MAX), "statement")),
+        );
     }
     out.flush().because(Kind::Unavailable, "the output is closed")?;
     loop {
@@ -115,9 +119,12 @@ fn show_one(index: u64, common: &Common, out: &mut dyn Write) -> Result<(), Faul
         .and_then(|i| view.statements().get(i))
         .ok_or_else(|| Fault::new(Kind::Usage, format!("the log has {size} statements; {index} is beyond them")))?;
     let (envelope, receipt) = receipt(&view, index)?;
-    let statement: Value = serde_json::from_slice(envelope.payload()).because(Kind::Internal, "the statement is not JSON")?;
-    let raw: Value = serde_json::from_slice(&envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not JSON")?;
-    let checkpoint = String::from_utf8(receipt.checkpoint.clone()).because(Kind::Internal, "the checkpoint is not text")?;
+    let statement: Value =
+        serde_json::from_slice(envelope.payload()).because(Kind::Internal, "the statement is not JSON")?;
+    let raw: Value =
+        serde_json::from_slice(&envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not JSON")?;
+    let checkpoint =
+        String::from_utf8(receipt.checkpoint.clone()).because(Kind::Internal, "the checkpoint is not text")?;
     let document = json!({
         "row": show::row(view.facts(), entry),
         "statement": statement,
@@ -130,12 +137,16 @@ fn show_one(index: u64, common: &Common, out: &mut dyn Write) -> Result<(), Faul
 /// The envelope of a statement, and the proof that it is under the checkpoint that the view accepted. Both are checked
 /// here, as anyone can.
 fn receipt(view: &View, index: u64) -> Result<(Envelope, Receipt), Fault> {
-    let checkpoint = view.reader().checkpoint().ok_or_else(|| Fault::new(Kind::Unavailable, "there is no checkpoint yet"))?;
+    let checkpoint =
+        view.reader().checkpoint().ok_or_else(|| Fault::new(Kind::Unavailable, "there is no checkpoint yet"))?;
     let entries = entries(view.log(), checkpoint)?;
     let leaves: Vec<Digest> = entries.iter().map(|e| leaf_hash(e)).collect();
     let proof = inclusion_proof(&Leaves(&leaves), index, checkpoint.size())
         .map_err(|Missing| Fault::new(Kind::Untrue, "the log does not hand out all of its entries"))?;
-    let entry = usize::try_from(index).ok().and_then(|i| entries.get(i)).ok_or_else(|| Fault::new(Kind::Untrue, "the entry is gone"))?;
+    let entry = usize::try_from(index)
+        .ok()
+        .and_then(|i| entries.get(i))
+        .ok_or_else(|| Fault::new(Kind::Untrue, "the entry is gone"))?;
     let envelope = Envelope::from_entry(entry).because(Kind::Untrue, format!("entry {index} is not an envelope"))?;
     let receipt = Receipt { index, proof, checkpoint: checkpoint.to_bytes() };
     receipt.verify(&envelope, view.reader().follower().log()).because(Kind::Untrue, "the receipt does not hold up")?;
@@ -147,7 +158,10 @@ fn entries(log: &LogClient, checkpoint: &SignedCheckpoint) -> Result<Vec<Vec<u8>
     while (entries.len() as u64) < checkpoint.size() {
         let more = log.entries(entries.len() as u64)?;
         if more.is_empty() {
-            return Err(Fault::new(Kind::Untrue, format!("the log hands out {} of {} entries", entries.len(), checkpoint.size())));
+            return Err(Fault::new(
+                Kind::Untrue,
+                format!("the log hands out {} of {} entries", entries.len(), checkpoint.size()),
+            ));
         }
         entries.extend(more);
     }

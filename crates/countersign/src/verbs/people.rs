@@ -34,8 +34,11 @@ pub fn person(members: &Members, key: model::KeyId) -> Result<PersonId, Fault> {
     use ledger::statement::Signatory;
     match members.holder(key) {
         Ok(Signatory::Person(id)) => Ok(id.clone()),
-        Ok(robot) => Err(Fault::new(Kind::Refused, format!("{robot} can not decide: only people may")).hint("sign with your own key")),
-        Err(e) => Err(Fault::from_error(Kind::Refused, e).hint("sign with a key that the charter lists for you (`--key`)")),
+        Ok(robot) => Err(Fault::new(Kind::Refused, format!("{robot} can not decide: only people may"))
+            .hint("sign with your own key")),
+        Err(e) => {
+            Err(Fault::from_error(Kind::Refused, e).hint("sign with a key that the charter lists for you (`--key`)"))
+        }
     }
 }
 
@@ -63,10 +66,14 @@ pub fn confirm(out: &mut dyn Write, yes: bool, question: &str) -> Result<(), Fau
 pub fn reason_body(reason: Option<&str>) -> Result<Option<Body>, Fault> {
     let Some(text) = reason else { return Ok(None) };
     if text.len() > REASON_BYTES {
-        return Err(Fault::new(Kind::Usage, format!("a reason of {} bytes; {REASON_BYTES} are kept at most", text.len()))
-            .hint("say where the long text is"));
+        return Err(Fault::new(
+            Kind::Usage,
+            format!("a reason of {} bytes; {REASON_BYTES} are kept at most", text.len()),
+        )
+        .hint("say where the long text is"));
     }
-    let body = Body::new(text.as_bytes().to_vec()).ok_or_else(|| Fault::new(Kind::Unavailable, "no random bytes for the salt"))?;
+    let body = Body::new(text.as_bytes().to_vec())
+        .ok_or_else(|| Fault::new(Kind::Unavailable, "no random bytes for the salt"))?;
     Ok(Some(body))
 }
 
@@ -77,7 +84,8 @@ pub fn system(members: &Members, named: Option<&SystemName>) -> Result<SystemNam
     match (named, systems.as_slice()) {
         (Some(name), _) if members.charter().system(name).is_some() => Ok(name.clone()),
         (Some(name), _) => {
-            Err(Fault::new(Kind::Usage, format!("the charter has no system `{name}`")).hint(format!("it has {}", known())))
+            Err(Fault::new(Kind::Usage, format!("the charter has no system `{name}`"))
+                .hint(format!("it has {}", known())))
         }
         (None, [only]) => Ok(only.name.clone()),
         (None, _) => Err(Fault::new(Kind::Usage, "which system?").hint(format!("the charter has {}", known()))),
@@ -90,13 +98,11 @@ pub fn environment(members: &Members, named: Option<&EnvironmentName>) -> Result
     let known = || environments.iter().map(|e| e.name.as_str()).collect::<Vec<_>>().join(", ");
     match (named, environments.as_slice()) {
         (Some(name), _) if members.charter().environment(name).is_some() => Ok(name.clone()),
-        (Some(name), _) => {
-            Err(Fault::new(Kind::Usage, format!("the charter has no environment `{name}`")).hint(format!("it has {}", known())))
-        }
+        (Some(name), _) => Err(Fault::new(Kind::Usage, format!("the charter has no environment `{name}`"))
+            .hint(format!("it has {}", known()))),
         (None, [only]) => Ok(only.name.clone()),
-        (None, _) => {
-            Err(Fault::new(Kind::Usage, "which environment?").hint(format!("add `--environment`; the charter has {}", known())))
-        }
+        (None, _) => Err(Fault::new(Kind::Usage, "which environment?")
+            .hint(format!("add `--environment`; the charter has {}", known()))),
     }
 }
 
@@ -116,17 +122,13 @@ pub fn how_far(dossier: &Dossier<'_>) -> String {
 
 /// Reads until an entry is cosigned, so that what follows is told from the log and not from hope.
 pub fn see(view: &mut View, index: u64) -> Result<(), Fault> {
-    view.wait_for(index, COSIGN_TIMEOUT).map_err(|f| f.context(format!("the statement is in the log as {index}, but not cosigned yet")))
+    view.wait_for(index, COSIGN_TIMEOUT)
+        .map_err(|f| f.context(format!("the statement is in the log as {index}, but not cosigned yet")))
 }
 
-/// Refuses early what the log's door would refuse: a role that may not say it. Names who could.
-pub fn who_may(members: &Members, kind: Says) -> String {
+/// The people whose roles may say a kind.
+pub fn who_may(members: &Members, kind: Says) -> Vec<PersonId> {
     let charter = members.charter();
-    let people: Vec<&str> = charter
-        .members
-        .iter()
-        .filter(|m| m.roles.iter().any(|r| charter.may_say(r, kind)))
-        .map(|m| m.id.as_str())
-        .collect();
-    people.join(", ")
+    let may = |m: &&ledger::statement::v1::Member| m.roles.iter().any(|r| charter.may_say(r, kind));
+    charter.members.iter().filter(may).map(|m| m.id.clone()).collect()
 }

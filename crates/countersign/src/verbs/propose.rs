@@ -63,10 +63,13 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     }
     line(out, format!("proposal {}: {} into {}", said.index, claim.serial, claim.environment))?;
     line(out, format!("release {}", claim.release))?;
-    line(out, match claim.replaces {
-        Some(old) => format!("replaces {}", show::release(view.facts(), old)),
-        None => "replaces nothing: this is the first release there".to_owned(),
-    })?;
+    line(
+        out,
+        match claim.replaces {
+            Some(old) => format!("replaces {}", show::release(view.facts(), old)),
+            None => "replaces nothing: this is the first release there".to_owned(),
+        },
+    )?;
     for suite in &claim.edited_suites {
         line(out, format!("EDITS the suite {suite}; its approvers are shown that"))?;
     }
@@ -95,7 +98,11 @@ fn proposal(
     };
     let build = build.ok_or_else(|| {
         let known: Vec<String> = facts.builds().rev().take(3).map(|b| b.claim.serial.to_string()).collect();
-        let hint = if known.is_empty() { "nothing was built yet".to_owned() } else { format!("the last builds are {}", known.join(", ")) };
+        let hint = if known.is_empty() {
+            "nothing was built yet".to_owned()
+        } else {
+            format!("the last builds are {}", known.join(", "))
+        };
         Fault::new(Kind::Usage, format!("there is no build by the name `{name}`")).hint(hint)
     })?;
     let b = &build.claim;

@@ -31,8 +31,11 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let speaker = common.speaker(&members, Says::Rejection, people::LONG_LIFE_S)?;
     let who = people::person(&members, speaker.signer().key().id())?;
     let body = people::reason_body(args.reason.as_deref())?;
-    let rejection =
-        Rejection { proposal: index, release: claim.release, reason: body.as_ref().map(ledger::store::Body::commitment) };
+    let rejection = Rejection {
+        proposal: index,
+        release: claim.release,
+        reason: body.as_ref().map(ledger::store::Body::commitment),
+    };
     let about = About {
         system: Some(claim.serial.system().clone()),
         environment: Some(claim.environment.clone()),
@@ -43,9 +46,18 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let said = speaker.say(view.log(), Claim::Rejection(rejection), about, &bodies)?;
     people::see(&mut view, said.index)?;
     if common.format == Format::Json {
-        return print_json(out, &json!({ "rejection": said.index, "proposal": index, "by": who, "serial": claim.serial }));
+        return print_json(
+            out,
+            &json!({ "rejection": said.index, "proposal": index, "by": who, "serial": claim.serial }),
+        );
     }
-    line(out, format!("proposal {index}, {} into {}, is rejected by {who}, in the log as {}", claim.serial, claim.environment, said.index))?;
+    line(
+        out,
+        format!(
+            "proposal {index}, {} into {}, is rejected by {who}, in the log as {}",
+            claim.serial, claim.environment, said.index
+        ),
+    )?;
     line(out, "it can not be released any more; a new proposal is needed")
 }
 

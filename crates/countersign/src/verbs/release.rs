@@ -52,7 +52,14 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     };
     let runs = view.facts().live(&system, &environment).first().cloned();
     if let Some(live) = runs.as_ref().filter(|l| l.proposal == index) {
-        return ended(&mut view, index, &End::Live, common, out, format!("{serial} runs in {environment} since statement {}", live.index));
+        return ended(
+            &mut view,
+            index,
+            &End::Live,
+            common,
+            out,
+            format!("{serial} runs in {environment} since statement {}", live.index),
+        );
     }
     let decision = decide(&view, index)?;
     let is_spent = view.facts().spent(index);
@@ -61,7 +68,13 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     }
     if common.format == Format::Text {
         let runs = runs.map_or_else(|| "nothing".to_owned(), |l| l.serial.to_string());
-        line(out, format!("{environment}: {runs} runs, {} is granted (proposal {index})", show::release(view.facts(), release)))?;
+        line(
+            out,
+            format!(
+                "{environment}: {runs} runs, {} is granted (proposal {index})",
+                show::release(view.facts(), release)
+            ),
+        )?;
     }
     let end = follow(&mut view, index, index, Duration::from_secs(args.wait_s), common.format, out)?;
     ended(&mut view, index, &end, common, out, format!("{serial} runs in {environment}"))
@@ -69,10 +82,18 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
 
 fn refused(view: &View, proposal: u64, words: &str) -> Fault {
     let why = decide(view, proposal).map(|d| reasons(&d)).unwrap_or_default();
-    Fault::new(Kind::Refused, format!("{words}: {}", why.join("; "))).hint(format!("`countersign why {proposal}` shows all of it"))
+    Fault::new(Kind::Refused, format!("{words}: {}", why.join("; ")))
+        .hint(format!("`countersign why {proposal}` shows all of it"))
 }
 
-fn ended(view: &mut View, proposal: u64, end: &End, common: &Common, out: &mut dyn Write, live: String) -> Result<(), Fault> {
+fn ended(
+    view: &mut View,
+    proposal: u64,
+    end: &End,
+    common: &Common,
+    out: &mut dyn Write,
+    live: String,
+) -> Result<(), Fault> {
     let name = match end {
         End::Live => "live",
         End::WentBack(_) => "went-back",
@@ -82,7 +103,9 @@ fn ended(view: &mut View, proposal: u64, end: &End, common: &Common, out: &mut d
     };
     if common.format == Format::Json {
         let placed = view.statements().iter().rev().find_map(|s| match &s.value().claim {
-            ledger::statement::v1::Claim::Milestone(m) if m.proposal == proposal && !m.placed.is_empty() => Some(m.placed.clone()),
+            ledger::statement::v1::Claim::Milestone(m) if m.proposal == proposal && !m.placed.is_empty() => {
+                Some(m.placed.clone())
+            }
             _ => None,
         });
         print_json(out, &json!({ "proposal": proposal, "end": name, "placed": placed }))?;
@@ -90,8 +113,13 @@ fn ended(view: &mut View, proposal: u64, end: &End, common: &Common, out: &mut d
     match end {
         End::Live if common.format == Format::Text => line(out, live),
         End::Live => Ok(()),
-        End::WentBack(what) => Err(Fault::new(Kind::Refused, format!("proposal {proposal} {}", show::milestone(*what)))
-            .hint(format!("what was before runs again; `countersign trace {proposal}` tells what happened, and a new change is needed"))),
+        End::WentBack(what) => Err(Fault::new(
+            Kind::Refused,
+            format!("proposal {proposal} {}", show::milestone(*what)),
+        )
+        .hint(format!(
+            "what was before runs again; `countersign trace {proposal}` tells what happened, and a new change is needed"
+        ))),
         End::Stuck => Err(Fault::new(Kind::Refused, format!("proposal {proposal} is stuck: a person decides"))
             .hint("`countersign status` shows the way out")),
         End::Refused => Err(refused(view, proposal, &format!("proposal {proposal} is not granted any more"))),
@@ -99,3 +127,6 @@ fn ended(view: &mut View, proposal: u64, end: &End, common: &Common, out: &mut d
             .hint("`countersign status` shows what it waits for; `countersign release` follows it again")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,17 +40,26 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let said = speaker.say(view.log(), Claim::Resume(Resume { halt: index }), about, &[])?;
     people::see(&mut view, said.index)?;
     let left = view.facts().halted(&system, &environment).map(|h| h.index);
-    let needed: u32 = members.charter().environment(&environment).map_or(0, |r| r.resume.groups.iter().map(|g| g.count).sum());
+    let needed: u32 =
+        members.charter().environment(&environment).map_or(0, |r| r.resume.groups.iter().map(|g| g.count).sum());
     if common.format == Format::Json {
         return print_json(
             out,
             &json!({ "resume": said.index, "halt": index, "by": who, "resumed": left.is_none(), "still_halted_by": left, "needed": needed }),
         );
     }
-    line(out, format!("{who} agrees that {system} goes on in {environment} after halt {index} by {by}; in the log as {}", said.index))?;
+    line(
+        out,
+        format!(
+            "{who} agrees that {system} goes on in {environment} after halt {index} by {by}; in the log as {}",
+            said.index
+        ),
+    )?;
     match left {
         None => line(out, "it goes on"),
-        Some(same) if same == index => line(out, format!("still halted: {needed} different people of the roles that the charter names must agree")),
+        Some(same) if same == index => {
+            line(out, format!("still halted: {needed} different people of the roles that the charter names must agree"))
+        }
         Some(other) => line(out, format!("still halted: halt {other} is in force as well")),
     }
 }

@@ -45,26 +45,34 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let [from, to] = match live.as_slice() {
         [] => return Err(Fault::new(Kind::Refused, format!("nothing of {system} runs in {environment}"))),
         [only] => {
-            return Err(Fault::new(Kind::Refused, format!("{} is the first release of {system} in {environment}; nothing ran before it", only.serial))
-                .hint("release a corrected change; `countersign halt` stops everything meanwhile"));
+            return Err(Fault::new(
+                Kind::Refused,
+                format!("{} is the first release of {system} in {environment}; nothing ran before it", only.serial),
+            )
+            .hint("release a corrected change; `countersign halt` stops everything meanwhile"));
         }
         [from, to, ..] => [from.clone(), to.clone()],
     };
     let leave = gate::may_return(view.policy(), view.facts(), &system, &environment, to.release).map_err(|e| {
-        Fault::from_error(Kind::Refused, e).hint("release a corrected change; the charter forbids that one to run again")
+        Fault::from_error(Kind::Refused, e)
+            .hint("release a corrected change; the charter forbids that one to run again")
     })?;
     let speaker = common.speaker(&members, Says::Rollback, people::LONG_LIFE_S)?;
     let who = people::person(&members, speaker.signer().key().id())?;
     if common.format == Format::Text {
         line(out, format!("{system} in {environment}: from {} back to {}", from.serial, to.serial))?;
         if leave.alarm() {
-            line(out, format!("ALARM: {} would be refused today; it may run again for a limited time only", to.serial))?;
+            line(
+                out,
+                format!("ALARM: {} would be refused today; it may run again for a limited time only", to.serial),
+            )?;
         }
         line(out, format!("{} will need a new change to be released again", from.serial))?;
     }
     people::confirm(out, args.yes, &format!("{who} orders it?"))?;
     let claim = Rollback { environment: environment.clone(), from: from.release, to: to.release };
-    let about = About { system: Some(system.clone()), environment: Some(environment.clone()), seen: view.seen(), nonce: None };
+    let about =
+        About { system: Some(system.clone()), environment: Some(environment.clone()), seen: view.seen(), nonce: None };
     let said = speaker.say(view.log(), Claim::Rollback(claim), about, &[])?;
     people::see(&mut view, said.index)?;
     let runs_again = wait(&mut view, said.index, to.release, args.wait_s, common.format, out)?;
@@ -87,7 +95,14 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
 }
 
 /// Waits until the agent says that the release runs.
-fn wait(view: &mut View, order: u64, to: Digest, wait_s: u64, format: Format, out: &mut dyn Write) -> Result<bool, Fault> {
+fn wait(
+    view: &mut View,
+    order: u64,
+    to: Digest,
+    wait_s: u64,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<bool, Fault> {
     let deadline = Instant::now() + Duration::from_secs(wait_s);
     let mut at = usize::try_from(order).unwrap_or(usize::MAX).saturating_add(1);
     loop {

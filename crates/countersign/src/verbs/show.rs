@@ -51,7 +51,11 @@ impl std::fmt::Display for Row {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let time = self.time.map_or_else(|| "-".to_owned(), |t| t.to_string());
         let void = if self.void { " (void: its key was withdrawn)" } else { "" };
-        write!(f, "{:>6}  {time:<20}  {:<14} {:<16} {:<15} {}{void}", self.index, self.kind, self.by, self.role, self.says)
+        write!(
+            f,
+            "{:>6}  {time:<20}  {:<14} {:<16} {:<15} {}{void}",
+            self.index, self.kind, self.by, self.role, self.says
+        )
     }
 }
 
@@ -69,9 +73,15 @@ pub fn says(claim: &Claim) -> String {
                 .problems
                 .iter()
                 .map(wire_name)
-                .chain(c.commits.iter().filter_map(|f| Some(format!("{} {}", f.commit.short(), wire_name(&f.problem?)))))
+                .chain(
+                    c.commits.iter().filter_map(|f| Some(format!("{} {}", f.commit.short(), wire_name(&f.problem?)))),
+                )
                 .collect();
-            let accepted = if problems.is_empty() { "accepted".to_owned() } else { format!("NOT accepted: {}", problems.join(", ")) };
+            let accepted = if problems.is_empty() {
+                "accepted".to_owned()
+            } else {
+                format!("NOT accepted: {}", problems.join(", "))
+            };
             format!("{}-{:06} {} on {}, {commits}, {accepted}", c.system, c.ordinal, c.commit.short(), c.branch)
         }
         Claim::Build(c) => format!(
@@ -83,7 +93,8 @@ pub fn says(claim: &Claim) -> String {
         ),
         Claim::Evidence(c) => evidence(c),
         Claim::Proposal(c) => {
-            let replaces = c.replaces.map_or_else(|| "replaces nothing".to_owned(), |r| format!("replaces {}", r.short()));
+            let replaces =
+                c.replaces.map_or_else(|| "replaces nothing".to_owned(), |r| format!("replaces {}", r.short()));
             format!("{} into {}, release {}, {replaces}", c.serial, c.environment, c.release.short())
         }
         Claim::Approval(c) => format!("of proposal {} into {}", c.proposal, c.environment),
@@ -100,7 +111,9 @@ pub fn says(claim: &Claim) -> String {
         }
         Claim::Resume(c) => format!("of halt {}", c.halt),
         Claim::Rollback(c) => format!("{}: from {} to {}", c.environment, c.from.short(), c.to.short()),
-        Claim::Exception(c) => format!("suite {}, case {}, owner {}, until {}", c.suite, c.case.short(), c.owner, c.ends),
+        Claim::Exception(c) => {
+            format!("suite {}, case {}, owner {}, until {}", c.suite, c.case.short(), c.owner, c.ends)
+        }
         Claim::KeyWithdrawal(c) => format!("key {}, void from {}", c.key.short(), c.void_from),
     }
 }
@@ -167,9 +180,15 @@ pub fn verdict(v: &Verdict) -> String {
     }
 }
 
-/// What happened, in the words of the wire form without hyphens.
+/// What happened, in words.
 pub fn milestone(what: MilestoneKind) -> String {
-    wire_name(&what).replace('-', " ")
+    match what {
+        MilestoneKind::WentBackUnhealthy => "went back: an instance was not well".to_owned(),
+        MilestoneKind::WentBackErrors => "went back: too many requests failed".to_owned(),
+        MilestoneKind::WentBackFailed => "went back: a step could not be done".to_owned(),
+        MilestoneKind::WentBackWithdrawn => "went back: its verdict was withdrawn, or a person said so".to_owned(),
+        other => wire_name(&other).replace('-', " "),
+    }
 }
 
 /// The wire name of a value that is written as one word.

@@ -131,7 +131,9 @@ pub fn run(_: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> 
         Err(fault) => {
             let hint = match supervise::holder(&layout) {
                 None => "nothing was started from this folder; `countersign up` starts it".to_owned(),
-                Some(pid) => format!("`countersign up` runs as process {pid}; see `{}`", layout.root().join("output").display()),
+                Some(pid) => {
+                    format!("`countersign up` runs as process {pid}; see `{}`", layout.root().join("output").display())
+                }
             };
             Err(fault.hint(hint))
         }
@@ -206,7 +208,8 @@ fn left_words(layout: &Layout) -> Vec<Process> {
     STARTED
         .into_iter()
         .map(|role| {
-            let word = std::fs::read(layout.status(role)).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+            let word =
+                std::fs::read(layout.status(role)).ok().and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
             let unsaid = serde_json::json!({ "role": role.name(), "doing": "has left no word" });
             process(&word.unwrap_or(unsaid), false)
         })
@@ -222,8 +225,10 @@ fn releases(view: &View, agent: Option<&Value>, picture: &mut Picture) {
         for environment in &charter.environments {
             let live = facts.live(&system.name, &environment.name).into_iter().next();
             let of_agent = agent.and_then(|a| a.get(format!("{} in {}", system.name, environment.name)));
-            let list = |name: &str| of_agent.and_then(|a| a.get(name)).and_then(Value::as_array).cloned().unwrap_or_default();
-            let exposed = of_agent.and_then(|a| a.get("expose")).and_then(Value::as_object).cloned().unwrap_or_default();
+            let list =
+                |name: &str| of_agent.and_then(|a| a.get(name)).and_then(Value::as_array).cloned().unwrap_or_default();
+            let exposed =
+                of_agent.and_then(|a| a.get("expose")).and_then(Value::as_object).cloned().unwrap_or_default();
             picture.releases.push(Running {
                 system: system.name.clone(),
                 environment: environment.name.clone(),
@@ -236,7 +241,10 @@ fn releases(view: &View, agent: Option<&Value>, picture: &mut Picture) {
                 instances: list("instances").into_iter().filter_map(|i| serde_json::from_value(i).ok()).collect(),
                 exposed: exposed
                     .into_iter()
-                    .map(|(component, address)| Exposed { component, address: address.as_str().unwrap_or("?").to_owned() })
+                    .map(|(component, address)| Exposed {
+                        component,
+                        address: address.as_str().unwrap_or("?").to_owned(),
+                    })
                     .collect(),
             });
         }
@@ -258,7 +266,14 @@ fn write(p: &Picture, out: &mut dyn Write) -> Result<(), Fault> {
     }
     for reach in &p.reach {
         let roles: Vec<&str> = reach.roles.iter().map(model::RoleName::as_str).collect();
-        line(out, format!("\"no one person can\" does not hold: {} reaches {} through a host", reach.person, roles.join(", ")))?;
+        line(
+            out,
+            format!(
+                "\"no one person can\" does not hold: {} reaches {} through a host",
+                reach.person,
+                roles.join(", ")
+            ),
+        )?;
     }
     match (&p.front, p.statements) {
         (Some(front), Some(size)) => {
@@ -311,7 +326,10 @@ fn write_running(r: &Running, edge: Option<&EdgeCounts>, out: &mut dyn Write) ->
     };
     line(out, format!("{} in {}: {runs}", r.system, r.environment))?;
     if let Some(halt) = r.halted_by {
-        line(out, format!("  HALTED by statement {halt}; `countersign resume {} --environment {}`", r.system, r.environment))?;
+        line(
+            out,
+            format!("  HALTED by statement {halt}; `countersign resume {} --environment {}`", r.system, r.environment),
+        )?;
     }
     if let Some(doing) = &r.doing {
         line(out, format!("  agent: {doing}"))?;

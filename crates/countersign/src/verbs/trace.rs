@@ -10,7 +10,11 @@ use std::io::Write;
 use hyper::Method;
 use serde_json::Value;
 
-use super::{Common, Format, find::{self, Name}, print_json};
+use super::{
+    Common, Format,
+    find::{self, Name},
+    print_json,
+};
 use crate::{
     fault::{Because as _, Fault, Kind},
     http::ANSWER_TIMEOUT,
@@ -33,8 +37,10 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
             .hint("`countersign log` lists the statements, `countersign status` where things run"));
     }
     let agent = agent(common);
-    let chains: Vec<chain::Chain> =
-        changes.iter().filter_map(|index| chain::of_change(view.facts(), view.statements(), *index, agent.as_ref())).collect();
+    let chains: Vec<chain::Chain> = changes
+        .iter()
+        .filter_map(|index| chain::of_change(view.facts(), view.statements(), *index, agent.as_ref()))
+        .collect();
     if common.format == Format::Json {
         return print_json(out, &serde_json::json!({ "traced": args.what, "chains": chains }));
     }

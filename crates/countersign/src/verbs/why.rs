@@ -10,7 +10,10 @@ use model::{Digest, EnvironmentName, Serial, Timestamp};
 use serde::Serialize;
 
 use super::{Common, Format, find, line, people, print_json, show};
-use crate::{fault::{Because as _, Fault, Kind}, view::View};
+use crate::{
+    fault::{Because as _, Fault, Kind},
+    view::View,
+};
 
 /// Tell why something may be released or not
 #[derive(Debug, clap::Args)]
@@ -99,11 +102,9 @@ fn answer(view: &View, proposal: u64) -> Result<Answer, Fault> {
         .map(|entry| show::row(facts, entry))
         .collect();
     let gate = view.statements().iter().rev().find_map(|entry| match &entry.value().claim {
-        Claim::Verdict(v) if v.proposal == proposal => Some(GateSaid {
-            index: entry.index(),
-            says: show::verdict(v),
-            agrees: same(v, &decision.verdict),
-        }),
+        Claim::Verdict(v) if v.proposal == proposal => {
+            Some(GateSaid { index: entry.index(), says: show::verdict(v), agrees: same(v, &decision.verdict) })
+        }
         _ => None,
     });
     let runs = facts.live(claim.serial.system(), &claim.environment).first().is_some_and(|l| l.proposal == proposal);

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use ledger::statement::{
     Members,
-    v1::{Claim, Kind as Says, KeyWithdrawal},
+    v1::{Claim, KeyWithdrawal, Kind as Says},
 };
 use model::KeyId;
 use serde_json::json;
@@ -39,15 +39,24 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let holder = members.holder(key).map_or_else(|_| "nobody in the charter".to_owned(), ToString::to_string);
     let size = view.facts().size();
     if args.void_from > size {
-        return Err(Fault::new(Kind::Usage, format!("the log has {size} statements; {} is beyond them", args.void_from))
-            .hint(format!("`--void-from {size}` voids nothing that was said so far")));
+        return Err(Fault::new(
+            Kind::Usage,
+            format!("the log has {size} statements; {} is beyond them", args.void_from),
+        )
+        .hint(format!("`--void-from {size}` voids nothing that was said so far")));
     }
     let speaker = common.speaker(&members, Says::KeyWithdrawal, people::LONG_LIFE_S)?;
     let who = people::person(&members, speaker.signer().key().id())?;
     let void: Vec<_> = view.statements().iter().filter(|s| s.key() == key && s.index() >= args.void_from).collect();
     if common.format == Format::Text {
         line(out, format!("the key {} of {holder} is withdrawn from statement {} on", key.short(), args.void_from))?;
-        line(out, format!("{} it signed since become void; bad news that it told stands", show::plural(void.len(), "statement")))?;
+        line(
+            out,
+            format!(
+                "{} it signed since become void; bad news that it told stands",
+                show::plural(void.len(), "statement")
+            ),
+        )?;
         for entry in void.iter().take(SHOWN) {
             line(out, show::row(view.facts(), entry))?;
         }
@@ -58,7 +67,8 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     let voided = void.len();
     people::confirm(out, args.yes, &format!("{who} withdraws it? This is not taken back"))?;
     let claim = KeyWithdrawal { key, void_from: args.void_from };
-    let said = speaker.say(view.log(), Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() }, &[])?;
+    let said =
+        speaker.say(view.log(), Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() }, &[])?;
     people::see(&mut view, said.index)?;
     if common.format == Format::Json {
         return print_json(
@@ -96,7 +106,8 @@ fn key(members: &Members, text: &str) -> Result<KeyId, Fault> {
             .hint("write `sha256:` and 64 hex digits, or `SHA256:…` as `ssh-keygen -l` prints it")),
         several => {
             let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
-            Err(Fault::new(Kind::Usage, format!("`{text}` has {} keys", several.len())).hint(format!("name one of {}", ids.join(", "))))
+            Err(Fault::new(Kind::Usage, format!("`{text}` has {} keys", several.len()))
+                .hint(format!("name one of {}", ids.join(", "))))
         }
     }
 }

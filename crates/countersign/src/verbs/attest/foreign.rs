@@ -4,7 +4,13 @@
 //! result that says failed without naming a test is a command that did not succeed.
 
 use build::suite::Exit;
-use ledger::{dsse::ForeignEnvelope, statement::{PAYLOAD_TYPE, v1::{EvidenceOn, Image}}};
+use ledger::{
+    dsse::ForeignEnvelope,
+    statement::{
+        PAYLOAD_TYPE,
+        v1::{EvidenceOn, Image},
+    },
+};
 use model::{Commit, Digest};
 use serde::Deserialize;
 
@@ -62,12 +68,19 @@ impl TestResult {
     /// Reads the payload of an envelope whose signature has been verified.
     pub(super) fn parse(envelope: &ForeignEnvelope) -> Result<Self, Fault> {
         if envelope.payload_type != PAYLOAD_TYPE {
-            return Err(Fault::new(Kind::Input, format!("`{}` is not the payload type of in-toto statements", envelope.payload_type)));
+            return Err(Fault::new(
+                Kind::Input,
+                format!("`{}` is not the payload type of in-toto statements", envelope.payload_type),
+            ));
         }
-        let wire: Wire = serde_json::from_slice(&envelope.payload).because(Kind::Input, "the payload is not an in-toto test result")?;
+        let wire: Wire = serde_json::from_slice(&envelope.payload)
+            .because(Kind::Input, "the payload is not an in-toto test result")?;
         if !STATEMENT_TYPES.contains(&wire.kind.as_str()) || wire.predicate_type != PREDICATE_TYPE {
-            return Err(Fault::new(Kind::Input, format!("`{}` is not a kind of evidence that is taken", wire.predicate_type))
-                .hint(format!("`{PREDICATE_TYPE}`, or evidence of our own kind")));
+            return Err(Fault::new(
+                Kind::Input,
+                format!("`{}` is not a kind of evidence that is taken", wire.predicate_type),
+            )
+            .hint(format!("`{PREDICATE_TYPE}`, or evidence of our own kind")));
         }
         Ok(Self { wire })
     }
@@ -80,16 +93,18 @@ impl TestResult {
             let commit: Commit = commit.parse().because(Kind::Input, "the subject's commit")?;
             return Ok(EvidenceOn::Source { commit });
         }
-        let build = tested.build.as_ref().ok_or_else(|| Fault::new(Kind::Refused, "the change has no build in the log"))?;
+        let build =
+            tested.build.as_ref().ok_or_else(|| Fault::new(Kind::Refused, "the change has no build in the log"))?;
         let mut images = Vec::new();
         for subject in &self.wire.subject {
             let digest = subject.digest.get("sha256").ok_or_else(|| {
                 Fault::new(Kind::Input, format!("the subject `{}` has neither `gitCommit` nor `sha256`", subject.name))
             })?;
             let digest = Digest::from_hex(digest).because(Kind::Input, "the subject's digest")?;
-            let image: &Image = build.claim.images.iter().find(|i| i.image == digest).ok_or_else(|| {
-                Fault::new(Kind::Refused, format!("{digest} is no image of {}", build.claim.serial))
-            })?;
+            let image: &Image =
+                build.claim.images.iter().find(|i| i.image == digest).ok_or_else(|| {
+                    Fault::new(Kind::Refused, format!("{digest} is no image of {}", build.claim.serial))
+                })?;
             images.push(image.clone());
         }
         images.sort();

@@ -9,7 +9,9 @@ use std::{
 
 use build::{
     junit::REPORT_BYTES,
-    suite::{CaseList, Exception, Exit, JudgeInput, Judgement, Kind as Why, Reason, ReportFile as Found, ReportPart, judge},
+    suite::{
+        CaseList, Exception, Exit, JudgeInput, Judgement, Kind as Why, Reason, ReportFile as Found, ReportPart, judge,
+    },
 };
 use gate::{EXCEPTION_PERSONS, Facts, Said};
 use ledger::{
@@ -58,9 +60,11 @@ impl Tested {
             .ok_or_else(|| Fault::new(Kind::Usage, format!("the log has no accepted change `{serial}`")))?;
         let fact = change.claim.suites.iter().find(|s| &s.name == suite).cloned().ok_or_else(|| {
             let known: Vec<&str> = change.claim.suites.iter().map(|s| s.name.as_str()).collect();
-            Fault::new(Kind::Usage, format!("{serial} has no suite `{suite}`")).hint(format!("it has {}", known.join(", ")))
+            Fault::new(Kind::Usage, format!("{serial} has no suite `{suite}`"))
+                .hint(format!("it has {}", known.join(", ")))
         })?;
-        let bytes = std::fs::read(manifest).because(Kind::Usage, format!("`{}` can not be read", manifest.display()))?;
+        let bytes =
+            std::fs::read(manifest).because(Kind::Usage, format!("`{}` can not be read", manifest.display()))?;
         if Digest::of(&bytes) != change.claim.manifest {
             return Err(Fault::new(Kind::Refused, format!("`{}` is not the manifest of {serial}", manifest.display()))
                 .hint(format!("check commit {} out, or name its manifest with `--manifest`", change.claim.commit)));
@@ -72,7 +76,12 @@ impl Tested {
             .get(suite)
             .filter(|d| d.digest().is_ok_and(|digest| digest == fact.definition))
             .cloned()
-            .ok_or_else(|| Fault::new(Kind::Untrue, format!("the builder says another definition of `{suite}` than the manifest has")))?;
+            .ok_or_else(|| {
+                Fault::new(
+                    Kind::Untrue,
+                    format!("the builder says another definition of `{suite}` than the manifest has"),
+                )
+            })?;
         let build = facts.builds().rfind(|b| b.claim.change == change.index).cloned();
         let baseline = baseline(facts, serial, suite);
         let cases = match baseline {
@@ -101,11 +110,11 @@ fn baseline(facts: &Facts, serial: &Serial, suite: &SuiteName) -> Option<u64> {
 
 fn passed_then(view: &View, index: u64) -> Result<BTreeSet<CaseId>, Fault> {
     let cases = view.facts().one_evidence(index).and_then(|e| e.claim.cases);
-    let cases = cases.ok_or_else(|| Fault::new(Kind::Untrue, format!("the evidence at log index {index} has no list of cases")))?;
-    let body = view
-        .log()
-        .body(cases)?
-        .ok_or_else(|| Fault::new(Kind::Unavailable, format!("the list of cases of log index {index} is not kept any more")))?;
+    let cases = cases
+        .ok_or_else(|| Fault::new(Kind::Untrue, format!("the evidence at log index {index} has no list of cases")))?;
+    let body = view.log().body(cases)?.ok_or_else(|| {
+        Fault::new(Kind::Unavailable, format!("the list of cases of log index {index} is not kept any more"))
+    })?;
     Ok(CaseList::from_bytes(&body).because(Kind::Untrue, "the list of cases does not hold up")?.baseline())
 }
 
@@ -175,19 +184,29 @@ fn check_on(tested: &Tested, on: &EvidenceOn) -> Result<(), Fault> {
             format!("commit {commit} is not the one of the change, which is {}", tested.change.claim.commit),
         )),
         (EvidenceOn::Containers { release, images }, SuiteOn::Containers) => {
-            let build = tested.build.as_ref().ok_or_else(|| Fault::new(Kind::Refused, "the change has no build in the log"))?;
+            let build =
+                tested.build.as_ref().ok_or_else(|| Fault::new(Kind::Refused, "the change has no build in the log"))?;
             let mut built = build.claim.images.clone();
             built.sort();
             if *release == build.claim.release && *images == built {
                 Ok(())
             } else {
-                Err(Fault::new(Kind::Refused, format!("that is not the release {} with every image of its build", build.claim.release))
-                    .hint("`countersign trace SERIAL` prints both"))
+                Err(Fault::new(
+                    Kind::Refused,
+                    format!("that is not the release {} with every image of its build", build.claim.release),
+                )
+                .hint("`countersign trace SERIAL` prints both"))
             }
         }
-        (_, SuiteOn::Source) => Err(Fault::new(Kind::Refused, format!("`{}` runs on the source tree", tested.suite.name)).hint("add `--commit`")),
-        (_, SuiteOn::Containers) => Err(Fault::new(Kind::Refused, format!("`{}` runs on containers; a source tree says nothing of them", tested.suite.name))
-            .hint("add `--release` and an `--image` for every component")),
+        (_, SuiteOn::Source) => {
+            Err(Fault::new(Kind::Refused, format!("`{}` runs on the source tree", tested.suite.name))
+                .hint("add `--commit`"))
+        }
+        (_, SuiteOn::Containers) => Err(Fault::new(
+            Kind::Refused,
+            format!("`{}` runs on containers; a source tree says nothing of them", tested.suite.name),
+        )
+        .hint("add `--release` and an `--image` for every component")),
     }
 }
 

@@ -51,8 +51,11 @@ impl Kept {
         }
         let file = path.join(format!("{}.checkpoint", Digest::of(log.name().as_bytes()).hex()));
         if !file.is_file() {
-            return Err(Fault::new(Kind::Usage, format!("the witness at `{}` has cosigned nothing of `{}`", path.display(), log.name()))
-                .hint("is it another witness's folder?"));
+            return Err(Fault::new(
+                Kind::Usage,
+                format!("the witness at `{}` has cosigned nothing of `{}`", path.display(), log.name()),
+            )
+            .hint("is it another witness's folder?"));
         }
         self.read(&file, log)
     }

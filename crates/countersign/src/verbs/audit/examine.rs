@@ -91,7 +91,9 @@ pub(super) fn examine(
     let evidence = Evidence { log, witnesses, checkpoints: &kept.checkpoints, kept: kept.follower.as_ref() };
     match check_log(store, &evidence) {
         Ok(_) => {}
-        Err(Damage::Store(error)) => return Err(Fault::from_error(Kind::Unavailable, error).context("the log can not be read")),
+        Err(Damage::Store(error)) => {
+            return Err(Fault::from_error(Kind::Unavailable, error).context("the log can not be read"));
+        }
         Err(damage) => report.findings.push(of_damage(&damage)),
     }
     let entries = read(store)?;
@@ -134,12 +136,18 @@ fn remarks(members: &Members) -> Result<Vec<String>, Fault> {
         remarks.push("the charter is marked demo: its keys were made in one place, and it protects nothing".to_owned());
     }
     if charter.witness_quorum == 0 {
-        remarks.push("unwitnessed: no witness is asked, so whoever holds the log's key could show others another log".to_owned());
+        remarks.push(
+            "unwitnessed: no witness is asked, so whoever holds the log's key could show others another log".to_owned(),
+        );
     }
     let duties = gate::duties::check(charter).because(Kind::Refused, "the charter is refused")?;
     for reach in &duties.through_hosts {
         let roles: Vec<&str> = reach.roles.iter().map(model::RoleName::as_str).collect();
-        remarks.push(format!("\"no one person can\" does not hold: {} reaches {} through a host", reach.person, roles.join(", ")));
+        remarks.push(format!(
+            "\"no one person can\" does not hold: {} reaches {} through a host",
+            reach.person,
+            roles.join(", ")
+        ));
     }
     if duties.hold() {
         remarks.push("\"no one person can\" holds by the charter".to_owned());
@@ -154,7 +162,9 @@ fn of_damage(damage: &Damage) -> Finding {
         Damage::Rewritten { place, .. } => Finding::between(place, what),
         Damage::Shrunk { size, .. } => Finding::at(*size, what),
         Damage::Unsigned { signed, .. } => Finding::at(*signed, what),
-        Damage::Store(_) | Damage::Tile { .. } | Damage::Checkpoint { .. } => Finding { index: None, up_to: None, what },
+        Damage::Store(_) | Damage::Tile { .. } | Damage::Checkpoint { .. } => {
+            Finding { index: None, up_to: None, what }
+        }
     }
 }
 
@@ -172,7 +182,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 fn read(store: &dyn Store) -> Result<Vec<Vec<u8>>, Fault> {
     let mut entries: Vec<Vec<u8>> = Vec::new();
     loop {
-        let more = store.entries(entries.len() as u64, TILE_WIDTH).because(Kind::Unavailable, "the log can not be read")?;
+        let more =
+            store.entries(entries.len() as u64, TILE_WIDTH).because(Kind::Unavailable, "the log can not be read")?;
         if more.is_empty() {
             return Ok(entries);
         }
@@ -220,7 +231,8 @@ fn open_all(entries: &[Vec<u8>], members: &Members, findings: &mut Vec<Finding>)
         match statement {
             Ok((statement, _)) => opened.push(statement),
             Err(why) => {
-                findings.push(Finding::at(index as u64, format!("entry {index} is not a statement of this log: {why}")));
+                findings
+                    .push(Finding::at(index as u64, format!("entry {index} is not a statement of this log: {why}")));
                 break;
             }
         }
@@ -281,7 +293,8 @@ fn cosigned(
     }
     let unreadable = "the log can not be read";
     for size in store.cosigned_sizes(COSIGNED_LOOKBACK).because(Kind::Unavailable, unreadable)? {
-        let stored = store.checkpoints(size, 1).because(Kind::Unavailable, unreadable)?.pop().filter(|c| c.size == size);
+        let stored =
+            store.checkpoints(size, 1).because(Kind::Unavailable, unreadable)?.pop().filter(|c| c.size == size);
         let Some(mut checkpoint) = stored.and_then(|c| SignedCheckpoint::open(&c.note, log).ok()) else { continue };
         for text in store.cosignatures(size).because(Kind::Unavailable, unreadable)? {
             NoteSignature::parse_lines(&text).unwrap_or_default().into_iter().for_each(|s| checkpoint.add(s));
@@ -293,14 +306,18 @@ fn cosigned(
         report.witness_operators = witnesses.times(&checkpoint).map(|t| t.len()).unwrap_or(0);
         let left = (report.statements as u64).saturating_sub(size);
         if left > 0 {
-            report.remarks.push(format!("the last {} are not cosigned by the quorum of witnesses yet", show::plural(usize::try_from(left).unwrap_or(usize::MAX), "statement")));
+            report.remarks.push(format!(
+                "the last {} are not cosigned by the quorum of witnesses yet",
+                show::plural(usize::try_from(left).unwrap_or(usize::MAX), "statement")
+            ));
         }
         return Ok(());
     }
     report.findings.push(Finding {
         index: None,
         up_to: None,
-        what: "no checkpoint of these entries is cosigned by the quorum of witnesses that the charter asks for".to_owned(),
+        what: "no checkpoint of these entries is cosigned by the quorum of witnesses that the charter asks for"
+            .to_owned(),
     });
     Ok(())
 }
@@ -315,7 +332,8 @@ enum Question<'a> {
 
 /// Recomputes every verdict over the statements that it names, and whether every rollout had one.
 fn recompute(statements: &[Verified<Statement>], members: &Members, report: &mut Report) -> Result<(), Fault> {
-    let policy = Policy::parse(&members.charter().policy).because(Kind::Input, "the charter's policy does not hold up")?;
+    let policy =
+        Policy::parse(&members.charter().policy).because(Kind::Input, "the charter's policy does not hold up")?;
     let mut questions: BTreeMap<u64, Vec<Question<'_>>> = BTreeMap::new();
     let mut other_versions = BTreeSet::new();
     for entry in statements {
@@ -326,7 +344,10 @@ fn recompute(statements: &[Verified<Statement>], members: &Members, report: &mut
             }
             Claim::Verdict(v) if v.size > index => report.findings.push(Finding::at(
                 index,
-                format!("the verdict at {index} says that it was decided over {} statements, more than there were", v.size),
+                format!(
+                    "the verdict at {index} says that it was decided over {} statements, more than there were",
+                    v.size
+                ),
             )),
             Claim::Verdict(v) => questions.entry(v.size).or_default().push(Question::Verdict(index, v)),
             Claim::Milestone(m) if m.what == MilestoneKind::Begun => {
@@ -337,7 +358,9 @@ fn recompute(statements: &[Verified<Statement>], members: &Members, report: &mut
         }
     }
     for version in other_versions {
-        report.remarks.push(format!("verdicts by version {version} of `decide` were not recomputed; this program has {DECIDE_VERSION}"));
+        report.remarks.push(format!(
+            "verdicts by version {version} of `decide` were not recomputed; this program has {DECIDE_VERSION}"
+        ));
     }
     let mut granted: BTreeSet<u64> = BTreeSet::new();
     let mut facts = Facts::new(members.clone());
@@ -361,7 +384,9 @@ fn recompute(statements: &[Verified<Statement>], members: &Members, report: &mut
                                 show::verdict(&decision.verdict)
                             ),
                         )),
-                        Err(error) => report.findings.push(Finding::at(index, format!("the verdict at {index}: {}", chain(&error)))),
+                        Err(error) => report
+                            .findings
+                            .push(Finding::at(index, format!("the verdict at {index}: {}", chain(&error)))),
                     }
                 }
                 Question::Begun(index, proposal) => {

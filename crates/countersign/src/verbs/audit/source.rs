@@ -51,7 +51,9 @@ fn download(server: &Target, common: &Common) -> Result<Box<dyn Store>, Fault> {
     let client = LogClient::through_front(server.clone());
     let members = common.members()?;
     let (log, _) = ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
-    let opened = |note: &[u8]| SignedCheckpoint::open(note, &log).because(Kind::Untrue, "the server's checkpoint is not the log's");
+    let opened = |note: &[u8]| {
+        SignedCheckpoint::open(note, &log).because(Kind::Untrue, "the server's checkpoint is not the log's")
+    };
     let cosigned = client.cosigned()?.map(|note| opened(&note)).transpose()?;
     let head = opened(&client.head()?)?;
     let store = MemoryStore::new();

@@ -44,14 +44,20 @@ pub(super) fn install(folder: &Path) -> Result<PathBuf, Fault> {
         }
         Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(Fault::from_error(Kind::Refused, e).context(format!("`{}` is somebody else's hook", path.display()))),
+        Err(e) => {
+            return Err(
+                Fault::from_error(Kind::Refused, e).context(format!("`{}` is somebody else's hook", path.display()))
+            );
+        }
     }
     let can_not = || format!("`{}` can not be written", path.display());
     std::fs::create_dir_all(&hooks).because(Kind::Unavailable, can_not())?;
     let program = std::env::current_exe().because(Kind::Internal, "the program does not know its own path")?;
     // In single quotes, with those of the path itself taken out of them (POSIX shell, 2.2.2).
     let quoted = program.display().to_string().replace('\'', r"'\''");
-    let text = format!("#!/bin/sh\n{MARK}: refuses a manifest or commits that would be refused later\nexec '{quoted}' check --hook\n");
+    let text = format!(
+        "#!/bin/sh\n{MARK}: refuses a manifest or commits that would be refused later\nexec '{quoted}' check --hook\n"
+    );
     ledger::durable::write(&path, text.as_bytes(), 0o755).because(Kind::Unavailable, can_not())?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).because(Kind::Unavailable, can_not())?;
     Ok(path)
@@ -88,7 +94,9 @@ pub(super) fn pushed(folder: &Path, from: &mut dyn BufRead) -> Result<Vec<Checke
 /// The commits of a range as git writes them.
 pub(super) fn range(folder: &Path, range: &str) -> Result<Vec<Checked>, Fault> {
     if range.starts_with('-') {
-        return Err(Fault::new(Kind::Usage, format!("`{range}` is not a range of commits")).hint("such as `origin/main..`"));
+        return Err(
+            Fault::new(Kind::Usage, format!("`{range}` is not a range of commits")).hint("such as `origin/main..`")
+        );
     }
     listed(folder, &["rev-list", "--reverse", range, "--"])
 }
@@ -98,14 +106,18 @@ fn listed(folder: &Path, arguments: &[&str]) -> Result<Vec<Checked>, Fault> {
     let listed = String::from_utf8_lossy(&listed);
     let ids: Vec<&str> = listed.lines().collect();
     if ids.len() > COMMITS_LIMIT {
-        return Err(Fault::new(Kind::Input, format!("{} commits at once; at most {COMMITS_LIMIT} are checked", ids.len()))
-            .hint("push in parts"));
+        return Err(Fault::new(
+            Kind::Input,
+            format!("{} commits at once; at most {COMMITS_LIMIT} are checked", ids.len()),
+        )
+        .hint("push in parts"));
     }
     ids.into_iter()
         .map(|id| {
             let commit: Commit = id.parse().because(Kind::Unavailable, "git lists something that is not a commit")?;
             let object = git(folder, &["cat-file", "commit", id])?;
-            let facts = CommitFacts::parse(commit, &object).because(Kind::Input, format!("commit {} can not be read", commit.short()))?;
+            let facts = CommitFacts::parse(commit, &object)
+                .because(Kind::Input, format!("commit {} can not be read", commit.short()))?;
             Ok(Checked { commit, subject: facts.subject.clone(), problems: problems(&facts) })
         })
         .collect()
@@ -118,7 +130,9 @@ fn problems(facts: &CommitFacts) -> Vec<String> {
         CommitSignature::Unsigned => problems.push("it is not signed".to_owned()),
         CommitSignature::NotSsh => problems.push("its signature is not by an SSH key".to_owned()),
         CommitSignature::BadSignature => problems.push("its signature does not fit it".to_owned()),
-        CommitSignature::UnsupportedKey => problems.push("its signature is by a kind of key that is not accepted; use Ed25519".to_owned()),
+        CommitSignature::UnsupportedKey => {
+            problems.push("its signature is by a kind of key that is not accepted; use Ed25519".to_owned())
+        }
         CommitSignature::Signed { .. } => {}
     }
     if facts.requirements.is_empty() {

@@ -104,7 +104,12 @@ pub(super) struct Tested {
 }
 
 /// The chain of the change at this index.
-pub(super) fn of_change(facts: &Facts, statements: &[Verified<Statement>], index: u64, agent: Option<&Value>) -> Option<Chain> {
+pub(super) fn of_change(
+    facts: &Facts,
+    statements: &[Verified<Statement>],
+    index: u64,
+    agent: Option<&Value>,
+) -> Option<Chain> {
     let change = facts.change(index)?;
     let c = &change.claim;
     let signer = |key: model::KeyId| facts.members().holder(key).map_or_else(|_| key.short(), ToString::to_string);
@@ -205,7 +210,9 @@ fn runs(facts: &Facts, system: &SystemName, builds: &[BuildLink], agent: Option<
         if !builds.iter().any(|b| b.release == live.release) {
             continue;
         }
-        let said = facts.milestones(system, &environment.name).rfind(|m| m.index == live.index && m.claim.what == MilestoneKind::Live);
+        let said = facts
+            .milestones(system, &environment.name)
+            .rfind(|m| m.index == live.index && m.claim.what == MilestoneKind::Live);
         let seen_now = agent.map(|a| seen(a, system, &environment.name, &live.serial));
         runs.push(RunLink {
             environment: environment.name.clone(),
@@ -232,7 +239,9 @@ fn seen(agent: &Value, system: &SystemName, environment: &EnvironmentName, seria
     instances
         .iter()
         .filter(|i| i.get("serial").and_then(Value::as_str) == Some(serial.to_string().as_str()))
-        .map(|i| format!("{} at {} {} ({})", text(i, "component"), text(i, "address"), text(i, "image"), text(i, "state")))
+        .map(|i| {
+            format!("{} at {} {} ({})", text(i, "component"), text(i, "address"), text(i, "image"), text(i, "state"))
+        })
         .collect()
 }
 
@@ -247,7 +256,9 @@ fn tested(facts: &Facts, change: u64, proposals: &[ProposalLink]) -> Tested {
     }
     let mut why_not = vec!["it was never proposed".to_owned()];
     let last: BTreeMap<_, _> = facts.evidence(change).map(|e| (&e.claim.suite, e.claim.outcome)).collect();
-    why_not.extend(last.iter().filter(|(_, o)| **o != EvidenceOutcome::Passed).map(|(s, o)| format!("{s}: {}", show::outcome(*o))));
+    why_not.extend(
+        last.iter().filter(|(_, o)| **o != EvidenceOutcome::Passed).map(|(s, o)| format!("{s}: {}", show::outcome(*o))),
+    );
     if last.is_empty() {
         why_not.push("no suite was run on it".to_owned());
     }

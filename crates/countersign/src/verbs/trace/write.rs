@@ -26,13 +26,19 @@ pub(super) fn write(what: &str, chains: &[Chain], out: &mut dyn Write) -> Result
 
 fn write_chain(chain: &Chain, out: &mut dyn Write) -> Result<(), Fault> {
     let requirements: Vec<&str> = chain.requirements.iter().map(RequirementId::as_str).collect();
-    line(out, format!("requirement  {}", if requirements.is_empty() { "NONE".to_owned() } else { requirements.join(", ") }))?;
+    line(
+        out,
+        format!("requirement  {}", if requirements.is_empty() { "NONE".to_owned() } else { requirements.join(", ") }),
+    )?;
     for commit in &chain.change.commits {
         write_commit(commit, out)?;
     }
     let c = &chain.change;
     let accepted = if c.accepted { "accepted".to_owned() } else { format!("NOT ACCEPTED {}", c.problems.join(", ")) };
-    line(out, format!("change       {} at {}: {} on {}, {}", c.serial, c.index, c.commit, c.branch, accepted.trim_end()))?;
+    line(
+        out,
+        format!("change       {} at {}: {} on {}, {}", c.serial, c.index, c.commit, c.branch, accepted.trim_end()),
+    )?;
     if chain.builds.is_empty() {
         line(out, "build        none")?;
     }
@@ -70,7 +76,10 @@ fn write_chain(chain: &Chain, out: &mut dyn Write) -> Result<(), Fault> {
 
 fn write_commit(commit: &CommitLink, out: &mut dyn Write) -> Result<(), Fault> {
     let people: Vec<&str> = commit.contributors.iter().map(PersonId::as_str).collect();
-    let signed = commit.signed_by.as_ref().map_or_else(|| "NOT SIGNED by an enrolled key".to_owned(), |s| format!("signed by {s}"));
+    let signed = commit
+        .signed_by
+        .as_ref()
+        .map_or_else(|| "NOT SIGNED by an enrolled key".to_owned(), |s| format!("signed by {s}"));
     let problem = commit.problem.as_ref().map(|p| format!(", PROBLEM {p}")).unwrap_or_default();
     let links: Vec<&str> = commit.requirements.iter().map(RequirementId::as_str).collect();
     let links = if links.is_empty() { "no requirement".to_owned() } else { links.join(", ") };
@@ -89,7 +98,13 @@ fn write_build(build: &BuildLink, out: &mut dyn Write) -> Result<(), Fault> {
 
 fn write_proposal(proposal: &ProposalLink, out: &mut dyn Write) -> Result<(), Fault> {
     let replaces = proposal.replaces.map_or_else(|| "nothing".to_owned(), |r| r.short());
-    line(out, format!("proposal     {} into {} by {}, replaces {replaces}", proposal.index, proposal.environment, proposal.by))?;
+    line(
+        out,
+        format!(
+            "proposal     {} into {} by {}, replaces {replaces}",
+            proposal.index, proposal.environment, proposal.by
+        ),
+    )?;
     for row in &proposal.story {
         let time = row.time.map_or_else(|| "no time yet".to_owned(), |t| t.to_string());
         let void = if row.void { " (void)" } else { "" };
