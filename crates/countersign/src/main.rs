@@ -1,6 +1,7 @@
 //! `countersign`: from a commit to countersigned production.
 //!
 //! A file a verb in `verbs`, a file a process in `processes`. This file reads the command line and prints faults.
+
 mod charter_file;
 mod clock;
 mod confine;
@@ -21,13 +22,17 @@ mod status;
 mod supervise;
 mod verbs;
 mod view;
+
 use std::{io::Write, process::ExitCode};
+
 use clap::{Parser, Subcommand};
+
 use crate::{
     fault::Fault,
     identity::RoleUser,
     verbs::{Common, Format},
 };
+
 /// From a commit to countersigned production. Nothing reaches production on one signature, and anyone can check
 /// afterwards why it did.
 #[derive(Debug, Parser)]
@@ -38,6 +43,7 @@ struct Cli {
     #[command(flatten)]
     common: Common,
 }
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(verbs::init::Args),
@@ -70,12 +76,14 @@ enum Verb {
     #[command(hide = true)]
     Executor(ExecutorArgs),
 }
+
 #[derive(Debug, clap::Args)]
 struct ProcessArgs {
     role: String,
     #[arg(long)]
     charter: model::Digest,
 }
+
 #[derive(Debug, clap::Args)]
 struct ExecutorArgs {
     role: String,
@@ -87,6 +95,7 @@ struct ExecutorArgs {
     #[arg(long)]
     purge: bool,
 }
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -112,6 +121,7 @@ fn main() -> ExitCode {
         }
     }
 }
+
 fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
     let common = &cli.common;
     match &cli.verb {
@@ -142,6 +152,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
         Verb::Executor(args) => executor(args, common),
     }
 }
+
 fn process(args: &ProcessArgs, common: &Common) -> Result<(), Fault> {
     let role = role(&args.role)?;
     let start = processes::Start::read(&common.dir, role, args.charter)?;
@@ -156,12 +167,14 @@ fn process(args: &ProcessArgs, common: &Common) -> Result<(), Fault> {
         other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not started by `up`"))),
     }
 }
+
 fn role(name: &str) -> Result<RoleUser, Fault> {
     RoleUser::ALL
         .into_iter()
         .find(|r| r.name() == name)
         .ok_or_else(|| Fault::new(fault::Kind::Usage, format!("`{name}` is not a process")))
 }
+
 fn executor(args: &ExecutorArgs, common: &Common) -> Result<(), Fault> {
     let role = role(&args.role)?;
     let layout = common.layout();
@@ -176,6 +189,7 @@ fn executor(args: &ExecutorArgs, common: &Common) -> Result<(), Fault> {
         other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not what an executor does"))),
     }
 }
+
 /// Says what went wrong on standard error: the whole chain, then what to do.
 fn complain(fault: &Fault, format: Format) {
     let mut err = std::io::stderr().lock();

@@ -1,4 +1,5 @@
 //! The verbs, one file each, and what they share: where to look, who speaks and how to print.
+
 pub mod approve;
 pub mod attest;
 pub mod audit;
@@ -22,22 +23,26 @@ pub mod up;
 pub mod why;
 pub mod withdraw;
 pub mod witness;
+
 mod find;
 mod follow;
 mod people;
 pub mod show;
 #[cfg(test)]
 mod world;
+
 use std::{
     io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
+
 use clap::{Args, ValueEnum};
 use ledger::keys::{PrivateKey, Scheme, Signer, SshAgent};
 use ledger::statement::{Members, Signatory};
 use model::RoleName;
 use serde::Serialize;
+
 use crate::{
     charter_file,
     fault::{Because as _, Fault, Kind},
@@ -48,6 +53,7 @@ use crate::{
     settings::Settings,
     view::View,
 };
+
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -57,6 +63,7 @@ pub enum Format {
     /// For programs: one JSON document.
     Json,
 }
+
 /// Flags of every verb.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
@@ -73,11 +80,13 @@ pub struct Common {
     #[arg(long, global = true)]
     pub key: Option<String>,
 }
+
 impl Common {
     /// The layout of the folder.
     pub fn layout(&self) -> Layout {
         Layout::new(&self.dir)
     }
+
     /// The address of `front`.
     pub fn front(&self) -> Result<Target, Fault> {
         match &self.server {
@@ -85,16 +94,19 @@ impl Common {
             None => Ok(Target::Tcp(Settings::read(&self.layout())?.front)),
         }
     }
+
     /// The members of the charter in the folder.
     pub fn members(&self) -> Result<Members, Fault> {
         Ok(charter_file::read(&self.layout(), None)?.members)
     }
+
     /// A view of the log through `front`, up to date.
     pub fn view(&self) -> Result<View, Fault> {
         let mut view = View::new(LogClient::through_front(self.front()?), self.members()?)?;
         view.refresh()?;
         Ok(view)
     }
+
     /// The person's signer, for a role that may say a kind.
     pub fn speaker(&self, members: &Members, kind: ledger::statement::v1::Kind, life_s: u64) -> Result<Speaker, Fault> {
         let signer = self.signer(members)?;
@@ -105,6 +117,7 @@ impl Common {
         let role = role_for(members, who, kind)?;
         Ok(Speaker::new(signer, members.hash(), role).living(life_s))
     }
+
     fn signer(&self, members: &Members) -> Result<Arc<dyn Signer>, Fault> {
         match self.key.as_deref() {
             Some("agent") => agent_signer(members),
@@ -115,16 +128,19 @@ impl Common {
         }
     }
 }
+
 /// Reads a person's key file.
 pub fn file_signer(path: &Path) -> Result<Arc<dyn Signer>, Fault> {
     let key = PrivateKey::read(Scheme::SshSig, path, &mut ask_passphrase)
         .because(Kind::Usage, format!("the key `{}` can not be used", path.display()))?;
     Ok(Arc::new(key))
 }
+
 /// Keys with a passphrase are for ssh-agent, which asks for it in its own way and keeps it out of our memory.
 fn ask_passphrase() -> Option<zeroize::Zeroizing<String>> {
     None
 }
+
 fn agent_signer(members: &Members) -> Result<Arc<dyn Signer>, Fault> {
     let agent = SshAgent::from_environment().because(Kind::Usage, "there is no ssh-agent")?;
     let keys = agent.keys().because(Kind::Unavailable, "ssh-agent does not list its keys")?;
@@ -137,6 +153,7 @@ fn agent_signer(members: &Members) -> Result<Arc<dyn Signer>, Fault> {
     }
     Ok(Arc::new(agent.signer(id).because(Kind::Unavailable, "ssh-agent does not sign")?))
 }
+
 /// The first of a signer's roles that may say a kind.
 fn role_for(members: &Members, who: &Signatory, kind: ledger::statement::v1::Kind) -> Result<RoleName, Fault> {
     let charter = members.charter();
@@ -150,11 +167,13 @@ fn role_for(members: &Members, who: &Signatory, kind: ledger::statement::v1::Kin
             .hint(format!("the charter lets {} say it", may.join(", ")))
     })
 }
+
 /// Prints one document as JSON.
 pub fn print_json<T: Serialize>(out: &mut dyn Write, value: &T) -> Result<(), Fault> {
     serde_json::to_writer_pretty(&mut *out, value).because(Kind::Internal, "the answer is not JSON")?;
     line(out, "")
 }
+
 /// Prints one line.
 pub fn line(out: &mut dyn Write, words: impl std::fmt::Display) -> Result<(), Fault> {
     writeln!(out, "{words}").because(Kind::Unavailable, "the output is closed")
