@@ -4,6 +4,7 @@ use ledger::{FreshCheckpoint, statement::v1::Ruling};
 use model::{Digest, EnvironmentName, SystemName, Timestamp};
 
 use crate::{
+    dossier::Dossier,
     decide::{DecideError, decide_with},
     facts::Facts,
     policy::Policy,
@@ -13,11 +14,11 @@ use crate::{
 ///
 /// The fields are private and nothing clones it, so it can not be made elsewhere, kept, or used for two steps:
 ///
-/// ```compile_fail
-/// let forged = gate::Current { proposal: 7, release: model::Digest::of(b"x"), until: Default::default() };
+/// ```compile_fail,E0451
+/// let forged = gate::Current { proposal: 7, release: model::Digest::of(b"x"), until: model::Timestamp::default() };
 /// ```
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// fn twice(permission: gate::Current) -> (gate::Current, gate::Current) {
 ///     (permission.clone(), permission)
 /// }
@@ -64,6 +65,9 @@ pub enum CurrentError {
     /// `decide` said no.
     #[error("refused")]
     Refused(Box<ledger::statement::v1::Verdict>),
+    /// The charter asks for witnesses, and the checkpoint was taken without asking for them.
+    #[error("the checkpoint was not checked for the witnesses that the charter asks for")]
+    NotWitnessed,
     /// There is no fresh checkpoint.
     #[error("no fresh checkpoint: {0}")]
     Stale(#[from] ledger::follow::StaleError),
@@ -85,6 +89,9 @@ pub fn current(
 ) -> Result<Current, CurrentError> {
     if checkpoint.size() != facts.size() {
         return Err(CurrentError::Size { checkpoint: checkpoint.size(), facts: facts.size() });
+    }
+    if facts.members().charter().witness_quorum > 0 && !checkpoint.is_witnessed() {
+        return Err(CurrentError::NotWitnessed);
     }
     let decision = decide_with(policy, facts, proposal)?;
     match decision.verdict.ruling {
@@ -144,18 +151,22 @@ pub fn may_return(
     }
     let before = live.get(1).filter(|l| l.release == to).ok_or(ReturnError::NotPredecessor(to))?;
     // What it replaced then is not what runs now, and its approvals have aged: only what speaks against the
-    // release itself counts here.
-    let against = ["full-suites-passed", "commits-are-signed-by-enrolled-people", "nobody-rejected-it", "build-names-these-images"];
-    let alarm = match decide_with(policy, facts, before.proposal) {
-        Ok(decision) => match decision.verdict.ruling {
-            Ruling::Granted { .. } => false,
-            Ruling::Refused { reasons } => reasons.iter().any(|r| against.contains(&r.rule.as_str())),
-        },
-        Err(_) => true,
-    };
+    // release itself counts here, whatever the charter's policy calls its rules.
+    let alarm = Dossier::gather(facts, before.proposal)
+        .is_none_or(|dossier| speaks_against(&dossier) || policy.judge(&dossier).is_err());
     let rule = facts.members().charter().environment(environment);
     if alarm && rule.is_none_or(|r| r.rollback_s == 0) {
         return Err(ReturnError::Withdrawn(to));
     }
     Ok(Return { release: to, alarm })
 }
+
+fn speaks_against(dossier: &Dossier<'_>) -> bool {
+    !dossier.suites_not_passed().is_empty()
+        || !dossier.commits_not_signed.is_empty()
+        || dossier.rejections > 0
+        || !dossier.build_names_images
+}
+
+#[cfg(test)]
+mod tests;

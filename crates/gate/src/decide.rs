@@ -47,14 +47,20 @@ pub fn decide(facts: &Facts, proposal: u64) -> Result<Decision, DecideError> {
 pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Decision, DecideError> {
     let dossier = Dossier::gather(facts, proposal).ok_or(DecideError::NoProposal(proposal))?;
     let charter = facts.members().charter();
+    if policy.digest() != Digest::of(charter.policy.as_bytes()) {
+        return Err(PolicyError::Other.into());
+    }
     let claim = &dossier.proposal.claim;
-    let reasons = policy.judge(&dossier).unwrap_or_else(|error| {
+    let mut reasons = policy.judge(&dossier).unwrap_or_else(|error| {
         vec![Reason {
             rule: "policy".to_owned(),
             found: error.to_string(),
             needed: "a policy that can be evaluated".to_owned(),
         }]
     });
+    if reasons.is_empty() {
+        reasons = floor(&dossier);
+    }
     let longest = charter.environment(&claim.environment).map_or(0, |rule| rule.verdict_s);
     let until = dossier.ends.min(dossier.now.plus_s(longest));
     let ruling = if !reasons.is_empty() {
@@ -81,6 +87,23 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
             unwitnessed: !dossier.witnessed,
         },
     })
+}
+
+/// What no policy can give away, in the names of the default policy: a charter whose rules forgot one of these would
+/// let something through on one signature, or past a stop.
+fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
+    let rows: [(bool, &str, &str, &str); 6] = [
+        (dossier.founded, "charter-is-signed", "founders have not signed", "the signature of every founder under the charter"),
+        (dossier.time_known, "time-is-known", "no tick", "a tick with the witnesses' cosignatures in the log"),
+        (dossier.tally.is_met(), "quorum-has-approved", "too few approvals", "the quorum that the charter asks for"),
+        (dossier.rejections == 0, "nobody-rejected-it", "a rejection", "a new proposal; one rejection is enough"),
+        (dossier.replaces_what_runs, "replaces-what-runs", "something else runs", "a proposal that replaces what runs now"),
+        (!dossier.halted, "not-halted", "a halt", "the persons that the charter asks for to resume"),
+    ];
+    let failed = rows.into_iter().filter(|(holds, ..)| !holds);
+    failed
+        .map(|(_, rule, found, needed)| Reason { rule: rule.to_owned(), found: found.to_owned(), needed: needed.to_owned() })
+        .collect()
 }
 
 #[cfg(test)]

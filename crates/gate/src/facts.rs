@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{
     Verified,
+    dsse::Identity,
     statement::{
         Members, Signatory, Statement,
         v1::{
@@ -65,6 +66,9 @@ pub enum FactsError {
     /// The signer is not one that the charter lists.
     #[error(transparent)]
     Signer(#[from] ledger::statement::EntitlementError),
+    /// The statement can not be written again as it was read. A defect of this version.
+    #[error(transparent)]
+    Payload(#[from] ledger::statement::PayloadError),
 }
 
 /// The first `size` statements of a log.
@@ -72,6 +76,7 @@ pub enum FactsError {
 pub struct Facts {
     members: Members,
     size: u64,
+    heard: BTreeSet<Digest>,
     founders: BTreeSet<PersonId>,
     changes: BTreeMap<u64, Said<Change>>,
     builds: BTreeMap<u64, Said<Build>>,
@@ -95,6 +100,7 @@ impl Facts {
         Self {
             members,
             size: 0,
+            heard: BTreeSet::new(),
             founders: BTreeSet::new(),
             changes: BTreeMap::new(),
             builds: BTreeMap::new(),
@@ -120,6 +126,12 @@ impl Facts {
         }
         let by = self.members.holder(entry.key())?.clone();
         let (index, key) = (entry.index(), entry.key());
+        // The same payload by the same key is the same statement, and it was said when it stood first: whoever holds
+        // the log's key could otherwise repeat an old approval, an old milestone or an old pass as if it were new.
+        if !self.heard.insert(Identity::of(&entry.value().to_bytes()?, key).digest()) {
+            self.size += 1;
+            return Ok(());
+        }
         let header = entry.value().header.clone();
         macro_rules! keep {
             ($map:ident, $claim:expr) => {{
@@ -130,11 +142,18 @@ impl Facts {
         match &entry.value().claim {
             Claim::Charter(_) => self.founders.extend(by.persons().iter().cloned()),
             Claim::Tick(tick) => {
-                // Time never runs backwards: a tick with older cosignatures than the last adds nothing.
-                if let Some(time) = LogTime::of(tick, index, self.members.charter())
-                    && self.times.last().is_none_or(|last| last.earliest <= time.earliest)
-                {
-                    self.times.push(time);
+                // Time never runs backwards: a tick with older cosignatures than the last adds nothing, and one
+                // with a smaller checkpoint takes nothing back of what was there by an earlier time.
+                if let Some(time) = LogTime::of(tick, index, self.members.charter()) {
+                    match self.times.last() {
+                        None => self.times.push(time),
+                        Some(last) if last.earliest <= time.earliest => self.times.push(LogTime {
+                            covers: time.covers.max(last.covers),
+                            latest: time.latest.max(last.latest),
+                            ..time
+                        }),
+                        Some(_) => {}
+                    }
                 }
             }
             Claim::Change(c) => keep!(changes, c.as_ref()),
@@ -186,6 +205,12 @@ impl Facts {
         self.times.get(at).copied()
     }
 
+    /// The last tick before an entry: it was said then or later.
+    pub fn time_before(&self, index: u64) -> Option<LogTime> {
+        let at = self.times.partition_point(|t| t.index < index);
+        at.checked_sub(1).and_then(|at| self.times.get(at)).copied()
+    }
+
     /// Whether what this key signed at this index is void.
     pub fn is_void(&self, key: KeyId, index: u64) -> bool {
         self.void_from.get(&key).is_some_and(|from| index >= *from)
@@ -203,6 +228,11 @@ impl Facts {
     /// A change, unless its signer's key was withdrawn.
     pub fn change(&self, index: u64) -> Option<&Said<Change>> {
         self.changes.get(&index).filter(|s| !self.is_void(s.key, s.index))
+    }
+
+    /// A change also if its signer's key was withdrawn since: what binds does not cease to bind by that.
+    pub(crate) fn any_change(&self, index: u64) -> Option<&Said<Change>> {
+        self.changes.get(&index)
     }
 
     /// All changes of a system that stand, oldest first.
@@ -232,6 +262,21 @@ impl Facts {
             let good = s.claim.outcome == EvidenceOutcome::Passed;
             s.claim.change == change && !(good && self.is_void(s.key, s.index))
         })
+    }
+
+    /// All evidence that a suite failed, also by keys withdrawn since, about whatever change it was said.
+    pub fn failures(&self) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
+        self.evidence.values().filter(|s| s.claim.outcome == EvidenceOutcome::Failed)
+    }
+
+    /// A proposal also if its signer's key was withdrawn since.
+    pub(crate) fn any_proposal(&self, index: u64) -> Option<&Said<Proposal>> {
+        self.proposals.get(&index)
+    }
+
+    /// All approvals of a proposal, also by keys withdrawn since.
+    pub(crate) fn any_approvals(&self, proposal: u64) -> impl Iterator<Item = &Said<Approval>> {
+        self.approvals.values().filter(move |s| s.claim.proposal == proposal)
     }
 
     /// A proposal.
@@ -277,30 +322,35 @@ impl Facts {
 
     /// What runs now, and what ran before it, newest first.
     pub fn live(&self, system: &SystemName, environment: &EnvironmentName) -> Vec<Live> {
+        self.live_before(system, environment, u64::MAX)
+    }
+
+    /// What ran when the log had so many statements, newest first.
+    pub(crate) fn live_before(&self, system: &SystemName, environment: &EnvironmentName, size: u64) -> Vec<Live> {
         let mut stack: Vec<Live> = Vec::new();
-        for said in self.milestones(system, environment) {
+        for said in self.milestones(system, environment).take_while(|m| m.index < size) {
             let m = &said.claim;
-            match m.what {
-                MilestoneKind::Live => {
-                    // Going back to the predecessor ends with that one live again: the stack shrinks to it.
-                    let known = stack.iter().position(|l| l.proposal == m.proposal);
-                    if let Some(at) = known {
-                        stack.truncate(at);
-                    }
-                    stack.push(Live {
-                        release: m.release,
-                        serial: m.serial.clone(),
-                        proposal: m.proposal,
-                        index: said.index,
-                        before: m.other,
-                        returned: known.is_some(),
-                    });
+            let known = stack.iter().position(|l| l.proposal == m.proposal);
+            if m.what == MilestoneKind::Live {
+                // Going back to the predecessor ends with that one live again: the stack shrinks to it, and what it
+                // replaced is what it replaced the first time.
+                let again = known.and_then(|at| stack.get(at)).filter(|l| l.release == m.release).cloned();
+                let is_below = known.is_some_and(|at| at + 1 < stack.len());
+                stack.truncate(known.unwrap_or(stack.len()));
+                stack.push(Live {
+                    release: m.release,
+                    serial: m.serial.clone(),
+                    proposal: m.proposal,
+                    index: said.index,
+                    before: again.as_ref().map_or(m.other, |l| l.before),
+                    returned: is_below || again.is_some_and(|l| l.returned),
+                });
+            } else if let Some(at) = known.filter(|_| is_back(m.what)) {
+                let was_top = at + 1 == stack.len();
+                stack.remove(at);
+                if let Some(top) = stack.last_mut().filter(|_| was_top) {
+                    top.returned = true;
                 }
-                MilestoneKind::WentBackUnhealthy
-                | MilestoneKind::WentBackErrors
-                | MilestoneKind::WentBackFailed
-                | MilestoneKind::WentBackWithdrawn => stack.retain(|l| l.proposal != m.proposal),
-                _ => {}
             }
         }
         stack.reverse();
@@ -311,16 +361,8 @@ impl Facts {
     pub fn spent(&self, proposal: u64) -> Option<u64> {
         let said = self.proposal(proposal)?;
         let (system, environment) = (said.claim.serial.system(), &said.claim.environment);
-        let back = self.milestones(system, environment).find(|m| {
-            m.claim.proposal == proposal
-                && matches!(
-                    m.claim.what,
-                    MilestoneKind::WentBackUnhealthy
-                        | MilestoneKind::WentBackErrors
-                        | MilestoneKind::WentBackFailed
-                        | MilestoneKind::WentBackWithdrawn
-                )
-        });
+        // Bad news stands, also by an agent's key that was withdrawn since.
+        let back = self.milestones.values().find(|m| m.claim.proposal == proposal && is_back(m.claim.what));
         let ordered =
             self.rollbacks(system, environment).find(|r| r.index > proposal && r.claim.from == said.claim.release);
         back.map(|m| m.index).or(ordered.map(|r| r.index))
@@ -331,14 +373,20 @@ impl Facts {
         self.halts.values().find(|halt| {
             let here = halt.claim.environment.as_ref().is_none_or(|e| e == environment)
                 && halt.header.system.as_ref().is_none_or(|s| s == system);
-            here && !self.is_resumed(halt.index, environment)
+            here && !self.is_resumed(halt.index, system, environment)
         })
     }
 
-    fn is_resumed(&self, halt: u64, environment: &EnvironmentName) -> bool {
+    /// Whether enough people said that a halt is over here: a resume that names a system or an environment is about
+    /// that one alone.
+    fn is_resumed(&self, halt: u64, system: &SystemName, environment: &EnvironmentName) -> bool {
         let Some(rule) = self.members.charter().environment(environment) else { return false };
         let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
-        for resume in self.standing(&self.resumes).filter(|r| r.claim.halt == halt && r.index > halt) {
+        let here = |h: &Header| {
+            h.environment.as_ref().is_none_or(|e| e == environment) && h.system.as_ref().is_none_or(|s| s == system)
+        };
+        let resumes = self.standing(&self.resumes).filter(|r| r.claim.halt == halt && r.index > halt && here(&r.header));
+        for resume in resumes {
             for person in resume.by.persons() {
                 spoke.entry(person.clone()).or_default().insert(resume.header.role.clone());
             }
@@ -355,20 +403,52 @@ impl Facts {
         contributors: &BTreeSet<PersonId>,
         now: Timestamp,
     ) -> BTreeSet<PersonId> {
-        let mut by_terms: BTreeMap<(PersonId, Timestamp), BTreeSet<PersonId>> = BTreeMap::new();
+        let by_terms = self.exceptions_by_terms(system, suite, case, contributors, now);
+        by_terms.into_values().map(|who| who.into_keys().collect()).max_by_key(BTreeSet::len).unwrap_or_default()
+    }
+
+    /// Until when a case of a suite is excepted by so many persons who did not contribute, and the log indices of
+    /// their exceptions. `None` if it is not.
+    pub(crate) fn excepted_until(
+        &self,
+        (system, suite, case): (&SystemName, &model::SuiteName, Digest),
+        contributors: &BTreeSet<PersonId>,
+        now: Timestamp,
+        persons: usize,
+    ) -> Option<(Timestamp, BTreeSet<u64>)> {
+        let by_terms = self.exceptions_by_terms(system, suite, case, contributors, now);
+        let each = by_terms.into_values().filter_map(|who| {
+            let mut said: Vec<(Timestamp, u64)> = who.into_values().collect();
+            said.sort_unstable_by(|a, b| b.cmp(a));
+            said.truncate(persons);
+            let until = said.get(persons.checked_sub(1)?)?.0;
+            Some((until, said.into_iter().map(|(_, index)| index).collect()))
+        });
+        each.max_by_key(|(until, _): &(Timestamp, BTreeSet<u64>)| *until)
+    }
+
+    /// By owner and end, who made an exception, until when each one's counts, and where it stands.
+    fn exceptions_by_terms(
+        &self,
+        system: &SystemName,
+        suite: &model::SuiteName,
+        case: Digest,
+        contributors: &BTreeSet<PersonId>,
+        now: Timestamp,
+    ) -> BTreeMap<(PersonId, Timestamp), BTreeMap<PersonId, (Timestamp, u64)>> {
+        let mut by_terms: BTreeMap<_, BTreeMap<PersonId, (Timestamp, u64)>> = BTreeMap::new();
         for said in self.standing(&self.exceptions) {
             let claim = &said.claim;
-            if said.header.system.as_ref() == Some(system)
-                && &claim.suite == suite
-                && claim.case == case
-                && now < claim.ends
-                && now < said.header.expires
-            {
+            let until = claim.ends.min(said.header.expires);
+            if said.header.system.as_ref() == Some(system) && &claim.suite == suite && claim.case == case && now < until {
                 let who = by_terms.entry((claim.owner.clone(), claim.ends)).or_default();
-                who.extend(said.by.persons().iter().filter(|p| !contributors.contains(*p)).cloned());
+                for person in said.by.persons().iter().filter(|p| !contributors.contains(*p)) {
+                    let best = who.entry(person.clone()).or_insert((until, said.index));
+                    *best = (*best).max((until, said.index));
+                }
             }
         }
-        by_terms.into_values().max_by_key(BTreeSet::len).unwrap_or_default()
+        by_terms
     }
 
     /// The exceptions that stand, for the tester: those that two persons who did not contribute have signed.
@@ -382,3 +462,17 @@ impl Facts {
         self.members.charter().may_say(role, kind)
     }
 }
+
+/// Whether a milestone says that a release was gone back from.
+const fn is_back(what: MilestoneKind) -> bool {
+    matches!(
+        what,
+        MilestoneKind::WentBackUnhealthy
+            | MilestoneKind::WentBackErrors
+            | MilestoneKind::WentBackFailed
+            | MilestoneKind::WentBackWithdrawn
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,17 +8,21 @@ mod decide;
 mod dossier;
 pub mod duties;
 mod facts;
+mod lineage;
 pub mod policy;
 mod quorum;
 mod shown;
+mod standing;
 mod time;
+mod votes;
 #[cfg(test)]
 mod world;
 
 pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
 pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
-pub use dossier::{CHANGE_COMMITS, Dossier, EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};
+pub use dossier::{CHANGE_COMMITS, Dossier};
 pub use facts::{Facts, FactsError, Live, Said};
 pub use quorum::{Tally, tally};
+pub use standing::{EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};
 pub use shown::{shown, shown_digest};
 pub use time::LogTime;

@@ -7,7 +7,7 @@ use cedar_policy::{
     RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use ledger::statement::v1::Reason;
-use model::EnvironmentName;
+use model::{Digest, EnvironmentName};
 
 use crate::dossier::Dossier;
 
@@ -19,6 +19,7 @@ const SCHEMA: &str = include_str!("release.cedarschema");
 /// A validated policy.
 #[derive(Debug)]
 pub struct Policy {
+    text: Digest,
     policies: PolicySet,
     schema: Schema,
 }
@@ -38,6 +39,9 @@ pub enum PolicyError {
     /// A rule that forbids does not say what would satisfy it.
     #[error("the rule `{0}` needs `@needed`, which says what would satisfy it")]
     Needed(String),
+    /// A rule with `?principal` or `?resource`.
+    #[error("the rule {0} is a template, which nothing here fills in")]
+    Template(String),
     /// A rule names a fact that there is not.
     #[error("the rule `{rule}` names `{fact}` in `@facts`, which is not a fact")]
     Fact {
@@ -46,6 +50,9 @@ pub enum PolicyError {
         /// What it names.
         fact: String,
     },
+    /// Another text than the charter's.
+    #[error("the policy is not the charter's")]
+    Other,
     /// The built-in schema does not parse. A defect of this version.
     #[error("the schema of this version does not parse: {0}")]
     Schema(String),
@@ -62,6 +69,10 @@ impl Policy {
         let (schema, _) =
             Schema::from_cedarschema_str(SCHEMA).map_err(|e| PolicyError::Schema(e.to_string()))?;
         let parsed: PolicySet = text.parse().map_err(|e: cedar_policy::ParseErrors| PolicyError::Syntax(e.to_string()))?;
+        // A template is linked to something or does nothing; here nothing links it, and its author would not know.
+        if let Some(template) = parsed.templates().next() {
+            return Err(PolicyError::Template(template.id().to_string()));
+        }
         let mut policies = PolicySet::new();
         let mut ids = BTreeSet::new();
         for policy in parsed.policies() {
@@ -71,7 +82,7 @@ impl Policy {
                 return Err(PolicyError::Id(id.to_owned()));
             }
             if policy.effect() == Effect::Forbid {
-                policy.annotation("needed").ok_or_else(|| PolicyError::Needed(id.to_owned()))?;
+                policy.annotation("needed").filter(|needed| !needed.is_empty()).ok_or_else(|| PolicyError::Needed(id.to_owned()))?;
                 for fact in policy.annotation("facts").unwrap_or_default().split_whitespace() {
                     if !FACTS.contains(&fact) {
                         return Err(PolicyError::Fact { rule: id.to_owned(), fact: fact.to_owned() });
@@ -84,7 +95,12 @@ impl Policy {
         if let Some(error) = result.validation_errors().next() {
             return Err(PolicyError::Validation(error.to_string()));
         }
-        Ok(Self { policies, schema })
+        Ok(Self { text: Digest::of(text.as_bytes()), policies, schema })
+    }
+
+    /// The digest of its text.
+    pub const fn digest(&self) -> Digest {
+        self.text
     }
 
     /// Evaluates the policy for a dossier: no reasons is yes. A rule that can not be evaluated is a reason.

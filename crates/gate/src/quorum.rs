@@ -29,9 +29,12 @@ impl Tally {
 ///
 /// An empty quorum is met by nobody: it would let everything through, so it asks for one person more than there are.
 pub fn tally(quorum: &Quorum, spoke: &BTreeMap<PersonId, BTreeSet<RoleName>>) -> Tally {
-    let places: Vec<&RoleName> =
-        quorum.groups.iter().flat_map(|g| std::iter::repeat_n(&g.role, g.count as usize)).collect();
     let persons: Vec<(&PersonId, &BTreeSet<RoleName>)> = spoke.iter().collect();
+    // No group takes more persons than there are, so a count of billions makes no list of billions.
+    let filled = |count: u32| persons.len().min(count as usize);
+    let places: Vec<&RoleName> =
+        quorum.groups.iter().flat_map(|g| std::iter::repeat_n(&g.role, filled(g.count))).collect();
+    let asked = quorum.groups.iter().fold(0u32, |sum, g| sum.saturating_add(g.count));
     let mut held_by: Vec<Option<usize>> = vec![None; places.len()];
     let mut counted = 0;
     for person in 0..persons.len() {
@@ -42,7 +45,7 @@ pub fn tally(quorum: &Quorum, spoke: &BTreeMap<PersonId, BTreeSet<RoleName>>) ->
     }
     let persons =
         held_by.iter().flatten().filter_map(|p| persons.get(*p)).map(|(id, _)| (*id).clone()).collect();
-    let needed = if places.is_empty() { u32::MAX } else { u32::try_from(places.len()).unwrap_or(u32::MAX) };
+    let needed = if asked == 0 { u32::MAX } else { asked };
     Tally { needed, counted, persons }
 }
 

@@ -3,17 +3,21 @@
 //! The text is made of statements that stand before the proposal and of nothing else, so that everyone who has
 //! the log makes the same text, now and in ten years.
 
-
 use ledger::statement::v1::{EvidenceOn, EvidenceOutcome, SuiteKind};
 use model::Digest;
 
-use crate::facts::Facts;
+use crate::{
+    facts::Facts,
+    lineage::{Base, Lineage},
+};
 
 /// The text for a proposal.
 pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
     let said = facts.proposal(proposal)?;
     let p = &said.claim;
     let change = facts.change(p.change)?;
+    let live = facts.live_before(p.serial.system(), &p.environment, proposal);
+    let lineage = Lineage::of(facts, said, Base::over(facts, p.replaces, &live));
     let mut text = String::new();
     let mut line = |words: String| {
         text.push_str(&words);
@@ -27,10 +31,13 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
         None => "replaces nothing: this is the first release there".to_owned(),
     });
     line(format!("commit {} on {}", change.claim.commit, change.claim.branch));
-    for commit in &change.claim.commits {
+    for commit in lineage.changes.iter().flat_map(|c| &c.claim.commits) {
         let people: Vec<&str> = commit.contributors.iter().map(model::PersonId::as_str).collect();
         let requirements: Vec<&str> = commit.requirements.iter().map(model::RequirementId::as_str).collect();
         line(format!("  {} by {} for {}", commit.commit.short(), people.join(", "), or_none(&requirements)));
+    }
+    if let Some(broken) = lineage.broken {
+        line(format!("NOT ALL COMMITS: {broken}"));
     }
     for image in &p.images {
         line(format!("image {} {}", image.component, image.image));
@@ -76,3 +83,6 @@ pub fn shown_digest(facts: &Facts, proposal: u64) -> Option<Digest> {
 fn or_none(words: &[&str]) -> String {
     if words.is_empty() { "no requirement".to_owned() } else { words.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,3 +38,6 @@ impl LogTime {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 mod charter;
 mod releases;
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use ledger::{
     FreshCheckpoint,
@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) now: u64,
     entries: Vec<Vec<u8>>,
     nonce: u128,
+    /// What has been read already; reading goes on from there.
+    known: RefCell<Option<(Reader, Facts)>>,
 }
 
 pub(crate) fn at(seconds: u64) -> Timestamp {
@@ -80,7 +82,7 @@ pub(crate) fn witness(name: &str) -> NoteSigner {
 impl World {
     /// A log with nothing in it.
     pub(crate) fn empty(charter: Charter) -> Self {
-        Self { charter, now: EPOCH, entries: Vec::new(), nonce: 0 }
+        Self { charter, now: EPOCH, entries: Vec::new(), nonce: 0, known: RefCell::new(None) }
     }
 
     /// A log that the founders have signed, and a tick.
@@ -186,20 +188,17 @@ impl World {
         Members::of(self.charter.clone(), self.hash()).unwrap()
     }
 
-    /// A reader that has read everything under a checkpoint cosigned now.
+    /// A reader that has read everything under a checkpoint cosigned now, and the facts.
     pub(crate) fn reader(&self) -> (Reader, Facts) {
-        self.read(self.entries.len())
-    }
-
-    pub(crate) fn read(&self, size: usize) -> (Reader, Facts) {
-        let mut reader = Reader::new(self.members()).unwrap();
-        let note = self.note(size, &[("alpha", self.now)]);
-        let said = reader.advance(&self.entries[..size], note.as_bytes(), at(self.now)).unwrap();
-        let mut facts = Facts::new(self.members());
-        for entry in &said {
+        let mut known = self.known.borrow_mut();
+        let (reader, facts) =
+            known.get_or_insert_with(|| (Reader::new(self.members()).unwrap(), Facts::new(self.members())));
+        let note = self.note(self.entries.len(), &[("alpha", self.now)]);
+        let from = usize::try_from(reader.size()).unwrap();
+        for entry in &reader.advance(&self.entries[from..], note.as_bytes(), at(self.now)).unwrap() {
             facts.apply(entry).unwrap();
         }
-        (reader, facts)
+        (reader.clone(), facts.clone())
     }
 
     pub(crate) fn facts(&self) -> Facts {

@@ -1,0 +1,243 @@
+//! Standing: which suites bind a proposal, and what the log has of each.
+//!
+//! The tester's word is taken for what only it can know, how the cases went; whatever the log itself shows is
+//! compared, and evidence that contradicts itself is none.
+
+use std::collections::BTreeSet;
+
+use ledger::statement::v1::{
+    Build, Change, Evidence, EvidenceOn, EvidenceOutcome, Kind, Proposal, SuiteFact, SuiteKind, SuiteOn,
+};
+use model::{Digest, EnvironmentName, PersonId, SuiteName, SystemName, Timestamp};
+
+use crate::{
+    facts::{Facts, Said},
+    lineage::Base,
+};
+
+/// How many non-contributors it takes to except a case or a suite.
+pub const EXCEPTION_PERSONS: usize = 2;
+
+/// The name under which a whole suite can be excepted: the pseudonym of no case, as ids are never empty.
+pub const WHOLE_SUITE: &[u8] = b"";
+
+/// What there is about one binding suite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuiteStanding {
+    /// The suite.
+    pub suite: SuiteName,
+    /// Its kind.
+    pub kind: SuiteKind,
+    /// What it runs on.
+    pub on: SuiteOn,
+    /// The evidence that it passed, if it did.
+    pub passed: Option<u64>,
+    /// What there is instead, in a few words.
+    pub instead: Option<String>,
+}
+
+/// The suites of the release that runs in an environment which a change edits, and those that it removes, in the order
+/// of their names: what a proposal must tell.
+pub fn edits(
+    facts: &Facts,
+    system: &SystemName,
+    environment: &EnvironmentName,
+    replaces: Option<Digest>,
+    change: &Change,
+) -> (Vec<SuiteName>, Vec<SuiteName>) {
+    edits_over(Base::of(facts, system, environment, replaces), change)
+}
+
+pub(crate) fn edits_over(base: Base<'_>, change: &Change) -> (Vec<SuiteName>, Vec<SuiteName>) {
+    let (mut edited, mut removed) = (BTreeSet::new(), BTreeSet::new());
+    for old in base.suites() {
+        match change.suites.iter().find(|s| s.name == old.name) {
+            None => {
+                removed.insert(old.name.clone());
+            }
+            // What it covers may grow and shrink with the requirements; what it does is its definition and files.
+            Some(new) if (new.kind, new.on, new.definition, new.files) != (old.kind, old.on, old.definition, old.files) => {
+                edited.insert(old.name.clone());
+            }
+            Some(_) => {}
+        }
+    }
+    (edited.into_iter().collect(), removed.into_iter().collect())
+}
+
+/// Where the suites of a proposal stand.
+pub(crate) struct Standings {
+    /// Each that binds.
+    pub(crate) suites: Vec<SuiteStanding>,
+    /// The evidence and the exceptions that the passes rest on.
+    pub(crate) rests_on: BTreeSet<u64>,
+    /// When the first of those exceptions ends.
+    pub(crate) ends: Timestamp,
+}
+
+/// What suites are judged over.
+pub(crate) struct Judge<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) claim: &'a Proposal,
+    pub(crate) base: Base<'a>,
+    pub(crate) change: &'a Said<Change>,
+    pub(crate) build: Option<&'a Said<Build>>,
+    pub(crate) contributors: &'a BTreeSet<PersonId>,
+    pub(crate) now: Timestamp,
+}
+
+/// Until when an exception counts, and the statements that make it.
+type Leave = (Timestamp, BTreeSet<u64>);
+
+impl Judge<'_> {
+    /// Every suite that binds.
+    pub(crate) fn standings(&self) -> Standings {
+        let mut all = Standings { suites: Vec::new(), rests_on: BTreeSet::new(), ends: Timestamp::from_unix(u64::MAX) };
+        for suite in self.change.claim.suites.iter().filter(|s| s.kind != SuiteKind::Smoke) {
+            let (passed, instead) = match self.result(suite) {
+                Ok((index, leaves)) => {
+                    all.rests_on.insert(index);
+                    leaves.into_iter().for_each(|leave| all.rest_on(leave));
+                    (Some(index), None)
+                }
+                Err(instead) => (None, Some(instead)),
+            };
+            all.suites.push(SuiteStanding { suite: suite.name.clone(), kind: suite.kind, on: suite.on, passed, instead });
+        }
+        for old in self.base.suites().iter().filter(|s| s.kind != SuiteKind::Smoke) {
+            if self.change.claim.suites.iter().any(|s| s.name == old.name && s.kind != SuiteKind::Smoke) {
+                continue;
+            }
+            match self.excepted(&old.name, Digest::of(WHOLE_SUITE)) {
+                Some(leave) => all.rest_on(leave),
+                None => all.suites.push(SuiteStanding {
+                    suite: old.name.clone(),
+                    kind: old.kind,
+                    on: old.on,
+                    passed: None,
+                    instead: Some("binds since the release before, and the change removes it".to_owned()),
+                }),
+            }
+        }
+        all
+    }
+
+    fn excepted(&self, suite: &SuiteName, case: Digest) -> Option<Leave> {
+        let what = (self.claim.serial.system(), suite, case);
+        self.facts.excepted_until(what, self.contributors, self.now, EXCEPTION_PERSONS)
+    }
+
+    /// The evidence that a suite passed on what is proposed, with the exceptions that it needs; or what there is instead.
+    fn result(&self, suite: &SuiteFact) -> Result<(u64, Vec<Leave>), String> {
+        let facts = self.facts;
+        // A failure sticks to what it was seen on, whichever change it was said about: running again until green is
+        // not testing.
+        let failed = facts.failures().find(|e| {
+            e.claim.suite == suite.name && e.header.system.as_ref() == Some(self.claim.serial.system()) && self.saw(&e.claim)
+        });
+        if let Some(failed) = failed {
+            let t = failed.claim.totals;
+            let all = u64::from(t.failed) + u64::from(t.passed) + u64::from(t.skipped);
+            return Err(format!("failed, {} of {all} cases", t.failed));
+        }
+        let about = |e: &&Said<Evidence>| e.claim.suite == suite.name && self.is_about(&e.claim, suite.on);
+        let Some(last) = facts.evidence(self.claim.change).filter(about).next_back() else {
+            let elsewhere = facts.evidence(self.claim.change).any(|e| e.claim.suite == suite.name);
+            return Err(if elsewhere { "only tested on something else" } else { "not run" }.to_owned());
+        };
+        let e = &last.claim;
+        if e.outcome != EvidenceOutcome::Passed {
+            let why: Vec<String> = e.reasons.iter().map(|r| format!("{r:?}")).collect();
+            return Err(format!("not tested ({}), {} missing, {} skipped", why.join(", "), e.missing.len(), e.totals.skipped));
+        }
+        if e.totals.failed > 0 || !e.reasons.is_empty() || !e.missing.is_empty() {
+            return Err("the evidence says that it passed, and why it did not".to_owned());
+        }
+        if e.definition != suite.definition || e.files != suite.files || e.kind != suite.kind {
+            return Err("tested with another definition".to_owned());
+        }
+        if !facts.may_say(&last.header.role, Kind::Evidence) || self.build.is_none_or(|b| b.key == last.key || b.by == last.by) {
+            return Err("tested by the one who built it".to_owned());
+        }
+        if e.totals.passed == 0 {
+            return Err("no case passed".to_owned());
+        }
+        let cases: BTreeSet<Digest> = e.excepted.iter().copied().collect();
+        if (e.totals.skipped as usize) > cases.len() {
+            return Err(format!("{} cases skipped, {} excepted", e.totals.skipped, cases.len()));
+        }
+        let leaves: Vec<Leave> = cases.iter().filter_map(|case| self.excepted(&suite.name, *case)).collect();
+        if leaves.len() < cases.len() {
+            let unbacked = cases.len() - leaves.len();
+            return Err(format!("{unbacked} exceptions that two persons who did not contribute do not back any more"));
+        }
+        self.check_baseline(last)?;
+        Ok((last.index, leaves))
+    }
+
+    /// Whether evidence is about exactly what is proposed.
+    fn is_about(&self, evidence: &Evidence, on: SuiteOn) -> bool {
+        match (&evidence.on, on) {
+            (EvidenceOn::Source { commit }, SuiteOn::Source) => *commit == self.change.claim.commit,
+            (EvidenceOn::Containers { release, images }, SuiteOn::Containers) => {
+                *release == self.claim.release && *images == self.claim.images
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a failure was seen on what is proposed, as source or as containers.
+    fn saw(&self, evidence: &Evidence) -> bool {
+        match &evidence.on {
+            EvidenceOn::Source { commit } => *commit == self.change.claim.commit,
+            EvidenceOn::Containers { release, .. } => *release == self.claim.release,
+        }
+    }
+
+    /// The cases that bind are those of what runs: a run that was compared with nothing, or with something that never
+    /// ran, does not show that no case was removed.
+    fn check_baseline(&self, evidence: &Said<Evidence>) -> Result<(), String> {
+        let (facts, claim, suite) = (self.facts, self.claim, &evidence.claim.suite);
+        let passed = |e: &&Said<Evidence>| e.claim.suite == *suite && e.claim.outcome == EvidenceOutcome::Passed;
+        match evidence.claim.baseline {
+            Some(index) => {
+                let mut ran: BTreeSet<Digest> = claim.replaces.into_iter().collect();
+                for environment in &facts.members().charter().environments {
+                    ran.extend(facts.live(claim.serial.system(), &environment.name).iter().map(|l| l.release));
+                }
+                ran.remove(&claim.release);
+                let base = facts.one_evidence(index).filter(passed).filter(|e| e.index < evidence.index);
+                let runs = |change| facts.builds().any(|b| b.claim.change == change && ran.contains(&b.claim.release));
+                if base.is_some_and(|e| runs(e.claim.change)) {
+                    Ok(())
+                } else {
+                    Err("compared with the cases of something that does not run".to_owned())
+                }
+            }
+            None => {
+                let has_cases = claim.replaces.is_some_and(|release| {
+                    facts
+                        .builds()
+                        .filter(|b| b.claim.release == release)
+                        .any(|b| facts.evidence(b.claim.change).any(|e| passed(&e)))
+                });
+                if has_cases { Err("not compared with the cases of what runs".to_owned()) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+impl Standings {
+    /// No change, no suites.
+    pub(crate) fn none() -> Self {
+        Self { suites: Vec::new(), rests_on: BTreeSet::new(), ends: Timestamp::from_unix(u64::MAX) }
+    }
+
+    fn rest_on(&mut self, (until, said): Leave) {
+        self.ends = until.min(self.ends);
+        self.rests_on.extend(said);
+    }
+}
+
+#[cfg(test)]
+mod tests;

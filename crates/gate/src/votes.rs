@@ -1,0 +1,105 @@
+//! Votes: whose approvals of a proposal count, and until when.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::statement::v1::{Approval, Proposal, Quorum};
+use model::{PersonId, RoleName, Timestamp};
+
+use crate::{
+    facts::{Facts, Said},
+    quorum::{Tally, tally},
+    shown::shown_digest,
+};
+
+/// The approvals of one proposal, counted.
+pub(crate) struct Votes {
+    /// How far the quorum is met.
+    pub(crate) tally: Tally,
+    /// Contributors who approved.
+    pub(crate) by_contributors: BTreeSet<String>,
+    /// Persons whose approval is of something else, or is over.
+    pub(crate) unfit: BTreeSet<String>,
+    /// The approvals that count.
+    pub(crate) rests_on: BTreeSet<u64>,
+    /// Until when enough of them count.
+    pub(crate) ends: Timestamp,
+}
+
+/// One person's yes in one role, and until when.
+struct Vote<'a> {
+    person: &'a PersonId,
+    role: &'a RoleName,
+    end: Timestamp,
+}
+
+impl Votes {
+    /// Counts them at a time.
+    pub(crate) fn count(
+        facts: &Facts,
+        proposal: &Said<Proposal>,
+        contributors: &BTreeSet<PersonId>,
+        now: Timestamp,
+    ) -> Self {
+        let claim = &proposal.claim;
+        let rule = facts.members().charter().environment(&claim.environment);
+        let life = rule.map_or(0, |r| r.approval_s);
+        let text = shown_digest(facts, proposal.index);
+        let mut cast = Vec::new();
+        let (mut by_contributors, mut unfit, mut rests_on) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for approval in facts.approvals(proposal.index) {
+            let end = approval.header.expires.min(said_at(facts, approval, now).plus_s(life));
+            let fits = approval.index > proposal.index
+                && approval.claim.environment == claim.environment
+                && approval.claim.release == claim.release
+                && approval.claim.replaces == claim.replaces
+                && Some(approval.claim.shown) == text
+                && approval.header.system.as_ref() == Some(claim.serial.system())
+                && now < end;
+            for person in approval.by.persons() {
+                if contributors.contains(person) {
+                    by_contributors.insert(person.to_string());
+                } else if fits {
+                    cast.push(Vote { person, role: &approval.header.role, end });
+                    rests_on.insert(approval.index);
+                } else {
+                    unfit.insert(person.to_string());
+                }
+            }
+        }
+        unfit.retain(|p| !cast.iter().any(|v| v.person.as_str() == p));
+        let none = Quorum { groups: Vec::new() };
+        let quorum = rule.map_or(&none, |r| &r.quorum);
+        let count = |until: Timestamp| count_until(quorum, claim.approvals, &cast, until);
+        let tally = count(now);
+        // The latest time until which those who still count are enough: one approval that ends early takes nothing
+        // from others that do not.
+        let mut ends: Vec<Timestamp> = cast.iter().map(|v| v.end).collect();
+        ends.sort_unstable();
+        let enough = ends.into_iter().rev().find(|end| tally.is_met() && count(*end).is_met());
+        Self { tally, by_contributors, unfit, rests_on, ends: enough.unwrap_or(now) }
+    }
+}
+
+/// The votes that count until then, against the quorum and what the manifest asks for beyond it, never below it.
+fn count_until(quorum: &Quorum, asked: Option<u32>, cast: &[Vote<'_>], until: Timestamp) -> Tally {
+    let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
+    for vote in cast.iter().filter(|v| v.end >= until) {
+        spoke.entry(vote.person.clone()).or_default().insert(vote.role.clone());
+    }
+    let mut tally = tally(quorum, &spoke);
+    if let Some(asked) = asked.filter(|asked| *asked > tally.needed && tally.is_met()) {
+        tally.needed = asked;
+        tally.counted = u32::try_from(spoke.len()).unwrap_or(u32::MAX);
+        tally.persons = spoke.into_keys().collect();
+    }
+    tally
+}
+
+/// An approval ages from the last time in the log before it: a later one would be in the hands of whoever writes the
+/// ticks, and could be held back to make it younger.
+fn said_at(facts: &Facts, approval: &Said<Approval>, now: Timestamp) -> Timestamp {
+    facts.time_before(approval.index).or_else(|| facts.covered(approval.index)).map_or(now, |t| t.earliest)
+}
+
+#[cfg(test)]
+mod tests;
