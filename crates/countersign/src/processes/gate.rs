@@ -5,10 +5,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use gate::decide_with;
+use gate::{Facts, decide_with};
 use ledger::{
     keys::Signer,
-    statement::v1::{Claim, Kind as Says, Ruling, Tick, Verdict},
+    statement::v1::{Claim, Kind as Says, MilestoneKind, Proposal, Ruling, Tick, Verdict},
 };
 use model::{Clock as _, RoleName, Timestamp};
 
@@ -137,7 +137,13 @@ impl GateLoop {
                 .verdict;
             if let Ruling::Refused { reasons } = &verdict.ruling {
                 let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
-                waits.push(format!("{} into {}: {}", claim.serial, claim.environment, rules.join(", ")));
+                let what = format!("{} into {}: {}", claim.serial, claim.environment, rules.join(", "));
+                waits.push(if runs {
+                    let places = addresses(facts, proposal.index, claim);
+                    format!("withdrawn though it runs at {}: {what}", places.join(", "))
+                } else {
+                    what
+                });
             }
             if self.said.get(&proposal.index).is_none_or(|old| is_news(old, &verdict)) {
                 news.push(verdict);
@@ -155,6 +161,15 @@ impl GateLoop {
         }
         Ok((open, waits))
     }
+}
+
+/// Where a release runs by the agent's last word, for whoever has to act on a withdrawn verdict.
+fn addresses(facts: &Facts, proposal: u64, claim: &Proposal) -> Vec<String> {
+    facts
+        .milestones(claim.serial.system(), &claim.environment)
+        .rfind(|m| m.claim.proposal == proposal && m.claim.what == MilestoneKind::Live)
+        .map(|m| m.claim.placed.iter().map(|p| format!("{} {}", p.component, p.address)).collect())
+        .unwrap_or_default()
 }
 
 /// A verdict is said again when its answer or its reasons change, and when more than half of its time is over.
