@@ -8,6 +8,7 @@ use crate::{
     charter_file,
     executor,
     fault::{Because as _, Fault, Kind},
+    identity::RoleUser,
     supervise,
     verbs::{Common, line},
 };
@@ -45,13 +46,16 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     }
     let hash = charter_file::read(&layout, None)?.members.hash();
     let program = std::env::current_exe().because(Kind::Internal, "the program does not know its own path")?;
-    let status = Command::new(program)
-        .args(["executor", "agent", executor::COMPONENTS, "--purge", "--charter", &hash.to_string(), "--dir"])
-        .arg(&common.dir)
-        .status()
-        .because(Kind::Unavailable, "the components can not be ended")?;
-    if !status.success() {
-        return Err(Fault::new(Kind::Unavailable, "not every component could be ended"));
+    // The tester's fabric stays between its runs, so it is ended too.
+    for role in [RoleUser::Agent, RoleUser::Tester] {
+        let status = Command::new(&program)
+            .args(["executor", role.name(), executor::COMPONENTS, "--purge", "--charter", &hash.to_string(), "--dir"])
+            .arg(&common.dir)
+            .status()
+            .because(Kind::Unavailable, "the components can not be ended")?;
+        if !status.success() {
+            return Err(Fault::new(Kind::Unavailable, format!("not every component of the {role} could be ended")));
+        }
     }
     line(out, "the components have ended; their volumes are kept")
 }
