@@ -56,12 +56,18 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), Fault> {
     let mut stage = Stage::new(options, interrupted)?;
     let played = steps::play(&mut stage, &history, &mut teller);
     if let Err(fault) = &played {
-        teller.failed(fault, &stage.outputs())?;
+        // What can not be printed must not keep us from removing what runs.
+        if let Err(error) = teller.failed(fault, &stage.outputs()) {
+            tracing::warn!("{}", error.message());
+        }
     }
     let stays = options.stay && played.is_ok();
     let cleaned = if stays { Ok(()) } else { stage.clean() };
+    if played.is_ok() {
+        teller.ended(&stage, stays)?;
+    }
     match (played, cleaned) {
-        (Ok(()), Ok(())) => teller.ended(&stage, stays),
+        (Ok(()), Ok(())) => Ok(()),
         (Err(fault), Ok(())) => Err(fault),
         (Ok(()), Err(fault)) => Err(fault.context("every step did what it says, but not everything could be removed")),
         (Err(fault), Err(left)) => Err(fault.hint(format!("and not everything could be removed: {}", left.message()))),

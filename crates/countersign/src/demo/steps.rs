@@ -199,13 +199,12 @@ impl Play<'_, '_> {
         expect(books.wrong.is_empty(), || format!("the books are wrong: {}", shortened(&books.wrong)))?;
         self.traffic.start()?;
         self.teller.saw(format!(
-            "it answered {} payments with 500; {} requests in {:.1} s from approval to all back, {} of them failed by the edge's count",
-            during.len(),
+            "by the edge's count {} of {} requests failed, and it went back; {:.1} s after the last approval all was as before",
+            end.errors,
             end.requests,
             (to - from).as_secs_f64(),
-            end.errors
         ))?;
-        self.teller.saw(format!("{serial} serves again; {} payments are in the books, each once, and none of those that failed", books.in_books))?;
+        self.teller.saw(format!("{serial} serves again; {} payments got 500 meanwhile and are not in the books; {} are, each once", during.len(), books.in_books))?;
         self.teller.proves("a version that fails under real traffic is rolled back by itself, and no payment is lost or booked twice");
         Ok(())
     }

@@ -219,8 +219,9 @@ impl Watcher {
             let text = |name: &str| word.get(name).and_then(Value::as_str).unwrap_or_default();
             let role = text("role");
             let what = if text("trouble").is_empty() { text("doing").to_owned() } else { format!("TROUBLE: {}", text("trouble")) };
-            // What they do between two pieces of work says nothing.
-            if !TOLD.contains(&role) || what.starts_with("looking for") || self.last.get(role) == Some(&what) {
+            // What they say between two pieces of work tells nothing.
+            let idle = ["looking for", "starting", "has not said"].iter().any(|w| what.starts_with(w));
+            if !TOLD.contains(&role) || idle || self.last.get(role) == Some(&what) {
                 continue;
             }
             teller.does(format!("{role}: {what}"))?;
