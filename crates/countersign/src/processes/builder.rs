@@ -19,9 +19,9 @@ use std::{
 
 use build::{git::Mirror, image::ImageStore};
 use ledger::{keys::Signer, statement::v1::SystemRule};
-use model::{Clock as _, Digest, PersonId, RoleName, Timestamp};
+use model::{Clock as _, Digest, PersonId, RoleName};
 
-use super::{Start, workshop::Workshop};
+use super::{Start, setback::Setback, workshop::Workshop};
 use crate::{
     charter_file,
     clock::SystemClock,
@@ -34,23 +34,6 @@ use crate::{
     status::StatusFile,
     view::View,
 };
-
-/// A build that failed is tried again after a minute, ten minutes and an hour: registries come back, mistakes do not.
-const RETRY_AFTER_S: [u64; 3] = [60, 600, 3_600];
-
-/// How a build failed, and how often.
-#[derive(Clone, Debug)]
-struct Failed {
-    at: Timestamp,
-    times: usize,
-    words: String,
-}
-
-impl Failed {
-    fn is_due(&self, now: Timestamp) -> bool {
-        RETRY_AFTER_S.get(self.times.saturating_sub(1)).is_some_and(|pause_s| self.at.plus_s(*pause_s) <= now)
-    }
-}
 
 /// Runs the process until it is ended.
 pub fn run(start: Start) -> Result<(), Fault> {
@@ -109,7 +92,7 @@ pub(crate) struct Builder {
     identities: BTreeMap<PersonId, Identity>,
     store: ImageStore,
     images: PathBuf,
-    failed: BTreeMap<u64, Failed>,
+    failed: BTreeMap<u64, Setback>,
     /// What was proposed in this run: release, what it replaces, log index of the latest evidence.
     proposed: BTreeSet<(String, Digest, Option<Digest>)>,
 }
@@ -140,15 +123,13 @@ impl Builder {
                     self.failed.remove(&newest.index);
                 }
                 Err(fault) => {
-                    let times = self.failed.get(&newest.index).map_or(0, |f| f.times) + 1;
-                    let failed = Failed { at: SystemClock.now(), times, words: fault.message() };
+                    let failed = Setback::after(self.failed.get(&newest.index), &fault, SystemClock.now());
                     self.failed.insert(newest.index, failed);
                 }
             }
         }
         if let Some(failed) = self.failed.get(&newest.index) {
-            let words = format!("the build of change {} failed at {}: {}", newest.claim.ordinal, failed.at, failed.words);
-            return Err(Fault::new(Kind::Input, words));
+            return Err(failed.fault(&format!("the build of change {}", newest.claim.ordinal)));
         }
         self.propose(system, mirror, &newest)
     }

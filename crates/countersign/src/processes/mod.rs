@@ -9,6 +9,7 @@ pub mod edge;
 pub mod front;
 pub mod gate;
 pub mod log;
+pub(crate) mod setback;
 pub mod tester;
 pub mod witness;
 pub mod workshop;

@@ -6,7 +6,7 @@
 mod containers;
 mod run;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
 
 use build::git::Mirror;
 use gate::Said;
@@ -14,10 +14,11 @@ use ledger::{
     keys::Signer,
     statement::v1::{Build, Change, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteFact, SuiteOn, SystemRule},
 };
-use model::{CaseId, RoleName};
+use model::{CaseId, Clock as _, RoleName};
 
-use super::{Start, workshop::Workshop};
+use super::{Start, setback::Setback, workshop::Workshop};
 use crate::{
+    clock::SystemClock,
     executor,
     fault::{Because as _, Fault, Kind},
     http::Target,
@@ -55,7 +56,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         images: start.layout.images(),
         executor_socket: executor::socket(&start.layout, start.role, executor::COMPONENTS),
         fabric: start.settings.tester_fabric(),
-        given_up: BTreeSet::new(),
+        failed: BTreeMap::new(),
     };
     loop {
         let mut waits = Vec::new();
@@ -84,8 +85,8 @@ pub(crate) struct Tester {
     images: std::path::PathBuf,
     executor_socket: std::path::PathBuf,
     fabric: [u8; 2],
-    /// Runs that could not be made at all and are not tried again before a restart: change, suite, baseline.
-    given_up: BTreeSet<(u64, String, Option<u64>)>,
+    /// Runs that could not be made at all: change, suite, baseline.
+    failed: BTreeMap<(u64, String, Option<u64>), Setback>,
 }
 
 /// What a suite is compared with: the evidence of what runs, and the cases that passed then.
@@ -103,21 +104,33 @@ impl Tester {
         };
         let build = self.view.facts().builds().rfind(|b| b.claim.change == change.index).cloned();
         let due: Vec<SuiteFact> = change.claim.suites.iter().filter(|s| self.is_due(&change, build.as_ref(), s)).cloned().collect();
+        let mut held_up = None;
         // What needs no build is run first, while the builder is still at it.
         for on in [SuiteOn::Source, SuiteOn::Containers] {
             for suite in due.iter().filter(|s| s.on == on) {
                 if on == SuiteOn::Containers && build.is_none() {
                     continue;
                 }
+                let key = (change.index, suite.name.to_string(), self.baseline_evidence(&system.name, suite));
+                let what = format!("suite {} on change {}", suite.name, change.claim.ordinal);
+                if let Some(failed) = self.failed.get(&key).filter(|f| !f.is_due(SystemClock.now())) {
+                    held_up = Some(failed.fault(&what));
+                    continue;
+                }
                 status.say(format!("running {} on change {} of {}", suite.name, change.claim.ordinal, system.name), Vec::new());
                 mirror.fetch().because(Kind::Unavailable, "the remote can not be fetched")?;
                 let baseline = self.baseline(system, suite)?;
-                let key = (change.index, suite.name.to_string(), baseline.evidence);
                 if let Err(fault) = self.run_suite(system, mirror, &change, build.as_ref(), suite, &baseline) {
-                    self.given_up.insert(key);
-                    return Err(fault.context(format!("suite {} on change {}", suite.name, change.claim.ordinal)));
+                    let failed = Setback::after(self.failed.get(&key), &fault, SystemClock.now());
+                    held_up = Some(failed.fault(&what));
+                    self.failed.insert(key, failed);
+                    continue;
                 }
+                self.failed.remove(&key);
             }
+        }
+        if let Some(fault) = held_up {
+            return Err(fault);
         }
         let waits_for_build = build.is_none() && due.iter().any(|s| s.on == SuiteOn::Containers);
         Ok(if waits_for_build {
@@ -132,9 +145,6 @@ impl Tester {
     fn is_due(&self, change: &Said<Change>, build: Option<&Said<Build>>, suite: &SuiteFact) -> bool {
         let system = &change.claim.system;
         let baseline = self.baseline_evidence(system, suite);
-        if self.given_up.contains(&(change.index, suite.name.to_string(), baseline)) {
-            return false;
-        }
         let facts = self.view.facts();
         let runs = facts
             .members()

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use build::{
-    builder::{BuildPlan, BuildRequest, Builder as Make, ComponentPlan, Progress},
+    builder::{BuildError, BuildPlan, BuildRequest, Builder as Make, ComponentPlan, Progress},
     fetch::Ecosystem,
     git::Mirror,
+    workspace::WorkspaceError,
 };
 use gate::Said;
 use ledger::{
@@ -65,7 +66,10 @@ impl Builder {
         };
         let built = maker
             .build(&request, &mut workshop.runner(), &mut say)
-            .because(Kind::Input, format!("{serial} can not be built"))?;
+            .map_err(|e| {
+                let kind = if is_away(&e) { Kind::Unavailable } else { Kind::Input };
+                Fault::from_error(kind, e).context(format!("{serial} can not be built"))
+            })?;
 
         let mut images: BTreeMap<ComponentName, Digest> = built.digests().into_iter().collect();
         let release = manifest.compose(serial.clone(), change.claim.commit, &images).because(Kind::Input, "no release can be composed")?;
@@ -137,4 +141,12 @@ pub(crate) const fn ecosystem(tool: Option<FetchTool>) -> Ecosystem {
         Some(FetchTool::Debian) => Ecosystem::Debian,
         None => Ecosystem::None,
     }
+}
+
+/// Whether the machine or a process on it was in the way, and not what is built.
+const fn is_away(error: &BuildError) -> bool {
+    matches!(
+        error,
+        BuildError::Build { source: WorkspaceError::Sandbox { .. } | WorkspaceError::Git(_) | WorkspaceError::Io { .. }, .. }
+    )
 }
