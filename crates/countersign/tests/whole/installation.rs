@@ -276,6 +276,17 @@ impl Installation {
         proposal
     }
 
+    /// The same while processes come and go: asks again until both are heard.
+    pub(crate) fn approve_at_last(&self, serial: &str) {
+        let proposal = self.proposal(serial).to_string();
+        for person in ["cora", "dan"] {
+            let key = self.key(person).to_string_lossy().into_owned();
+            wait_for(&format!("{person} approves {serial}"), LONG, || self.story(), || {
+                self.program(&["approve", &proposal, "--yes", "--key", &key]).status.success().then_some(())
+            });
+        }
+    }
+
     /// The milestones of a serial, in order.
     pub(crate) fn milestones(&self, serial: &str) -> Vec<String> {
         self.claims("milestone")

@@ -12,6 +12,7 @@
 )]
 
 mod installation;
+mod kills;
 mod left;
 mod release;
 mod request;
