@@ -180,10 +180,9 @@ fn executor(args: &ExecutorArgs, common: &Common) -> Result<(), Fault> {
     let layout = common.layout();
     charter_file::read(&layout, Some(args.charter))?;
     let settings = settings::Settings::read(&layout)?;
-    if args.purge {
-        return executor::purge(&layout, &settings, role);
-    }
     match args.what.as_str() {
+        executor::COMPONENTS if args.purge => executor::purge(&layout, &settings, role),
+        processes::workshop::SANDBOX if args.purge => processes::workshop::purge(&layout, role),
         executor::COMPONENTS => executor::run_components(&layout, &settings, role),
         processes::workshop::SANDBOX => processes::workshop::run_executor(&layout, role),
         other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not what an executor does"))),

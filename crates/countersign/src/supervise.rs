@@ -43,7 +43,7 @@ pub const STARTED: [RoleUser; 7] = [
 ];
 
 /// The executors: the role, what it does, and the hidden verb that starts it.
-const EXECUTORS: [(RoleUser, &str); 4] = [
+pub const EXECUTORS: [(RoleUser, &str); 4] = [
     (RoleUser::Agent, executor::COMPONENTS),
     (RoleUser::Tester, executor::COMPONENTS),
     (RoleUser::Builder, workshop::SANDBOX),

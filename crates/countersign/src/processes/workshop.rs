@@ -106,6 +106,19 @@ fn toolchain_file(layout: &Layout, role: RoleUser) -> PathBuf {
     layout.executor(role).join("toolchain.json")
 }
 
+/// Ends every sandbox of a role whose executor is gone, and removes what it left.
+pub fn purge(layout: &Layout, role: RoleUser) -> Result<(), Fault> {
+    let state = sandbox_state(layout, role);
+    if !state.exists() {
+        return Ok(());
+    }
+    sandbox::sweep(&state).because(Kind::Unavailable, format!("what the {role}'s sandbox left can not be removed"))
+}
+
+fn sandbox_state(layout: &Layout, role: RoleUser) -> PathBuf {
+    layout.executor(role).join("sandbox")
+}
+
 /// Serves the role's sandbox executor until it is ended: finds the tools, says which, and runs plans within its rules.
 pub fn run_executor(layout: &Layout, role: RoleUser) -> Result<(), Fault> {
     executor::must_be_root()?;
@@ -115,7 +128,7 @@ pub fn run_executor(layout: &Layout, role: RoleUser) -> Result<(), Fault> {
     let bytes = serde_json::to_vec_pretty(&toolchain).because(Kind::Internal, "the list of tools can not be written")?;
     let file = toolchain_file(layout, role);
     ledger::durable::write(&file, &bytes, 0o644).because(Kind::Unavailable, "the list of tools can not be written")?;
-    let state = layout.executor(role).join("sandbox");
+    let state = sandbox_state(layout, role);
     ledger::durable::create_folder(&state, 0o700).because(Kind::Unavailable, "the sandbox's folder can not be made")?;
     let root = layout.home(role).canonicalize().because(Kind::Unavailable, "the role's folder can not be found")?;
     let state = state.canonicalize().because(Kind::Unavailable, "the sandbox's folder can not be found")?;

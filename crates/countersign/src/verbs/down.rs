@@ -6,9 +6,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::{
     charter_file,
-    executor,
     fault::{Because as _, Fault, Kind},
-    identity::RoleUser,
     supervise,
     verbs::{Common, line},
 };
@@ -46,15 +44,15 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     }
     let hash = charter_file::read(&layout, None)?.members.hash();
     let program = std::env::current_exe().because(Kind::Internal, "the program does not know its own path")?;
-    // The tester's fabric stays between its runs, so it is ended too.
-    for role in [RoleUser::Agent, RoleUser::Tester] {
+    // What a sandbox was doing has ended with its executor; its cgroups have not. The tester's fabric stays between runs.
+    for (role, what) in supervise::EXECUTORS {
         let status = Command::new(&program)
-            .args(["executor", role.name(), executor::COMPONENTS, "--purge", "--charter", &hash.to_string(), "--dir"])
+            .args(["executor", role.name(), what, "--purge", "--charter", &hash.to_string(), "--dir"])
             .arg(&common.dir)
             .status()
-            .because(Kind::Unavailable, "the components can not be ended")?;
+            .because(Kind::Unavailable, format!("the {what} of the {role} can not be ended"))?;
         if !status.success() {
-            return Err(Fault::new(Kind::Unavailable, format!("not every component of the {role} could be ended")));
+            return Err(Fault::new(Kind::Unavailable, format!("not everything of the {role}'s {what} could be ended")));
         }
     }
     line(out, "the components have ended; their volumes are kept")
