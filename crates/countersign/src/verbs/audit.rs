@@ -6,6 +6,7 @@
 mod evidence;
 mod examine;
 mod source;
+mod verdicts;
 
 use std::{io::Write, path::PathBuf};
 

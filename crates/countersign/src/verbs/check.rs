@@ -30,9 +30,6 @@ pub struct Args {
     /// Write `.git/hooks/pre-push`, which runs `countersign check --hook`
     #[arg(long, conflicts_with_all = ["hook", "commits"])]
     install_hook: bool,
-    /// The name of the remote and its address, as git gives them to a hook
-    #[arg(hide = true, requires = "hook", num_args = 0..)]
-    remote: Vec<String>,
 }
 
 /// Runs the verb.

@@ -106,10 +106,7 @@ fn is_under_way(view: &View, proposal: u64) -> bool {
 /// The verdict over everything that the view has read.
 pub fn decide(view: &View, proposal: u64) -> Result<Decision, Fault> {
     decide_with(view.policy(), view.facts(), proposal).map_err(|error| {
-        let kind = match error {
-            DecideError::NoProposal(_) => Kind::Usage,
-            DecideError::Policy(_) => Kind::Input,
-        };
+        let kind = if matches!(error, DecideError::NoProposal(_)) { Kind::Usage } else { Kind::Input };
         Fault::from_error(kind, error)
     })
 }

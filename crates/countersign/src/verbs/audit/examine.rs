@@ -1,13 +1,8 @@
 //! The examination: every kind of evidence against the log, each as far as it goes, so that one lie does not hide another.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::ops::Range;
 
-use gate::{DECIDE_VERSION, Facts, decide_with, policy::Policy};
 use ledger::{
-    Verified,
     check::{Damage, Evidence, check_log},
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
@@ -15,17 +10,14 @@ use ledger::{
     merkle::{CompactRange, TILE_WIDTH},
     note::{NoteSignature, VerifierKey},
     reader::Reader,
-    statement::{
-        Members, Statement,
-        v1::{Claim, MilestoneKind, Verdict},
-    },
+    statement::{Members, Statement, v1::Claim},
     store::Store,
     tick,
 };
 use model::{Clock as _, Digest};
 use serde::Serialize;
 
-use super::evidence::Kept;
+use super::{evidence::Kept, verdicts::recompute};
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
@@ -44,7 +36,7 @@ pub(super) struct Finding {
 }
 
 impl Finding {
-    const fn at(index: u64, what: String) -> Self {
+    pub(super) const fn at(index: u64, what: String) -> Self {
         Self { index: Some(index), up_to: None, what }
     }
 
@@ -169,7 +161,7 @@ fn of_damage(damage: &Damage) -> Finding {
 }
 
 /// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -319,93 +311,5 @@ fn cosigned(
         what: "no checkpoint of these entries is cosigned by the quorum of witnesses that the charter asks for"
             .to_owned(),
     });
-    Ok(())
-}
-
-/// A question to `decide` over the first statements of the log.
-enum Question<'a> {
-    /// Whether the verdict at this index is what they say.
-    Verdict(u64, &'a Verdict),
-    /// Whether what the milestone at this index says was granted.
-    Begun(u64, u64),
-}
-
-/// Recomputes every verdict over the statements that it names, and whether every rollout had one.
-fn recompute(statements: &[Verified<Statement>], members: &Members, report: &mut Report) -> Result<(), Fault> {
-    let policy =
-        Policy::parse(&members.charter().policy).because(Kind::Input, "the charter's policy does not hold up")?;
-    let mut questions: BTreeMap<u64, Vec<Question<'_>>> = BTreeMap::new();
-    let mut other_versions = BTreeSet::new();
-    for entry in statements {
-        let index = entry.index();
-        match &entry.value().claim {
-            Claim::Verdict(v) if v.decide != DECIDE_VERSION => {
-                other_versions.insert(v.decide.clone());
-            }
-            Claim::Verdict(v) if v.size > index => report.findings.push(Finding::at(
-                index,
-                format!(
-                    "the verdict at {index} says that it was decided over {} statements, more than there were",
-                    v.size
-                ),
-            )),
-            Claim::Verdict(v) => questions.entry(v.size).or_default().push(Question::Verdict(index, v)),
-            Claim::Milestone(m) if m.what == MilestoneKind::Begun => {
-                let size = entry.value().header.seen.map_or(index, |s| s.size.min(index));
-                questions.entry(size).or_default().push(Question::Begun(index, m.proposal));
-            }
-            _ => {}
-        }
-    }
-    for version in other_versions {
-        report.remarks.push(format!(
-            "verdicts by version {version} of `decide` were not recomputed; this program has {DECIDE_VERSION}"
-        ));
-    }
-    let mut granted: BTreeSet<u64> = BTreeSet::new();
-    let mut facts = Facts::new(members.clone());
-    let mut next = statements.iter();
-    loop {
-        for question in questions.remove(&facts.size()).unwrap_or_default() {
-            match question {
-                Question::Verdict(index, said) => {
-                    report.verdicts += 1;
-                    match decide_with(&policy, &facts, said.proposal) {
-                        Ok(decision) if decision.verdict == *said => {
-                            if decision.is_granted() {
-                                granted.insert(said.proposal);
-                            }
-                        }
-                        Ok(decision) => report.findings.push(Finding::at(
-                            index,
-                            format!(
-                                "the verdict at {index} says `{}`, and its statements say `{}`",
-                                show::verdict(said),
-                                show::verdict(&decision.verdict)
-                            ),
-                        )),
-                        Err(error) => report
-                            .findings
-                            .push(Finding::at(index, format!("the verdict at {index}: {}", chain(&error)))),
-                    }
-                }
-                Question::Begun(index, proposal) => {
-                    let now = decide_with(&policy, &facts, proposal).is_ok_and(|d| d.is_granted());
-                    let is_return = facts.proposal(proposal).is_some_and(|p| {
-                        facts.live(p.claim.serial.system(), &p.claim.environment).iter().any(|l| l.proposal == proposal)
-                    });
-                    if !now && !granted.contains(&proposal) && !is_return {
-                        report.findings.push(Finding::at(
-                            index,
-                            format!("the rollout that began at {index} had no granted verdict on proposal {proposal}"),
-                        ));
-                    }
-                }
-            }
-        }
-        let Some(entry) = next.next() else { break };
-        facts.apply(entry).because(Kind::Untrue, "the statements do not follow each other")?;
-    }
-    report.findings.sort_by_key(|f| (f.index.is_none(), f.index));
     Ok(())
 }

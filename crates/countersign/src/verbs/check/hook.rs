@@ -39,8 +39,9 @@ pub(super) fn install(folder: &Path) -> Result<PathBuf, Fault> {
     let path = hooks.join("pre-push");
     match std::fs::read_to_string(&path) {
         Ok(text) if !text.contains(MARK) => {
-            return Err(Fault::new(Kind::Refused, format!("`{}` is somebody else's hook", path.display()))
-                .hint("add the line `countersign check --hook \"$@\" || exit 1` to it"));
+            return Err(Fault::new(Kind::Refused, format!("`{}` is somebody else's hook", path.display())).hint(
+                "add the line `countersign check --hook || exit 1` to it, before anything else reads its input",
+            ));
         }
         Ok(_) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
