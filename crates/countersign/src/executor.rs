@@ -129,7 +129,10 @@ pub fn accept(listener: &UnixListener, role: RoleUser) -> Result<UnixStream, Fau
         let (stream, _) = listener.accept().because(Kind::Unavailable, "the socket can not be used")?;
         match getsockopt(&stream, PeerCredentials) {
             Ok(peer) if peer.uid() == role.uid() || peer.uid() == 0 => return Ok(stream),
-            Ok(peer) => tracing::warn!("user {} is not the {role} and may not use its executor", peer.uid()),
+            Ok(peer) => {
+                let who = identity::owner(peer.uid()).unwrap_or_else(|| format!("user {}", peer.uid()));
+                tracing::warn!("{who} is not the {role} and may not use its executor");
+            }
             Err(error) => tracing::warn!("an unknown peer may not use the {role}'s executor: {error}"),
         }
     }

@@ -56,10 +56,9 @@ pub struct Founding {
     pub policy: Option<String>,
 }
 
-/// A witness in the file.
+/// A witness in the file; the fields are those of the charter's witnesses.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the fields are those of the charter's witnesses")]
 pub struct FoundingWitness {
     pub name: String,
     pub operator: String,

@@ -1,4 +1,4 @@
-//! The numeric users and groups that roles, sandboxes and components run as.
+//! The numeric users and groups that roles and components run as.
 //!
 //! Fixed numbers, not names: nothing is added to `/etc/passwd`, no name service is asked (one that hangs would hang a
 //! start), and a file's owner means the same on every host. It refuses to know what a role does and changes nothing;
@@ -18,9 +18,6 @@ pub(crate) const BASE: u32 = 2_200_000;
 
 /// The group of all roles: who may enter the folder of sockets. Each socket's own mode says who may connect.
 pub(crate) const ROLES_GROUP: u32 = BASE;
-
-/// Build and test sandboxes run as this one, which owns nothing on the host.
-pub(crate) const SANDBOX: u32 = BASE + 100;
 
 /// The first number of components; instance `n` of a host runs as `COMPONENT_BASE + n`.
 pub(crate) const COMPONENT_BASE: u32 = 2_210_000;
@@ -113,13 +110,12 @@ impl fmt::Display for RoleUser {
     }
 }
 
-/// Whose a number is, in words: `gate`, `sandbox`, `component 12`, or nothing if it is not ours.
+/// Whose a number is, in words: `gate`, `component 12`, or nothing if it is not ours.
 pub(crate) fn owner(uid: u32) -> Option<String> {
     if let Some(role) = RoleUser::ALL.into_iter().find(|role| role.uid() == uid) {
         return Some(role.name().to_owned());
     }
     match uid {
-        SANDBOX => Some("sandbox".to_owned()),
         COMPONENT_BASE..TESTED_BASE => Some(format!("component {}", uid - COMPONENT_BASE)),
         TESTED_BASE..END => Some(format!("component {} under test", uid - TESTED_BASE)),
         _ => None,

@@ -78,11 +78,6 @@ impl LogClient {
         Self { target, prefix: "/log" }
     }
 
-    /// Who is asked.
-    pub const fn target(&self) -> &Target {
-        &self.target
-    }
-
     fn ask(&self, method: Method, path: &str, body: Vec<u8>, timeout: Duration) -> Result<Answer, Fault> {
         self.target.ask_blocking(method, &format!("{}{path}", self.prefix), body, timeout)
     }

@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
-use super::{BASE, COMPONENT_BASE, END, ROLES_GROUP, RoleUser, SANDBOX, TESTED_BASE, overlaps, owner};
+use super::{BASE, COMPONENT_BASE, END, ROLES_GROUP, RoleUser, TESTED_BASE, overlaps, owner};
 
 #[test]
 fn no_two_share_a_number() {
     let mut numbers: Vec<u32> = RoleUser::ALL.iter().map(|role| role.uid()).collect();
-    numbers.extend([ROLES_GROUP, SANDBOX, COMPONENT_BASE]);
+    numbers.extend([ROLES_GROUP, COMPONENT_BASE]);
     let distinct: BTreeSet<u32> = numbers.iter().copied().collect();
     assert_eq!(distinct.len(), numbers.len());
     assert!(numbers.iter().all(|number| (BASE..END).contains(number)));
@@ -19,7 +19,7 @@ fn numbers_are_those_of_installed_systems() {
         "log 2200001, gate 2200002, builder 2200003, tester 2200004, agent 2200005, edge 2200006, \
          front 2200007, witness 2200008"
     );
-    assert_eq!((SANDBOX, COMPONENT_BASE, END), (2_200_100, 2_210_000, 2_345_536));
+    assert_eq!((COMPONENT_BASE, END), (2_210_000, 2_345_536));
 }
 
 #[test]
@@ -33,7 +33,6 @@ fn numbers_can_be_negated_and_are_not_an_ordinary_accounts() {
 #[test]
 fn owners_in_words() {
     assert_eq!(owner(RoleUser::Gate.uid()).as_deref(), Some("gate"));
-    assert_eq!(owner(SANDBOX).as_deref(), Some("sandbox"));
     assert_eq!(owner(COMPONENT_BASE + 12).as_deref(), Some("component 12"));
     assert_eq!(owner(TESTED_BASE + 3).as_deref(), Some("component 3 under test"));
     assert_eq!(owner(0), None);

@@ -5,7 +5,7 @@ use std::{io::Write, process::{Command, Stdio}, time::{Duration, Instant}};
 use crate::{
     charter_file,
     fault::{Because as _, Fault, Kind},
-    supervise,
+    identity, supervise,
     verbs::{Common, line},
 };
 
@@ -40,6 +40,12 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     for reach in &duties.through_hosts {
         let roles: Vec<&str> = reach.roles.iter().map(model::RoleName::as_str).collect();
         line(out, format!("\"no one person can\" does not hold: {} reaches {} through a host", reach.person, roles.join(", ")))?;
+    }
+    // Accounts are a matter of the host: where they can not be read there is nothing to compare.
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let blocks = std::fs::read_to_string("/etc/subuid").unwrap_or_default();
+    for overlap in identity::overlaps(&accounts, &blocks) {
+        line(out, format!("{overlap}, which Countersign uses for its own: it could read what is a role's"))?;
     }
     if !nix::unistd::geteuid().is_root() {
         line(out, "not started by root: the processes share one user, and nothing can be built, tested or run here")?;

@@ -55,7 +55,7 @@ enum Claimed {
     /// A proposal, whose verdict is recomputed for every step.
     Proposal(u64),
     /// An order to go back to the release before.
-    Rollback(Digest),
+    Rollback,
     /// It runs, and what runs goes on.
     Runs,
 }
@@ -197,7 +197,7 @@ impl Placement {
                             tracing::error!("{}: going back to {}, whose verdict would be refused today", self.name(), leave.release());
                         }
                         let version = self.version(order.claim.to, order.index)?;
-                        return Ok(Some((version, Claimed::Rollback(order.claim.to), Some(order.claim.from))));
+                        return Ok(Some((version, Claimed::Rollback, Some(order.claim.from))));
                     }
                     Err(error) => self.refused.push(format!("the rollback ordered at log index {}: {error}", order.index)),
                 }
@@ -227,7 +227,7 @@ impl Placement {
             // A rollback's generation is its order's index; everything else is a proposal's.
             let ordered = facts.rollbacks(&self.system, &self.rule.name).any(|r| r.index == version.generation);
             let claimed =
-                if ordered { Claimed::Rollback(version.digest) } else { Claimed::Proposal(version.generation) };
+                if ordered { Claimed::Rollback } else { Claimed::Proposal(version.generation) };
             return Ok(Some((version, claimed, running.map(|v| v.digest))));
         }
         Ok(running.map(|version| {
@@ -257,7 +257,7 @@ impl Placement {
             || agent.halts.is_halted(&self.system, &self.rule.name);
         // What runs goes on, and going back is possible, also under a halt.
         match claimed {
-            Claimed::Runs | Claimed::Rollback(_) => (Leave::Granted, false),
+            Claimed::Runs | Claimed::Rollback => (Leave::Granted, false),
             Claimed::Proposal(_) if halted => (Leave::Halted, false),
             Claimed::Proposal(proposal) => match self.permission(agent, *proposal) {
                 Ok(permission) => {
