@@ -58,8 +58,9 @@ fn place_person(
 ) -> bool {
     let Some((_, roles)) = persons.get(person) else { return false };
     for (place, role) in places.iter().enumerate() {
-        let seen = tried.get_mut(place).is_none_or(|t| std::mem::replace(t, true));
-        if seen || !roles.contains(*role) {
+        // A place is tried once in a search, by whoever could take it: one that a person has no role for stays open to
+        // the next.
+        if !roles.contains(*role) || tried.get_mut(place).is_none_or(|t| std::mem::replace(t, true)) {
             continue;
         }
         let free = match held_by.get(place).copied().flatten() {
