@@ -7,6 +7,7 @@ pub mod check;
 pub mod demo;
 pub mod down;
 pub mod except;
+pub mod export;
 pub mod halt;
 pub mod import;
 pub mod init;
