@@ -158,7 +158,9 @@ impl EdgeClient {
         let Fault { error, hint } = serde_json::from_slice(answer).map_err(|error| self.protocol(error))?;
         Err(match status {
             StatusCode::CONFLICT => ClientError::Older { error, hint },
-            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => ClientError::Wrong { error, hint },
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+                ClientError::Wrong { error, hint }
+            }
             StatusCode::FORBIDDEN => ClientError::NotAllowed { error, hint },
             StatusCode::SERVICE_UNAVAILABLE => ClientError::NotNow { error, hint },
             _ => self.protocol(error),
@@ -185,7 +187,8 @@ impl EdgeClient {
     ) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
         let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await?;
         let driving = tokio::spawn(driver);
-        let request = Request::builder().method(method).uri(target).header(HOST, "edge").body(Full::new(Bytes::from(body)))?;
+        let request =
+            Request::builder().method(method).uri(target).header(HOST, "edge").body(Full::new(Bytes::from(body)))?;
         let answered = async {
             let response = sender.send_request(request).await?;
             let status = response.status();
@@ -242,6 +245,7 @@ impl BlockingEdgeClient {
             runtime.map_err(|error| self.client.protocol(error))?.block_on(asked)
         };
         // A runtime can not be entered from within another, so the calling thread only waits.
-        std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| Err(self.client.protocol("the call ended early")))
+        std::thread::scope(|scope| scope.spawn(run).join())
+            .unwrap_or_else(|_| Err(self.client.protocol("the call ended early")))
     }
 }

@@ -60,7 +60,12 @@ impl Visitor {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(listener: Arc<Listener>, stream: TcpStream, peer: SocketAddr, phases: watch::Receiver<Phase>) {
+pub(crate) async fn serve(
+    listener: Arc<Listener>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    phases: watch::Receiver<Phase>,
+) {
     // A client that is gone already shows at the first read.
     let _ignored = stream.set_nodelay(true);
     let stream = Timed::new(stream, listener.limits.idle_timeout());

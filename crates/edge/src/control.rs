@@ -151,10 +151,12 @@ async fn serve(socket: UnixListener, steering_uids: Arc<[u32]>, edge: Weak<Inner
         };
         let may_steer = stream.peer_cred().is_ok_and(|peer| steering_uids.contains(&peer.uid()));
         let edge = Weak::clone(&edge);
-        let service = ServiceBuilder::new().layer(together.clone()).timeout(CONTROL_TIMEOUT).service(tower::service_fn(move |request| {
-            let edge = Weak::clone(&edge);
-            async move { Ok::<_, Infallible>(respond(edge, may_steer, request).await) }
-        }));
+        let service = ServiceBuilder::new().layer(together.clone()).timeout(CONTROL_TIMEOUT).service(
+            tower::service_fn(move |request| {
+                let edge = Weak::clone(&edge);
+                async move { Ok::<_, Infallible>(respond(edge, may_steer, request).await) }
+            }),
+        );
         let service = service_fn(move |request: Request<Incoming>| {
             let asked = service.clone().oneshot(request);
             async move { Ok::<_, Infallible>(asked.await.unwrap_or_else(|_late| too_late())) }
@@ -177,9 +179,11 @@ async fn respond(edge: Weak<Inner>, may_steer: bool, request: Request<Incoming>)
         return fault(StatusCode::SERVICE_UNAVAILABLE, "the edge is ending".to_owned(), "ask the edge that follows");
     };
     match (request.method(), request.uri().path()) {
-        (&Method::PUT, "/table") if !may_steer => {
-            fault(StatusCode::FORBIDDEN, "this user may not steer the edge".to_owned(), "only the agent's user and the edge's own may send tables")
-        }
+        (&Method::PUT, "/table") if !may_steer => fault(
+            StatusCode::FORBIDDEN,
+            "this user may not steer the edge".to_owned(),
+            "only the agent's user and the edge's own may send tables",
+        ),
         (&Method::PUT, "/table") => put_table(&edge, request.into_body()).await,
         (&Method::GET, "/table") => match edge.table() {
             Some(table) => json(StatusCode::OK, &*table),
@@ -194,33 +198,57 @@ async fn respond(edge: Weak<Inner>, may_steer: bool, request: Request<Incoming>)
             let well = matches!(health, Health::Waiting | Health::Serving { .. });
             json(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health)
         }
-        (_, "/table" | "/counts" | "/metrics" | "/health") => {
-            fault(StatusCode::METHOD_NOT_ALLOWED, format!("`{}` is not served here", request.method()), "GET them; PUT a table")
-        }
-        (_, path) => fault(StatusCode::NOT_FOUND, format!("`{path}` is not served here"), "there are /table, /counts, /metrics and /health"),
+        (_, "/table" | "/counts" | "/metrics" | "/health") => fault(
+            StatusCode::METHOD_NOT_ALLOWED,
+            format!("`{}` is not served here", request.method()),
+            "GET them; PUT a table",
+        ),
+        (_, path) => fault(
+            StatusCode::NOT_FOUND,
+            format!("`{path}` is not served here"),
+            "there are /table, /counts, /metrics and /health",
+        ),
     }
 }
 
 async fn put_table(edge: &Arc<Inner>, body: Incoming) -> Response<Full<Bytes>> {
-    let too_large = || fault(StatusCode::PAYLOAD_TOO_LARGE, format!("the table is larger than {MAX_TABLE_BYTES} bytes"), "a table has at most 512 routes");
+    let too_large = || {
+        fault(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("the table is larger than {MAX_TABLE_BYTES} bytes"),
+            "a table has at most 512 routes",
+        )
+    };
     if body.size_hint().lower() > MAX_TABLE_BYTES as u64 {
         return too_large();
     }
     let bytes = match Limited::new(body, MAX_TABLE_BYTES).collect().await {
         Ok(collected) => collected.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => return too_large(),
-        Err(error) => return fault(StatusCode::BAD_REQUEST, format!("the table did not arrive: {error}"), "send it again"),
+        Err(error) => {
+            return fault(StatusCode::BAD_REQUEST, format!("the table did not arrive: {error}"), "send it again");
+        }
     };
     let table: RouteTable = match serde_json::from_slice(&bytes) {
         Ok(table) => table,
-        Err(error) => return fault(StatusCode::BAD_REQUEST, format!("not a route table: {error}"), "send JSON of `model::route::RouteTable`"),
+        Err(error) => {
+            return fault(
+                StatusCode::BAD_REQUEST,
+                format!("not a route table: {error}"),
+                "send JSON of `model::route::RouteTable`",
+            );
+        }
     };
     match Inner::apply(edge, table).await {
         Ok(applied) => json(StatusCode::OK, &Accepted { applied }),
         Err(error) => {
             let status = match error {
-                ApplyError::LowerGeneration { .. } | ApplyError::LowerRevision { .. } | ApplyError::OtherTable { .. } => StatusCode::CONFLICT,
-                ApplyError::Table(_) | ApplyError::Tls { .. } | ApplyError::Bind { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+                ApplyError::LowerGeneration { .. }
+                | ApplyError::LowerRevision { .. }
+                | ApplyError::OtherTable { .. } => StatusCode::CONFLICT,
+                ApplyError::Table(_) | ApplyError::Tls { .. } | ApplyError::Bind { .. } => {
+                    StatusCode::UNPROCESSABLE_ENTITY
+                }
                 ApplyError::Keep(_) | ApplyError::Ending => StatusCode::SERVICE_UNAVAILABLE,
             };
             fault(status, chain(&error), error.hint())
@@ -229,7 +257,11 @@ async fn put_table(edge: &Arc<Inner>, body: Incoming) -> Response<Full<Bytes>> {
 }
 
 fn too_late() -> Response<Full<Bytes>> {
-    fault(StatusCode::SERVICE_UNAVAILABLE, "the edge did not answer in time".to_owned(), "try again; see whether its disk answers")
+    fault(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the edge did not answer in time".to_owned(),
+        "try again; see whether its disk answers",
+    )
 }
 
 fn fault(status: StatusCode, error: String, hint: &str) -> Response<Full<Bytes>> {
@@ -239,7 +271,9 @@ fn fault(status: StatusCode, error: String, hint: &str) -> Response<Full<Bytes>>
 fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Full<Bytes>> {
     match serde_json::to_vec(value) {
         Ok(bytes) => with_type(status, "application/json", bytes.into()),
-        Err(error) => with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", format!("{error}\n").into()),
+        Err(error) => {
+            with_type(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", format!("{error}\n").into())
+        }
     }
 }
 

@@ -137,7 +137,8 @@ impl Counts {
     /// Rows by component and serial, sorted.
     pub(crate) fn version_rows(&self) -> Vec<VersionCounts> {
         let versions = locked(&self.versions);
-        let mut rows: Vec<_> = versions.by_name.iter().map(|((component, serial), counter)| counter.row(component, serial)).collect();
+        let mut rows: Vec<_> =
+            versions.by_name.iter().map(|((component, serial), counter)| counter.row(component, serial)).collect();
         rows.sort_unstable_by(|a, b| (&a.component, &a.serial).cmp(&(&b.component, &b.serial)));
         rows
     }
@@ -213,7 +214,12 @@ impl VersionCounter {
             in_flight,
             clients: locked(&self.clients).len() as u64,
             held: self.held.load(Ordering::Relaxed),
-            latency_us: self.latency.iter().enumerate().map(|(i, n)| (bound_us(i), n.load(Ordering::Relaxed))).collect(),
+            latency_us: self
+                .latency
+                .iter()
+                .enumerate()
+                .map(|(i, n)| (bound_us(i), n.load(Ordering::Relaxed)))
+                .collect(),
         }
     }
 }

@@ -154,10 +154,14 @@ impl ApplyError {
     /// What would help.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::LowerGeneration { .. } | Self::LowerRevision { .. } => "read the table in force and plan from it; whoever sent this one is behind the log",
+            Self::LowerGeneration { .. } | Self::LowerRevision { .. } => {
+                "read the table in force and plan from it; whoever sent this one is behind the log"
+            }
             Self::OtherTable { .. } => "a changed table needs a higher revision",
             Self::Table(_) => "correct the table; the one in force goes on",
-            Self::Tls { .. } => "give PEM files that the edge can read: the chain with the leaf first, and the leaf's key",
+            Self::Tls { .. } => {
+                "give PEM files that the edge can read: the chain with the leaf first, and the leaf's key"
+            }
             Self::Bind { source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another address",
                 io::ErrorKind::AddrNotAvailable => "no interface of this machine has the address",
@@ -306,7 +310,8 @@ impl Inner {
     }
 
     pub(crate) fn counts(&self) -> EdgeCounts {
-        let (generation, revision) = self.table.load().as_ref().map_or((0, 0), |table| (table.generation, table.revision));
+        let (generation, revision) =
+            self.table.load().as_ref().map_or((0, 0), |table| (table.generation, table.revision));
         let (versions, components) = (self.counts.version_rows(), self.counts.component_rows());
         EdgeCounts { generation, revision, versions, held: self.counts.held_now(), components }
     }
@@ -321,7 +326,11 @@ impl Inner {
         }
         match self.table.load().as_ref() {
             None => Health::Waiting,
-            Some(table) => Health::Serving { generation: table.generation, revision: table.revision, listeners: steering.listeners.len() },
+            Some(table) => Health::Serving {
+                generation: table.generation,
+                revision: table.revision,
+                listeners: steering.listeners.len(),
+            },
         }
     }
 
@@ -337,7 +346,12 @@ impl Inner {
         }
     }
 
-    async fn put_in_force(&self, steering: &mut Steering, table: Arc<RouteTable>, keeper: Option<Keeper>) -> Result<Applied, ApplyError> {
+    async fn put_in_force(
+        &self,
+        steering: &mut Steering,
+        table: Arc<RouteTable>,
+        keeper: Option<Keeper>,
+    ) -> Result<Applied, ApplyError> {
         if steering.ending {
             return Err(ApplyError::Ending);
         }

@@ -27,7 +27,11 @@ use crate::{
 };
 
 /// Answers a request.
-pub(crate) async fn forward(listener: Arc<Listener>, visitor: Arc<Visitor>, mut request: Request<Incoming>) -> Response<Answer> {
+pub(crate) async fn forward(
+    listener: Arc<Listener>,
+    visitor: Arc<Visitor>,
+    mut request: Request<Incoming>,
+) -> Response<Answer> {
     let component = Arc::clone(&listener.route.load().component);
     add_one(&component.requests);
     let http2 = request.version() == Version::HTTP_2;
@@ -199,7 +203,12 @@ async fn send(errand: &mut Errand<'_>, mut request: Request<Upload>) -> Result<R
 }
 
 /// An idle connection, unless it must be `fresh`, or a new one; and which it is.
-async fn link(instance: &Instance, ttl: Duration, fresh: bool, limit: Duration) -> Result<(Box<Link>, bool), crate::instance::ConnectError> {
+async fn link(
+    instance: &Instance,
+    ttl: Duration,
+    fresh: bool,
+    limit: Duration,
+) -> Result<(Box<Link>, bool), crate::instance::ConnectError> {
     if !fresh && let Some(link) = instance.idle_link(ttl).await {
         return Ok((link, true));
     }

@@ -7,8 +7,8 @@ use hyper::{
     HeaderMap, Method, Request, Uri, Version,
     body::Incoming,
     header::{
-        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST, HeaderName, HeaderValue,
+        PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
     },
     http::uri::{Authority, PathAndQuery},
 };
@@ -86,7 +86,11 @@ pub(crate) fn upgrade_asked(request: &Request<Incoming>) -> Option<HeaderValue> 
 }
 
 /// Makes the head of a client's request what the instance is to see.
-pub(crate) fn to_instance(request: &mut Request<Incoming>, origin: &Origin, listen: SocketAddr) -> Result<(), HeadFault> {
+pub(crate) fn to_instance(
+    request: &mut Request<Incoming>,
+    origin: &Origin,
+    listen: SocketAddr,
+) -> Result<(), HeadFault> {
     if request.method() == Method::CONNECT {
         return Err(HeadFault::Connect);
     }

@@ -63,7 +63,12 @@ impl Drop for Place<'_> {
 
 /// Chooses a version that has an instance which was not tried yet, and counts the request there. `first` says that the
 /// request is on no version yet.
-pub(crate) async fn choose(listener: &Listener, tried: &[Arc<Instance>], held: &mut Held, first: bool) -> Result<Chosen, Refusal> {
+pub(crate) async fn choose(
+    listener: &Listener,
+    tried: &[Arc<Instance>],
+    held: &mut Held,
+    first: bool,
+) -> Result<Chosen, Refusal> {
     let mut place = None;
     let outcome = wait_and_choose(listener, tried, held, first, &mut place).await;
     if let Some(place) = &mut place {
@@ -108,7 +113,11 @@ async fn wait_and_choose<'a>(
             if !listener.counts.take_hold_place(listener.limits.max_held) {
                 return Err(Refusal::HoldFull);
             }
-            *place = Some(Place { counts: &listener.counts, component: Arc::clone(&route.component), counts_abandoned: first });
+            *place = Some(Place {
+                counts: &listener.counts,
+                component: Arc::clone(&route.component),
+                counts_abandoned: first,
+            });
         }
         let until = *held.since.get_or_insert_with(Instant::now) + Duration::from_millis(u64::from(limit_ms));
         match timeout_at(until, changes.changed()).await {

@@ -131,7 +131,9 @@ impl Instance {
         let opened = match timeout(limit, TcpStream::connect(self.address)).await {
             Err(_) => Err(ConnectError::Slow),
             // Small answers must not wait for the acknowledgement of the one before.
-            Ok(stream) => stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(ConnectError::Refused),
+            Ok(stream) => {
+                stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream)).map_err(ConnectError::Refused)
+            }
         };
         let avoid_until = if opened.is_err() { self.age_ms().saturating_add(AVOID_MS) } else { 0 };
         if avoid_until != 0 || self.avoid_until_ms.load(Ordering::Relaxed) != 0 {
@@ -195,7 +197,8 @@ impl Link {
             }
             while timer.as_mut().poll(cx).is_ready() {
                 // Whoever the body waits for has limits of its own; only an instance that has all of it is too slow.
-                let goes_on = watch.is_some_and(|watch| watch.frames() != frames || (!watch.finished() && watch.waits_for_client()));
+                let goes_on = watch
+                    .is_some_and(|watch| watch.frames() != frames || (!watch.finished() && watch.waits_for_client()));
                 if !goes_on {
                     return Poll::Ready(Err(Lost::TooSlow));
                 }

@@ -62,7 +62,13 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Listener {
-    pub(crate) fn new(address: SocketAddr, route: InForce, tls: Option<Arc<ServerConfig>>, counts: &Arc<Counts>, limits: &Arc<Limits>) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        route: InForce,
+        tls: Option<Arc<ServerConfig>>,
+        counts: &Arc<Counts>,
+        limits: &Arc<Limits>,
+    ) -> Self {
         Self {
             address,
             route: ArcSwap::from_pointee(route),
@@ -159,10 +165,14 @@ pub(crate) async fn accept(listener: Arc<Listener>, socket: TcpListener) {
             },
         }
     }
-    let queued = || poll_fn(|cx| Poll::Ready(match socket.poll_accept(cx) {
-        Poll::Ready(Ok(accepted)) => Some(accepted),
-        Poll::Ready(Err(_)) | Poll::Pending => None,
-    }));
+    let queued = || {
+        poll_fn(|cx| {
+            Poll::Ready(match socket.poll_accept(cx) {
+                Poll::Ready(Ok(accepted)) => Some(accepted),
+                Poll::Ready(Err(_)) | Poll::Pending => None,
+            })
+        })
+    };
     while let Ok(place) = Arc::clone(&places).try_acquire_owned() {
         let Some((stream, peer)) = queued().await else { break };
         start(&listener, stream, peer, Some(place));

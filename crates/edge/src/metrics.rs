@@ -54,7 +54,13 @@ fn write(text: &mut String, counts: &EdgeCounts) -> std::fmt::Result {
     for (name, kind, help, value) in BY_COMPONENT {
         head(text, name, kind, help)?;
         for row in &counts.components {
-            writeln!(text, "countersign_edge_{name}{}{{component=\"{}\"}} {}", suffix(kind), row.component, value(row))?;
+            writeln!(
+                text,
+                "countersign_edge_{name}{}{{component=\"{}\"}} {}",
+                suffix(kind),
+                row.component,
+                value(row)
+            )?;
         }
     }
     head(text, "answer_seconds", "histogram", "Time to the head of an answer.")?;
@@ -79,7 +85,11 @@ fn histogram(text: &mut String, row: &VersionCounts) -> std::fmt::Result {
     let mut below = 0;
     for (bound_us, count) in &row.latency_us {
         below += count;
-        let bound = if *bound_us == u64::MAX { "+Inf".to_owned() } else { format!("{}.{:06}", bound_us / 1_000_000, bound_us % 1_000_000) };
+        let bound = if *bound_us == u64::MAX {
+            "+Inf".to_owned()
+        } else {
+            format!("{}.{:06}", bound_us / 1_000_000, bound_us % 1_000_000)
+        };
         writeln!(text, "countersign_edge_answer_seconds_bucket{{{labels},le=\"{bound}\"}} {below}")?;
     }
     writeln!(text, "countersign_edge_answer_seconds_count{{{labels}}} {below}")

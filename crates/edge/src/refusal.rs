@@ -51,22 +51,36 @@ impl Refusal {
     const fn text(self) -> &'static str {
         match self {
             Self::Closed => "this service is closed for now\nhint: try again later\n",
-            Self::NoVersion => "no version of this service takes requests\nhint: try again later; `countersign status` shows what runs\n",
+            Self::NoVersion => {
+                "no version of this service takes requests\nhint: try again later; `countersign status` shows what runs\n"
+            }
             Self::HoldFull => "too many requests wait while this service is switched\nhint: try again in a moment\n",
             Self::HoldTooLong => "this service is being switched, and it took too long\nhint: try again in a moment\n",
-            Self::Unreachable => "no instance of this service can be reached\nhint: `countersign status` shows what runs and its health\n",
+            Self::Unreachable => {
+                "no instance of this service can be reached\nhint: `countersign status` shows what runs and its health\n"
+            }
             Self::Unanswered => {
                 "the service closed the connection without a valid answer\nhint: the request may have been acted on; look before you send it again\n"
             }
             Self::AnswerTooLate => {
                 "the service did not answer in time\nhint: the request may have been acted on; look before you send it again\n"
             }
-            Self::Head(HeadFault::NoHost) => "the request does not say which host it is for\nhint: send one Host field\n",
-            Self::Head(HeadFault::BadHost) => "the request names more than one host, or none that could be one\nhint: send one Host field, as in `example.org:8080`\n",
+            Self::Head(HeadFault::NoHost) => {
+                "the request does not say which host it is for\nhint: send one Host field\n"
+            }
+            Self::Head(HeadFault::BadHost) => {
+                "the request names more than one host, or none that could be one\nhint: send one Host field, as in `example.org:8080`\n"
+            }
             Self::Head(HeadFault::NoPath) => "the request has no path\nhint: ask for `/`\n",
-            Self::Head(HeadFault::Connect) => "CONNECT is not served here\nhint: this is a reverse proxy; ask for a path\n",
-            Self::Body(UploadFault::TooLarge) => "the request's body is larger than allowed\nhint: send it in parts, or have the limit raised\n",
-            Self::Body(UploadFault::Stalled) => "the request's body did not go on in time\nhint: send it without long pauses\n",
+            Self::Head(HeadFault::Connect) => {
+                "CONNECT is not served here\nhint: this is a reverse proxy; ask for a path\n"
+            }
+            Self::Body(UploadFault::TooLarge) => {
+                "the request's body is larger than allowed\nhint: send it in parts, or have the limit raised\n"
+            }
+            Self::Body(UploadFault::Stalled) => {
+                "the request's body did not go on in time\nhint: send it without long pauses\n"
+            }
             Self::Body(UploadFault::Broken) => "the request's body broke off\nhint: send it again\n",
         }
     }

@@ -85,7 +85,8 @@ pub(crate) struct VersionInForce {
 
 /// Checks what can be checked without touching the system.
 pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
-    let within = |what, count, limit| if count > limit { Err(TableError::TooMany { what, count, limit }) } else { Ok(()) };
+    let within =
+        |what, count, limit| if count > limit { Err(TableError::TooMany { what, count, limit }) } else { Ok(()) };
     within("routes", table.routes.len(), MAX_ROUTES)?;
     let mut listens = HashSet::new();
     for route in &table.routes {
@@ -108,7 +109,8 @@ pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
             if !serials.insert(&backend.serial) {
                 return Err(TableError::VersionTwice { component: component(), serial: backend.serial.clone() });
             }
-            let mut wrong = backend.instances.iter().filter(|address| address.port() == 0 || !addresses.insert(**address));
+            let mut wrong =
+                backend.instances.iter().filter(|address| address.port() == 0 || !addresses.insert(**address));
             if let Some(address) = wrong.next() {
                 return Err(TableError::Instance { component: component(), address: *address });
             }
@@ -125,7 +127,8 @@ impl InForce {
             .iter()
             .map(|backend| {
                 let counter = counts.version(&route.component, &backend.serial);
-                let known = before.and_then(|before| before.versions.iter().find(|version| version.counter.id() == counter.id()));
+                let known = before
+                    .and_then(|before| before.versions.iter().find(|version| version.counter.id() == counter.id()));
                 let instance = |address: &SocketAddr| {
                     known
                         .and_then(|version| version.instances.iter().find(|instance| instance.address == *address))
@@ -147,7 +150,12 @@ impl InForce {
 
     fn takes(&self, instance: &Arc<Instance>) -> bool {
         self.state == RouteState::Open
-            && self.versions.iter().filter(|version| version.weight > 0).flat_map(|version| &version.instances).any(|one| Arc::ptr_eq(one, instance))
+            && self
+                .versions
+                .iter()
+                .filter(|version| version.weight > 0)
+                .flat_map(|version| &version.instances)
+                .any(|one| Arc::ptr_eq(one, instance))
     }
 
     /// All instances.

@@ -54,12 +54,17 @@ pub(crate) fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let (certificates_path, key_path) = (PathBuf::from(&files.certificates), PathBuf::from(&files.key));
     let bytes = read(&certificates_path)?;
     let no_certificate = |source| TlsError::Pem { path: certificates_path.clone(), what: "certificate", source };
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(|error| no_certificate(Some(error)))?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| no_certificate(Some(error)))?;
     if chain.is_empty() {
         return Err(no_certificate(None));
     }
-    let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?)
-        .map_err(|error| TlsError::Pem { path: key_path.clone(), what: "private key", source: Some(error) })?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?).map_err(|error| TlsError::Pem {
+        path: key_path.clone(),
+        what: "private key",
+        source: Some(error),
+    })?;
     let unusable = |source| TlsError::Pair { certificates: certificates_path.clone(), key: key_path.clone(), source };
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()

@@ -48,7 +48,11 @@ pub(crate) fn protocol_asked(request: &Request<Incoming>) -> Option<HeaderValue>
 }
 
 /// Sends the request to an instance and, if that agrees, joins the two connections.
-pub(crate) async fn open(errand: &mut Errand<'_>, mut request: Request<Incoming>, protocol: HeaderValue) -> Result<Response<Answer>, Refusal> {
+pub(crate) async fn open(
+    errand: &mut Errand<'_>,
+    mut request: Request<Incoming>,
+    protocol: HeaderValue,
+) -> Result<Response<Answer>, Refusal> {
     let limits = Arc::clone(&errand.listener.limits);
     let client = hyper::upgrade::on(&mut request);
     let headers = request.headers_mut();
@@ -99,7 +103,13 @@ pub(crate) async fn open(errand: &mut Errand<'_>, mut request: Request<Incoming>
 }
 
 /// Carries bytes both ways until an end, a long silence, or the end of the edge.
-async fn carry(client: OnUpgrade, instance: OnUpgrade, in_flight: InFlight, idle: Duration, mut phases: watch::Receiver<Phase>) {
+async fn carry(
+    client: OnUpgrade,
+    instance: OnUpgrade,
+    in_flight: InFlight,
+    idle: Duration,
+    mut phases: watch::Receiver<Phase>,
+) {
     let both = timeout(HANDSHAKE_TIMEOUT, async { Ok::<_, hyper::Error>((client.await?, instance.await?)) });
     if let Ok(Ok((client, instance))) = both.await {
         let moves = AtomicU64::new(0);

@@ -35,7 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     for threads in [1, 8, 64] {
         let folder = tempfile::tempdir()?;
         let store = Arc::new(SqliteStore::open(&folder.path().join("log.db"))?);
-        let signer = NoteSigner::new("bench.example", NoteKeyType::Ed25519, Arc::new(PrivateKey::generate(Scheme::Ed25519)?))?;
+        let signer =
+            NoteSigner::new("bench.example", NoteKeyType::Ed25519, Arc::new(PrivateKey::generate(Scheme::Ed25519)?))?;
         let vkey = signer.vkey().clone();
         let log = Log::open(store.clone(), signer, Arc::new(Verifying(key.key().clone())))?;
         let envelopes: Vec<Envelope> = (0..STATEMENTS)

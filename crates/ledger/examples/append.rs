@@ -29,7 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut out = std::io::stdout().lock();
     loop {
         let numbers = next..next + AT_ONCE;
-        let batch = numbers.clone().map(|n| Envelope::seal("text/plain", n.to_string().into_bytes(), &key).map(Submission::new));
+        let batch = numbers
+            .clone()
+            .map(|n| Envelope::seal("text/plain", n.to_string().into_bytes(), &key).map(Submission::new));
         for (number, receipt) in numbers.zip(log.append_all(batch.collect::<Result<_, _>>()?)) {
             writeln!(out, "{number} {}", receipt?.index)?;
             out.flush()?;

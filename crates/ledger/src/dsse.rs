@@ -8,8 +8,7 @@
 //! and those are the bytes that the log hashes.
 
 use base64::{
-    Engine as _,
-    alphabet,
+    Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
     prelude::BASE64_STANDARD,
 };
@@ -117,7 +116,12 @@ impl Envelope {
     }
 
     /// Puts together what was signed elsewhere, as on a person's own device. Nothing is verified yet.
-    pub fn from_parts(payload_type: &str, payload: Vec<u8>, signer: KeyId, signature: Vec<u8>) -> Result<Self, EnvelopeError> {
+    pub fn from_parts(
+        payload_type: &str,
+        payload: Vec<u8>,
+        signer: KeyId,
+        signature: Vec<u8>,
+    ) -> Result<Self, EnvelopeError> {
         check_type(payload_type)?;
         let envelope = Self { payload_type: payload_type.to_owned(), payload, signer, signature };
         envelope.check_size()?;

@@ -86,9 +86,11 @@ pub fn create_folder(path: &Path, mode: u32) -> Result<(), DurableError> {
 /// Syncs the folder that holds this path, so that a name made or removed there stays so.
 pub fn sync_folder_of(path: &Path) -> Result<(), DurableError> {
     let folder = folder_of(path)?;
-    File::open(&folder)
-        .and_then(|f| f.sync_all())
-        .map_err(|source| DurableError::Io { doing: "sync folder", path: folder, source })
+    File::open(&folder).and_then(|f| f.sync_all()).map_err(|source| DurableError::Io {
+        doing: "sync folder",
+        path: folder,
+        source,
+    })
 }
 
 /// Holds a folder or file for one process. The kernel lets go when the process ends, however it ends.
@@ -113,7 +115,8 @@ impl Lock {
     pub fn take(path: &Path) -> Result<Self, LockError> {
         let failed = |e| LockError::Io(path.to_owned(), e);
         // The lock file holds no bytes, so tearing it is harmless.
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(LockError::Held(path.to_owned())),

@@ -148,7 +148,11 @@ impl PublicKey {
         let encoded = words.next().ok_or_else(quoted)?;
         if algorithm != ALGORITHM {
             let looks_like_one = encoded.starts_with("AAAA");
-            return Err(if looks_like_one { KeyError::Algorithm(algorithm.chars().take(QUOTED_LIMIT).collect()) } else { quoted() });
+            return Err(if looks_like_one {
+                KeyError::Algorithm(algorithm.chars().take(QUOTED_LIMIT).collect())
+            } else {
+                quoted()
+            });
         }
         let wire = BASE64_STANDARD.decode(encoded).map_err(|_| quoted())?;
         Self::from_wire(scheme, &wire)

@@ -10,10 +10,10 @@ pub mod keys;
 pub mod log;
 pub mod merkle;
 pub mod note;
-pub mod store;
-pub mod statement;
-pub mod tick;
 pub mod reader;
+pub mod statement;
+pub mod store;
+pub mod tick;
 pub mod verified;
 pub mod witness;
 

@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 pub use proof::{ProofError, consistency_proof, inclusion_proof, range_root, verify_consistency, verify_inclusion};
 pub use range::{CompactRange, RangeError};
-pub use tile::{Edge, Nodes, TILE_WIDTH, Tile, TilePath, TilePathError, node_in_tile};
 pub(crate) use tile::tile_of;
+pub use tile::{Edge, Nodes, TILE_WIDTH, Tile, TilePath, TilePathError, node_in_tile};
 
 /// The hash of an entry: `SHA-256(0x00 ‖ entry)` (RFC 6962 section 2.1).
 pub fn leaf_hash(entry: &[u8]) -> Digest {

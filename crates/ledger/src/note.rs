@@ -361,7 +361,9 @@ fn cosigned_message(text: &str, time: u64) -> Vec<u8> {
 }
 
 fn check_name(name: &str) -> Result<(), VkeyError> {
-    let fits = !name.is_empty() && name.len() <= 255 && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+');
+    let fits = !name.is_empty()
+        && name.len() <= 255
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+');
     if fits { Ok(()) } else { Err(VkeyError::Name(name.chars().take(80).collect())) }
 }
 

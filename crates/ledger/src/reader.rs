@@ -11,7 +11,10 @@ use crate::{
     dsse::{Envelope, EnvelopeError},
     follow::{FollowError, Follower, FreshCheckpoint, PolicyError, StaleError, WitnessKey, WitnessPolicy},
     note::{VerifierKey, VkeyError},
-    statement::{self, Members, Statement, v1::{Charter, Kind}},
+    statement::{
+        self, Members, Statement,
+        v1::{Charter, Kind},
+    },
     verified::Verified,
 };
 
@@ -151,7 +154,8 @@ impl Reader {
         let (statement, _) =
             statement::open(&envelope, &self.members).map_err(|source| LogError::Statement { index, source })?;
         let is_charter = statement.claim.kind() == Kind::Charter;
-        if is_charter && (*begun || Digest::of(envelope.payload()) != self.members.hash()) || !is_charter && index == 0 {
+        if is_charter && (*begun || Digest::of(envelope.payload()) != self.members.hash()) || !is_charter && index == 0
+        {
             return Err(LogError::Charter(index));
         }
         *begun |= !is_charter;

@@ -173,12 +173,12 @@ impl From<Denied> for Response {
         match denied {
             Denied::Malformed(e) => text(400, &e.to_string()),
             Denied::UnknownOrigin => text(404, "this witness does not know that log"),
-            Denied::Signature(e @ (CheckpointError::Malformed(_) | CheckpointError::Origin { .. })) => text(400, &e.to_string()),
+            Denied::Signature(e @ (CheckpointError::Malformed(_) | CheckpointError::Origin { .. })) => {
+                text(400, &e.to_string())
+            }
             Denied::Signature(e @ CheckpointError::Note(_)) => text(403, &e.to_string()),
             Denied::OldBeyondSize => text(400, "the old size is larger than the checkpoint's"),
-            Denied::OtherSize(size) => {
-                Self { content_type: "text/x.tlog.size", ..text(409, &size.to_string()) }
-            }
+            Denied::OtherSize(size) => Self { content_type: "text/x.tlog.size", ..text(409, &size.to_string()) },
             Denied::Inconsistent(fork) => {
                 Self { fork, ..text(422, "the checkpoint does not continue the one that was cosigned before") }
             }

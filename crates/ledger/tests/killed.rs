@@ -31,12 +31,7 @@ fn example() -> PathBuf {
 
 /// Runs until it has said `lines` more, kills it, and gives everything that it said: number and index.
 fn run_and_kill(log: &Path, from: u64, lines: usize) -> Vec<(u64, u64)> {
-    let mut child = Command::new(example())
-        .arg(log)
-        .arg(from.to_string())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = Command::new(example()).arg(log).arg(from.to_string()).stdout(Stdio::piped()).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut read = Vec::new();
     for line in said.by_ref().take(lines) {

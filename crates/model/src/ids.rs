@@ -5,8 +5,8 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::digest::as_text;
 use crate::Digest;
+use crate::digest::as_text;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Why a text is not a name or an id.
@@ -179,7 +179,11 @@ impl FromStr for CaseId {
             return Err(IdError::TooLong { what, text: text.chars().take(NAME_LIMIT).collect(), limit: CASE_LIMIT });
         }
         if text.chars().any(char::is_control) {
-            return Err(IdError::Character { what, text: text.escape_default().to_string(), rule: "control characters are not allowed" });
+            return Err(IdError::Character {
+                what,
+                text: text.escape_default().to_string(),
+                rule: "control characters are not allowed",
+            });
         }
         Ok(Self(text.into()))
     }

@@ -17,7 +17,7 @@ pub use canonical::{CanonicalError, from_json_strict, to_json};
 pub use clock::{Clock, Timestamp};
 pub use digest::{Commit, Digest, DigestError};
 pub use ids::{
-    BuildName, CaseId, ComponentName, EnvironmentName, HostName, IdError, KeyId, PersonId, RequirementId,
-    RobotId, RoleName, SecretName, SuiteName, SystemName, VolumeName, ZoneName,
+    BuildName, CaseId, ComponentName, EnvironmentName, HostName, IdError, KeyId, PersonId, RequirementId, RobotId,
+    RoleName, SecretName, SuiteName, SystemName, VolumeName, ZoneName,
 };
 pub use serial::{Serial, SerialError};

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Commit, ComponentName, Digest, EnvironmentName, SecretName, Serial, SystemName, VolumeName,
-    ZoneName, CanonicalError, from_json_strict, to_json,
+    CanonicalError, Commit, ComponentName, Digest, EnvironmentName, SecretName, Serial, SystemName, VolumeName,
+    ZoneName, from_json_strict, to_json,
 };
 
 /// A release document, version 1.

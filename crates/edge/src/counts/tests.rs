@@ -8,7 +8,18 @@ fn names() -> (ComponentName, Serial) {
 
 #[test]
 fn a_time_falls_into_the_first_bucket_that_is_not_below_it() {
-    let cases = [(0, 0), (1, 0), (64, 0), (65, 1), (128, 1), (129, 2), (1_000, 4), (67_108_864, 20), (67_108_865, 21), (u64::MAX, 21)];
+    let cases = [
+        (0, 0),
+        (1, 0),
+        (64, 0),
+        (65, 1),
+        (128, 1),
+        (129, 2),
+        (1_000, 4),
+        (67_108_864, 20),
+        (67_108_865, 21),
+        (u64::MAX, 21),
+    ];
     for (us, wanted) in cases {
         assert_eq!(bucket(Duration::from_micros(us)), wanted, "{us} µs");
         assert!(us <= bound_us(wanted));

@@ -5,7 +5,9 @@ use crate::counts::{LATENCY_BOUNDS, bound_us};
 
 #[test]
 fn the_text_is_openmetrics() {
-    let latency_us = (0..=LATENCY_BOUNDS).map(|bucket| (bound_us(bucket), u64::from(bucket == 1 || bucket == LATENCY_BOUNDS))).collect();
+    let latency_us = (0..=LATENCY_BOUNDS)
+        .map(|bucket| (bound_us(bucket), u64::from(bucket == 1 || bucket == LATENCY_BOUNDS)))
+        .collect();
     let version = VersionCounts {
         component: "web".parse().unwrap(),
         serial: "paydesk-000042".parse().unwrap(),
@@ -16,8 +18,22 @@ fn the_text_is_openmetrics() {
         held: 4,
         latency_us,
     };
-    let component = ComponentCounts { component: "web".parse().unwrap(), requests: 9, turned_away: 1, rejected: 1, abandoned: 0, retried: 5, moved: 0 };
-    let text = render(&EdgeCounts { generation: 12, revision: 3, versions: vec![version], held: 6, components: vec![component] });
+    let component = ComponentCounts {
+        component: "web".parse().unwrap(),
+        requests: 9,
+        turned_away: 1,
+        rejected: 1,
+        abandoned: 0,
+        retried: 5,
+        moved: 0,
+    };
+    let text = render(&EdgeCounts {
+        generation: 12,
+        revision: 3,
+        versions: vec![version],
+        held: 6,
+        components: vec![component],
+    });
     for line in [
         "# TYPE countersign_edge_requests counter",
         "countersign_edge_generation 12",

@@ -29,12 +29,18 @@ fn each_fault_of_a_table_is_named() {
             vec![route("127.0.0.1:80", RouteState::Hold { limit_ms: MAX_HOLD_MS + 1 }, vec![])],
             Err("the route of `web` holds requests for 300001 ms, more than 300000"),
         ),
-        (vec![open(vec![backend(1, 1, &[]), backend(1, 0, &[])])], Err("`paydesk-000001` stands twice behind the route of `web`")),
+        (
+            vec![open(vec![backend(1, 1, &[]), backend(1, 0, &[])])],
+            Err("`paydesk-000001` stands twice behind the route of `web`"),
+        ),
         (
             vec![open(vec![backend(1, 1, &["10.0.0.1:80"]), backend(2, 0, &["10.0.0.1:80"])])],
             Err("the instance `10.0.0.1:80` of `web` stands twice or has port 0"),
         ),
-        (vec![open(vec![backend(1, 1, &["10.0.0.1:0"])])], Err("the instance `10.0.0.1:0` of `web` stands twice or has port 0")),
+        (
+            vec![open(vec![backend(1, 1, &["10.0.0.1:0"])])],
+            Err("the instance `10.0.0.1:0` of `web` stands twice or has port 0"),
+        ),
         (vec![open((1..18).map(|n| backend(n, 1, &[])).collect())], Err("versions behind a route: 17, more than 16")),
     ];
     for (routes, wanted) in cases {
@@ -45,7 +51,11 @@ fn each_fault_of_a_table_is_named() {
 
 #[test]
 fn shares_follow_weights_within_one_request_in_ten() {
-    let table = InForce::new(&open(vec![backend(1, 9, &["10.0.0.1:80"]), backend(2, 1, &["10.0.0.2:80"]), backend(3, 0, &["10.0.0.3:80"])]), &Counts::default(), None);
+    let table = InForce::new(
+        &open(vec![backend(1, 9, &["10.0.0.1:80"]), backend(2, 1, &["10.0.0.2:80"]), backend(3, 0, &["10.0.0.3:80"])]),
+        &Counts::default(),
+        None,
+    );
     let turn = AtomicU64::new(0);
     let mut taken = [0_u32; 3];
     for n in 1..=10_000_u32 {
@@ -57,7 +67,11 @@ fn shares_follow_weights_within_one_request_in_ten() {
 
 #[test]
 fn versions_without_an_untried_instance_are_passed_over() {
-    let table = InForce::new(&open(vec![backend(1, 9, &["10.0.0.1:80"]), backend(2, 1, &["10.0.0.2:80"]), backend(3, 5, &[])]), &Counts::default(), None);
+    let table = InForce::new(
+        &open(vec![backend(1, 9, &["10.0.0.1:80"]), backend(2, 1, &["10.0.0.2:80"]), backend(3, 5, &[])]),
+        &Counts::default(),
+        None,
+    );
     let turn = AtomicU64::new(0);
     let tried = [Arc::clone(&table.versions[0].instances[0])];
     assert!((0..100).all(|_| table.choose(&turn, &tried) == Some(1)));
@@ -67,7 +81,11 @@ fn versions_without_an_untried_instance_are_passed_over() {
 
 #[test]
 fn instances_take_turns() {
-    let table = InForce::new(&open(vec![backend(1, 1, &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"])]), &Counts::default(), None);
+    let table = InForce::new(
+        &open(vec![backend(1, 1, &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"])]),
+        &Counts::default(),
+        None,
+    );
     let version = &table.versions[0];
     let mut ports = Vec::new();
     for _ in 0..6 {

@@ -14,7 +14,13 @@ use crate::support::*;
 const MIB: usize = 1024 * 1024;
 
 fn quick() -> Limits {
-    Limits { answer_timeout_ms: 200, header_timeout_ms: 200, idle_timeout_ms: 200, max_body_bytes: 100_000, ..Limits::default() }
+    Limits {
+        answer_timeout_ms: 200,
+        header_timeout_ms: 200,
+        idle_timeout_ms: 200,
+        max_body_bytes: 100_000,
+        ..Limits::default()
+    }
 }
 
 async fn one(limits: Limits) -> (edge::Edge, std::net::SocketAddr, Instance) {
@@ -38,10 +44,16 @@ async fn large_bodies_stream_both_ways() {
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_whether_it_says_so_or_not() {
     let (edge, listen, _instance) = one(quick()).await;
-    assert_eq!(Client::connect(listen).await.send(Method::POST, "/count", vec![0; 100_000]).await.unwrap().text(), "100000");
+    assert_eq!(
+        Client::connect(listen).await.send(Method::POST, "/count", vec![0; 100_000]).await.unwrap().text(),
+        "100000"
+    );
     let declared = talk(listen, b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n").await;
     assert!(declared.starts_with("HTTP/1.1 413 "), "{declared}");
-    assert!(declared.contains("\r\nconnection: close\r\n") && declared.ends_with("have the limit raised\n"), "{declared}");
+    assert!(
+        declared.contains("\r\nconnection: close\r\n") && declared.ends_with("have the limit raised\n"),
+        "{declared}"
+    );
     let found = Client::connect(listen).await.send_zeros("/count", 100_001).await.unwrap();
     assert_eq!(found.status, StatusCode::PAYLOAD_TOO_LARGE);
     until("nothing is in flight", || async { tally(&edge, 1).2 == 0 }).await;
@@ -85,7 +97,10 @@ async fn an_instance_that_does_not_answer_in_time_is_an_error() {
 async fn a_long_upload_that_goes_on_is_not_too_slow() {
     let (edge, listen, _instance) = one(Limits { idle_timeout_ms: 2_000, ..quick() }).await;
     let mut client = TcpStream::connect(listen).await.unwrap();
-    client.write_all(b"POST /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"POST /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 10\r\n\r\n")
+        .await
+        .unwrap();
     // Three times the limit for the answer, which counts from the end of the body.
     let mut ticks = tokio::time::interval(Duration::from_millis(60));
     for _ in 0..10 {
@@ -102,7 +117,12 @@ async fn a_long_upload_that_goes_on_is_not_too_slow() {
 async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
     let (_edge, listen, _instance) = one(quick()).await;
     let mut client = TcpStream::connect(listen).await.unwrap();
-    client.write_all(b"PUT /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n").await.unwrap();
+    client
+        .write_all(
+            b"PUT /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+        )
+        .await
+        .unwrap();
     assert_eq!(read_head(&mut client).await, "HTTP/1.1 100 Continue\r\n\r\n");
     client.write_all(b"four").await.unwrap();
     let mut answer = String::new();
@@ -158,7 +178,11 @@ async fn an_answer_that_ends_with_its_connection_is_whole() {
 
 #[tokio::test]
 async fn what_is_not_http_is_an_error() {
-    for answer in [&b"SSH-2.0-OpenSSH_9.2\r\n"[..], b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", b""] {
+    for answer in [
+        &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"",
+    ] {
         let (address, _) = raw_instance(move |mut stream: TcpStream, _| async move {
             read_head(&mut stream).await;
             stream.write_all(answer).await.unwrap();

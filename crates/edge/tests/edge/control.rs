@@ -46,7 +46,13 @@ async fn an_edge_is_steered_and_read_over_its_socket() {
     get(listen, "/").await;
     assert_eq!(client.counts().await.unwrap(), edge.counts());
     assert_eq!(edge.counts().versions[0].requests, 1);
-    assert!(client.metrics().await.unwrap().contains("countersign_edge_requests_total{component=\"web\",serial=\"paydesk-000001\"} 1\n"));
+    assert!(
+        client
+            .metrics()
+            .await
+            .unwrap()
+            .contains("countersign_edge_requests_total{component=\"web\",serial=\"paydesk-000001\"} 1\n")
+    );
     match client.apply(&table(2, 9, vec![])).await {
         Err(ClientError::Older { error, hint }) => {
             assert_eq!(error, "the table has generation 2, and 3 is in force");
@@ -56,7 +62,9 @@ async fn an_edge_is_steered_and_read_over_its_socket() {
     }
     let taken = std::net::TcpListener::bind(free_address()).unwrap();
     match client.apply(&table(4, 1, vec![route(taken.local_addr().unwrap(), Open, vec![])])).await {
-        Err(ClientError::Wrong { error, .. }) => assert!(error.contains("can not be listened on: Address already in use"), "{error}"),
+        Err(ClientError::Wrong { error, .. }) => {
+            assert!(error.contains("can not be listened on: Address already in use"), "{error}")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -88,9 +96,19 @@ async fn bad_requests_get_a_status_an_error_and_a_hint() {
         (put("not JSON"), 400, "not a route table: expected"),
         (put("{}"), 400, "not a route table: missing field `generation`"),
         (put(r#"{"generation":1,"revision":1,"routes":[],"more":1}"#), 400, "not a route table: unknown field `more`"),
-        (put(r#"{"generation":1,"generation":2,"revision":1,"routes":[]}"#), 400, "not a route table: duplicate field `generation`"),
+        (
+            put(r#"{"generation":1,"generation":2,"revision":1,"routes":[]}"#),
+            400,
+            "not a route table: duplicate field `generation`",
+        ),
         (put(hold), 400, "not a route table: unknown field `x`"),
-        (put(r#"{"generation":1,"revision":1,"routes":[{"listen":"127.0.0.1:0","component":"web","tls":null,"state":"open","backends":[]}]}"#), 422, "the table can not be carried out: the route of `web` listens on port 0"),
+        (
+            put(
+                r#"{"generation":1,"revision":1,"routes":[{"listen":"127.0.0.1:0","component":"web","tls":null,"state":"open","backends":[]}]}"#,
+            ),
+            422,
+            "the table can not be carried out: the route of `web` listens on port 0",
+        ),
         (large, 413, "the table is larger than 4194304 bytes"),
         (get("/table"), 404, "no table is in force"),
         (get("/secrets"), 404, "`/secrets` is not served here"),
@@ -104,7 +122,10 @@ async fn bad_requests_get_a_status_an_error_and_a_hint() {
         assert!(!fault["hint"].as_str().unwrap().is_empty(), "{body}");
     }
     assert_eq!(edge.table(), None);
-    assert_eq!(raw(&path, &put(r#"{"generation":1,"revision":1,"routes":[]}"#)).await, (200, r#"{"applied":"switched"}"#.to_owned()));
+    assert_eq!(
+        raw(&path, &put(r#"{"generation":1,"revision":1,"routes":[]}"#)).await,
+        (200, r#"{"applied":"switched"}"#.to_owned())
+    );
 }
 
 #[tokio::test]

@@ -44,7 +44,10 @@ async fn an_instance_learns_who_asks_from_the_edge_alone() {
     assert!(client.starts_with("127."), "{client}");
     let forwarded = format!("forwarded: for={client};proto=http");
     let from = format!("x-forwarded-for: {client}");
-    assert_eq!(lines, ["cookie: a=1; b=2", &forwarded, "host: shop.example:81", &from, "x-forwarded-proto: http", "x-kept: yes"]);
+    assert_eq!(
+        lines,
+        ["cookie: a=1; b=2", &forwarded, "host: shop.example:81", &from, "x-forwarded-proto: http", "x-kept: yes"]
+    );
 }
 
 #[tokio::test]
@@ -62,7 +65,8 @@ async fn a_client_learns_the_version_and_nothing_of_the_hop() {
 #[tokio::test]
 async fn hosts_and_targets_are_what_the_rules_say() {
     let (_edge, listen, _instance) = one().await;
-    let absolute = seen(listen, "GET http://real.example/head HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n\r\n").await;
+    let absolute =
+        seen(listen, "GET http://real.example/head HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n\r\n").await;
     assert!(absolute.starts_with("GET /head HTTP/1.1\n") && absolute.contains("host: real.example\n"), "{absolute}");
     let old = seen(listen, "GET /head HTTP/1.0\r\n\r\n").await;
     assert!(old.starts_with("GET /head HTTP/1.1\n") && old.contains(&format!("host: {listen}\n")), "{old}");
@@ -100,7 +104,10 @@ async fn malformed_requests_are_refused_and_reach_no_instance() {
     for (request, status) in cases {
         let answer = talk(listen, request.as_bytes()).await;
         let shown = &request[..request.len().min(90)];
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) || answer.starts_with(&format!("HTTP/1.0 {status} ")), "{shown:?} got {answer:?}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) || answer.starts_with(&format!("HTTP/1.0 {status} ")),
+            "{shown:?} got {answer:?}"
+        );
     }
     assert_eq!(instance.connections.load(std::sync::atomic::Ordering::SeqCst), 0);
     assert_eq!(edge.counts().components[0].rejected, 5);
@@ -135,7 +142,8 @@ async fn no_request_can_be_smuggled_past_the_edge() {
         format!("Transfer-Encoding: chunked\r\nContent-Length: {}", hidden.len()),
     ] {
         got.lock().unwrap().clear();
-        let answer = talk(listen, format!("POST /seen HTTP/1.1\r\nHost: a\r\n{order}\r\n\r\n{hidden}").as_bytes()).await;
+        let answer =
+            talk(listen, format!("POST /seen HTTP/1.1\r\nHost: a\r\n{order}\r\n\r\n{hidden}").as_bytes()).await;
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "the connection ends after such a request: {answer}");
         let got = got.lock().unwrap();
         assert_eq!(got.len(), 1, "{got:?}");

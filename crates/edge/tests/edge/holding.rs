@@ -27,7 +27,9 @@ async fn held_requests_go_on_to_whatever_version_takes_over() {
     edge.apply(table(1, 2, vec![route(listen, LONG, vec![backend(1, 1, &[old.address])])])).await.unwrap();
     let mut held = JoinSet::new();
     for n in 0..20 {
-        held.spawn(async move { Client::connect(listen).await.send(Method::POST, "/echo", format!("payment {n}")).await.unwrap() });
+        held.spawn(async move {
+            Client::connect(listen).await.send(Method::POST, "/echo", format!("payment {n}")).await.unwrap()
+        });
     }
     until("all are held", || async { edge.counts().held == 20 }).await;
     old.release();
@@ -131,7 +133,8 @@ async fn a_client_that_leaves_while_it_is_held_gives_its_place_back() {
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         until("it is held", || async { edge.counts().held == 1 }).await;
         drop(client);
-        until("it is gone", || async { edge.counts().held == 0 && edge.counts().components[0].abandoned == times }).await;
+        until("it is gone", || async { edge.counts().held == 0 && edge.counts().components[0].abandoned == times })
+            .await;
     }
     assert_eq!(edge.counts().components[0].turned_away, 0);
     check_sums(&edge);
@@ -147,7 +150,9 @@ async fn a_request_that_meets_an_ended_instance_is_held_with_the_others() {
     edge.apply(table(1, 2, vec![route(listen, LONG, vec![backend(1, 1, &[gone])])])).await.unwrap();
     let held = tokio::spawn(async move { get(listen, "/").await });
     until("it is held", || async { edge.counts().held == 1 }).await;
-    edge.apply(table(1, 3, vec![route(listen, Open, vec![backend(1, 1, &[gone]), backend(2, 1, &[new.address])])])).await.unwrap();
+    edge.apply(table(1, 3, vec![route(listen, Open, vec![backend(1, 1, &[gone]), backend(2, 1, &[new.address])])]))
+        .await
+        .unwrap();
     assert_eq!(held.await.unwrap().serial(), "paydesk-000002");
     check_sums(&edge);
     old.stop().await;

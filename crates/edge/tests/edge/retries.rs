@@ -18,7 +18,8 @@ const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 #[tokio::test]
 async fn a_dead_instance_beside_a_live_one_costs_no_request() {
     let live = Instance::start().await;
-    let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[free_address(), live.address, free_address()])]).await;
+    let (edge, listen) =
+        edge_to(Limits::default(), vec![backend(1, 1, &[free_address(), live.address, free_address()])]).await;
     let mut client = Client::connect(listen).await;
     for n in 0..30 {
         let (method, body) = if n % 2 == 0 { (Method::POST, "a payment") } else { (Method::GET, "") };
@@ -51,11 +52,15 @@ async fn a_dead_version_hands_on_to_another_and_counts_an_error() {
 #[tokio::test]
 async fn a_version_of_weight_0_is_no_way_out() {
     let old = Instance::start().await;
-    let backends = vec![backend(1, 0, &[old.address]), backend(2, 1, &[free_address(), free_address(), free_address()])];
+    let backends =
+        vec![backend(1, 0, &[old.address]), backend(2, 1, &[free_address(), free_address(), free_address()])];
     let (edge, listen) = edge_to(Limits::default(), backends).await;
     let got = get(listen, "/").await;
     assert_eq!((got.status, got.serial()), (StatusCode::BAD_GATEWAY, "paydesk-000002"));
-    assert_eq!(got.text(), "no instance of this service can be reached\nhint: `countersign status` shows what runs and its health\n");
+    assert_eq!(
+        got.text(),
+        "no instance of this service can be reached\nhint: `countersign status` shows what runs and its health\n"
+    );
     assert_eq!((tally(&edge, 1), tally(&edge, 2)), ((0, 0, 0), (1, 1, 0)));
     check_sums(&edge);
 }
@@ -79,7 +84,8 @@ async fn forgetful(counter: Arc<AtomicUsize>) -> std::net::SocketAddr {
 #[tokio::test]
 async fn an_idle_connection_that_closes_is_no_error_for_a_request_that_may_be_sent_twice() {
     let received = Arc::new(AtomicUsize::new(0));
-    let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[forgetful(Arc::clone(&received)).await])]).await;
+    let (edge, listen) =
+        edge_to(Limits::default(), vec![backend(1, 1, &[forgetful(Arc::clone(&received)).await])]).await;
     let mut client = Client::connect(listen).await;
     for _ in 0..10 {
         assert_eq!(client.get("/").await.unwrap().text(), "hello");
@@ -93,7 +99,8 @@ async fn an_idle_connection_that_closes_is_no_error_for_a_request_that_may_be_se
 #[tokio::test]
 async fn what_must_not_be_sent_twice_is_not() {
     let received = Arc::new(AtomicUsize::new(0));
-    let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[forgetful(Arc::clone(&received)).await])]).await;
+    let (edge, listen) =
+        edge_to(Limits::default(), vec![backend(1, 1, &[forgetful(Arc::clone(&received)).await])]).await;
     let mut client = Client::connect(listen).await;
     assert_eq!(client.send(Method::POST, "/", "a payment").await.unwrap().status, StatusCode::OK);
     let got = client.send(Method::POST, "/", "a payment").await.unwrap();
@@ -150,7 +157,9 @@ async fn instances_of_a_version_that_is_drained_are_not_kept_waiting_by_idle_con
     .await;
     let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[kept])]).await;
     assert_eq!(get(listen, "/").await.text(), "hello");
-    edge.apply(table(1, 2, vec![route(listen, Open, vec![backend(1, 0, &[kept]), backend(2, 1, &[new.address])])])).await.unwrap();
+    edge.apply(table(1, 2, vec![route(listen, Open, vec![backend(1, 0, &[kept]), backend(2, 1, &[new.address])])]))
+        .await
+        .unwrap();
     tokio::time::timeout(PATIENCE, ended.recv()).await.unwrap().unwrap();
     old.stop().await;
 }

@@ -86,7 +86,16 @@ pub(crate) async fn edge_to(limits: Limits, backends: Vec<Backend>) -> (Edge, So
 
 /// The counts of one version; zeros if there are none.
 pub(crate) fn counted(edge: &Edge, ordinal: u64) -> VersionCounts {
-    let zeros = VersionCounts { component: "web".parse().unwrap(), serial: serial(ordinal), requests: 0, errors: 0, in_flight: 0, clients: 0, held: 0, latency_us: vec![] };
+    let zeros = VersionCounts {
+        component: "web".parse().unwrap(),
+        serial: serial(ordinal),
+        requests: 0,
+        errors: 0,
+        in_flight: 0,
+        clients: 0,
+        held: 0,
+        latency_us: vec![],
+    };
     edge.counts().versions.into_iter().find(|row| row.serial == serial(ordinal)).unwrap_or(zeros)
 }
 
@@ -138,7 +147,10 @@ impl Instance {
                 let (gate, waiting) = (Arc::clone(&gates), Arc::clone(&waits));
                 let service = service_fn(move |request| answer(request, Arc::clone(&gate), Arc::clone(&waiting)));
                 open.spawn(async move {
-                    let _ended = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+                    let _ended = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .with_upgrades()
+                        .await;
                 });
             }
         });
@@ -166,7 +178,11 @@ fn text(bytes: impl Into<Bytes>) -> Reply {
     Response::new(Full::new(bytes.into()).map_err(|never| match never {}).boxed())
 }
 
-async fn answer(mut request: Request<Incoming>, gate: Arc<watch::Sender<bool>>, waiting: Arc<AtomicUsize>) -> Result<Reply, Infallible> {
+async fn answer(
+    mut request: Request<Incoming>,
+    gate: Arc<watch::Sender<bool>>,
+    waiting: Arc<AtomicUsize>,
+) -> Result<Reply, Infallible> {
     let path = request.uri().path().to_owned();
     Ok(match path.as_str() {
         "/echo" => Response::new(request.into_body().map_err(std::io::Error::other).boxed()),
@@ -179,9 +195,20 @@ async fn answer(mut request: Request<Incoming>, gate: Arc<watch::Sender<bool>>, 
         }
         "/head" => {
             let mut lines = vec![format!("{} {} {:?}", request.method(), request.uri(), request.version())];
-            lines.extend(request.headers().iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))));
+            lines.extend(
+                request
+                    .headers()
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))),
+            );
             let mut response = text(lines.join("\n"));
-            for (name, value) in [("connection", "x-hop"), ("x-hop", "1"), ("keep-alive", "9"), ("x-countersign-serial", "forged"), ("x-kept", "1")] {
+            for (name, value) in [
+                ("connection", "x-hop"),
+                ("x-hop", "1"),
+                ("keep-alive", "9"),
+                ("x-countersign-serial", "forged"),
+                ("x-kept", "1"),
+            ] {
                 response.headers_mut().append(name, value.parse().unwrap());
             }
             response
@@ -241,7 +268,9 @@ impl Body for Zeros {
 }
 
 /// A server that runs `talk` on each connection and says how many there were.
-pub(crate) async fn raw_instance<F>(talk: impl Fn(TcpStream, usize) -> F + Send + 'static) -> (SocketAddr, Arc<AtomicUsize>)
+pub(crate) async fn raw_instance<F>(
+    talk: impl Fn(TcpStream, usize) -> F + Send + 'static,
+) -> (SocketAddr, Arc<AtomicUsize>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -310,11 +339,21 @@ impl Client {
         self.send(Method::GET, path, Bytes::new()).await
     }
 
-    pub(crate) async fn send(&mut self, method: Method, path: &str, body: impl Into<Bytes>) -> Result<Got, hyper::Error> {
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Got, hyper::Error> {
         self.send_body(method, path, Full::new(body.into()).map_err(|never| match never {}).boxed()).await
     }
 
-    pub(crate) async fn send_body(&mut self, method: Method, path: &str, body: BoxBody<Bytes, std::io::Error>) -> Result<Got, hyper::Error> {
+    pub(crate) async fn send_body(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: BoxBody<Bytes, std::io::Error>,
+    ) -> Result<Got, hyper::Error> {
         let request = Request::builder().method(method).uri(path).header("host", "test.example").body(body).unwrap();
         self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();

@@ -53,7 +53,10 @@ async fn twenty_switches_under_load_fail_nothing_and_the_counts_are_exact() {
         let before = served.load(Ordering::Relaxed);
         until("100 more requests", || async { served.load(Ordering::Relaxed) >= before + 100 }).await;
         let new = [Instance::start().await, Instance::start().await];
-        let both = vec![backend(version - 1, 0, &[old.address, spare.address]), backend(version, 3, &[new[0].address, new[1].address])];
+        let both = vec![
+            backend(version - 1, 0, &[old.address, spare.address]),
+            backend(version, 3, &[new[0].address, new[1].address]),
+        ];
         let applied = edge.apply(table(version, 1, vec![route(listen, Open, both)])).await.unwrap();
         assert_eq!(applied, Applied::Switched);
         until("the old version is drained", || async { counted(&edge, version - 1).in_flight == 0 }).await;
@@ -105,7 +108,9 @@ async fn requests_in_flight_finish_on_the_version_they_started_on() {
 async fn tables_are_taken_in_order_only() {
     let instance = Instance::start().await;
     let (edge, listen) = (started(Limits::default()).await, free_address());
-    let to = |generation, revision, weight| table(generation, revision, vec![route(listen, Open, vec![backend(1, weight, &[instance.address])])]);
+    let to = |generation, revision, weight| {
+        table(generation, revision, vec![route(listen, Open, vec![backend(1, weight, &[instance.address])])])
+    };
     let steps = [
         (to(5, 3, 1), "Ok(Switched)"),
         (to(5, 3, 1), "Ok(Unchanged)"),
@@ -228,7 +233,9 @@ async fn a_restored_table_is_tried_until_it_can_be_carried_out() {
     let listen = blocker.local_addr().unwrap();
     let restored = table(7, 2, vec![route(listen, Closed, vec![])]);
     let edge = Edge::start(EdgeConfig { restored: Some(restored), ..EdgeConfig::default() }).await.unwrap();
-    assert!(matches!(edge.health().await, Health::Restoring { generation: 7, revision: 2, why } if why.contains("in use")));
+    assert!(
+        matches!(edge.health().await, Health::Restoring { generation: 7, revision: 2, why } if why.contains("in use"))
+    );
     assert!(matches!(edge.apply(table(6, 1, vec![])).await, Err(ApplyError::LowerGeneration { in_force: 7, .. })));
     drop(blocker);
     until("it is in force", || async { matches!(edge.health().await, Health::Serving { .. }) }).await;
@@ -256,7 +263,10 @@ async fn an_edge_that_ends_cuts_what_does_not_finish_and_turns_away_what_is_held
     let instance = Instance::start().await;
     let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[instance.address])]).await;
     let held_at = free_address();
-    let routes = vec![route(listen, Open, vec![backend(1, 1, &[instance.address])]), route(held_at, Hold { limit_ms: 60_000 }, vec![])];
+    let routes = vec![
+        route(listen, Open, vec![backend(1, 1, &[instance.address])]),
+        route(held_at, Hold { limit_ms: 60_000 }, vec![]),
+    ];
     edge.apply(table(1, 2, routes)).await.unwrap();
     let hung = tokio::spawn(async move { Client::connect(listen).await.get("/hang").await });
     let held = tokio::spawn(async move { get(held_at, "/").await });

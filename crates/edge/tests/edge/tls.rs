@@ -38,7 +38,11 @@ fn with_tls(revision: u64, listen: SocketAddr, instance: &Instance, files: TlsFi
     table(1, revision, vec![route])
 }
 
-async fn connect(listen: SocketAddr, trusted: &CertificateDer<'static>, protocol: &[u8]) -> std::io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    listen: SocketAddr,
+    trusted: &CertificateDer<'static>,
+    protocol: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -65,10 +69,14 @@ async fn http_1_and_2_are_served_over_tls() {
     let (edge, listen, _instance, _folder, trusted) = secured().await;
     let request = || Request::get("https://shop.example/head").header("cookie", "a=1").header("cookie", "b=2");
     let stream = connect(listen, &trusted, b"h2").await.unwrap();
-    let (mut sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, driver) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(driver);
     let answer = sender.send_request(request().body(Full::new(Bytes::new())).unwrap()).await.unwrap();
-    assert_eq!((answer.version(), answer.headers()["x-countersign-serial"].to_str().unwrap()), (Version::HTTP_2, "paydesk-000001"));
+    assert_eq!(
+        (answer.version(), answer.headers()["x-countersign-serial"].to_str().unwrap()),
+        (Version::HTTP_2, "paydesk-000001")
+    );
     let seen = String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
     assert!(seen.starts_with("GET /head HTTP/1.1\n"), "{seen}");
     for line in ["host: shop.example", "x-forwarded-proto: https", "cookie: a=1; b=2"] {
@@ -90,7 +98,10 @@ async fn http_1_and_2_are_served_over_tls() {
     let stream = connect(listen, &trusted, b"http/1.1").await.unwrap();
     let (mut sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     tokio::spawn(driver);
-    let answer = sender.send_request(Request::get("/head").header("host", "shop.example").body(Full::new(Bytes::new())).unwrap()).await.unwrap();
+    let answer = sender
+        .send_request(Request::get("/head").header("host", "shop.example").body(Full::new(Bytes::new())).unwrap())
+        .await
+        .unwrap();
     let seen = String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
     assert!(seen.contains("x-forwarded-proto: https"), "{seen}");
     assert_eq!((tally(&edge, 1), counted(&edge, 1).clients), ((52, 0, 0), 1));
@@ -101,12 +112,15 @@ async fn http_1_and_2_are_served_over_tls() {
 async fn http_2_streams_finish_when_the_edge_ends_and_resets_are_no_errors() {
     let (edge, listen, instance, _folder, trusted) = secured().await;
     let stream = connect(listen, &trusted, b"h2").await.unwrap();
-    let (sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (sender, driver) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(driver);
     let ask = |path: &str| {
         let request = Request::get(format!("https://shop.example{path}")).body(Full::new(Bytes::new())).unwrap();
         let mut sender = sender.clone();
-        tokio::spawn(async move { sender.send_request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes() })
+        tokio::spawn(async move {
+            sender.send_request(request).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+        })
     };
     let reset = ask("/hang");
     until("it is in flight", || async { tally(&edge, 1).2 == 1 }).await;
@@ -129,10 +143,14 @@ async fn an_http_2_client_that_does_not_read_is_cut_off() {
     let edge = started(Limits { idle_timeout_ms: 200, ..Limits::default() }).await;
     edge.apply(with_tls(1, listen, &instance, files)).await.unwrap();
     let stream = connect(listen, &trusted, b"h2").await.unwrap();
-    let (mut sender, driver) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, driver) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let driving = tokio::spawn(driver);
     // The client reads frames and answers pings, but leaves the body where it is, so that its window closes.
-    let answer = sender.send_request(Request::get("https://shop.example/endless").body(Full::new(Bytes::new())).unwrap()).await.unwrap();
+    let answer = sender
+        .send_request(Request::get("https://shop.example/endless").body(Full::new(Bytes::new())).unwrap())
+        .await
+        .unwrap();
     assert_eq!(tally(&edge, 1), (0, 0, 1));
     until("it is cut", || async { tally(&edge, 1) == (1, 0, 0) }).await;
     drop(answer);
@@ -158,14 +176,26 @@ async fn bad_certificates_are_refused_and_change_nothing() {
         put(&path, text);
         path
     };
-    let (junk, missing) = (file("junk", "not a certificate"), folder.path().join("missing").to_str().unwrap().to_owned());
+    let (junk, missing) =
+        (file("junk", "not a certificate"), folder.path().join("missing").to_str().unwrap().to_owned());
     let broken = file("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let cases = [
         (missing.clone(), good.key.clone(), format!("`{missing}` can not be read")),
         (junk.clone(), good.key.clone(), format!("`{junk}` has no certificate in PEM form")),
         (good.certificates.clone(), junk.clone(), format!("`{junk}` has no private key in PEM form")),
-        (good.certificates.clone(), other.key.clone(), format!("the certificate in `{}` and the key in `{}` can not be used together", good.certificates, other.key)),
-        (broken.clone(), good.key.clone(), format!("the certificate in `{broken}` and the key in `{}` can not be used together", good.key)),
+        (
+            good.certificates.clone(),
+            other.key.clone(),
+            format!(
+                "the certificate in `{}` and the key in `{}` can not be used together",
+                good.certificates, other.key
+            ),
+        ),
+        (
+            broken.clone(),
+            good.key.clone(),
+            format!("the certificate in `{broken}` and the key in `{}` can not be used together", good.key),
+        ),
     ];
     for (certificates, key, wanted) in cases {
         match edge.apply(with_tls(2, listen, &instance, TlsFiles { certificates, key })).await {

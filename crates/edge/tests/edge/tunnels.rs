@@ -39,7 +39,13 @@ async fn a_web_socket_lives_through_a_switch_and_counts_until_it_ends() {
     let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[free_address(), old.address])]).await;
     let mut socket = upgraded(listen).await;
     exchange(&mut socket, b"before").await;
-    edge.apply(table(1, 2, vec![route(listen, Open, vec![backend(1, 0, &[old.address]), backend(2, 1, &[new.address])])])).await.unwrap();
+    edge.apply(table(
+        1,
+        2,
+        vec![route(listen, Open, vec![backend(1, 0, &[old.address]), backend(2, 1, &[new.address])])],
+    ))
+    .await
+    .unwrap();
     assert_eq!(get(listen, "/").await.serial(), "paydesk-000002");
     exchange(&mut socket, b"after").await;
     assert_eq!(tally(&edge, 1), (0, 0, 1));
@@ -52,7 +58,8 @@ async fn a_web_socket_lives_through_a_switch_and_counts_until_it_ends() {
 async fn an_instance_may_decline() {
     let instance = Instance::start().await;
     let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[instance.address])]).await;
-    let answer = talk(listen, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n").await;
+    let answer =
+        talk(listen, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hello"), "{answer}");
     assert_eq!(tally(&edge, 1), (1, 0, 0));
 }
@@ -62,7 +69,9 @@ async fn other_protocols_are_not_let_through() {
     let instance = Instance::start().await;
     let (_edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[instance.address])]).await;
     for protocol in ["h2c", "tcp", "websocket, h2c"] {
-        let request = format!("GET /head HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMA\r\n\r\n");
+        let request = format!(
+            "GET /head HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAMA\r\n\r\n"
+        );
         let answer = talk(listen, request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
         let (_, seen) = answer.split_once("\r\n\r\n").unwrap();

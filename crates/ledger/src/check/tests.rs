@@ -97,15 +97,55 @@ fn every_kind_of_tampering_with_the_file_is_found_and_placed() {
     let rewritten = |at: u64| move |d: &Damage| matches!(d, Damage::Rewritten { place, .. } if place.contains(&at));
     type Finds<'a> = Box<dyn Fn(&Damage) -> bool + 'a>;
     let cases: [(&str, Finds<'_>, &str, &dyn rusqlite::ToSql); 9] = [
-        ("an entry replaced", Box::new(rewritten(33)), "UPDATE entries SET bytes = ?1 WHERE idx = 33", &other.canonical_bytes()),
-        ("an entry that is no envelope", Box::new(|d| matches!(d, Damage::Entry(33, _))), "UPDATE entries SET bytes = ?1 WHERE idx = 33", &"{}".as_bytes()),
-        ("another name", Box::new(|d| matches!(d, Damage::Identity(33))), "UPDATE entries SET identity = ?1 WHERE idx = 33", &identity),
+        (
+            "an entry replaced",
+            Box::new(rewritten(33)),
+            "UPDATE entries SET bytes = ?1 WHERE idx = 33",
+            &other.canonical_bytes(),
+        ),
+        (
+            "an entry that is no envelope",
+            Box::new(|d| matches!(d, Damage::Entry(33, _))),
+            "UPDATE entries SET bytes = ?1 WHERE idx = 33",
+            &"{}".as_bytes(),
+        ),
+        (
+            "another name",
+            Box::new(|d| matches!(d, Damage::Identity(33))),
+            "UPDATE entries SET identity = ?1 WHERE idx = 33",
+            &identity,
+        ),
         ("deleted", Box::new(|d| matches!(d, Damage::Store(_))), "DELETE FROM entries WHERE idx = ?1", &33),
-        ("cut off", Box::new(|d| matches!(d, Damage::Shrunk { size: 50, .. } | Damage::Tile { .. })), "DELETE FROM entries WHERE idx >= ?1", &50),
-        ("a tile", Box::new(|d| matches!(d, Damage::Tile { level: 0, index: 0 })), "UPDATE tiles SET bytes = zeroblob(?1)", &1920),
-        ("a checkpoint", Box::new(|d| matches!(d, Damage::Checkpoint { size: 20, .. })), "UPDATE checkpoints SET note = ?1 WHERE size = 20", &"x".as_bytes()),
-        ("a checkpoint moved", Box::new(rewritten(12)), "UPDATE checkpoints SET note = (SELECT note FROM checkpoints WHERE size = ?1) WHERE size = 20", &10),
-        ("a cosignature", Box::new(rewritten(25)), "UPDATE cosignatures SET line = (SELECT line FROM cosignatures WHERE size = ?1) WHERE size = 40", &20),
+        (
+            "cut off",
+            Box::new(|d| matches!(d, Damage::Shrunk { size: 50, .. } | Damage::Tile { .. })),
+            "DELETE FROM entries WHERE idx >= ?1",
+            &50,
+        ),
+        (
+            "a tile",
+            Box::new(|d| matches!(d, Damage::Tile { level: 0, index: 0 })),
+            "UPDATE tiles SET bytes = zeroblob(?1)",
+            &1920,
+        ),
+        (
+            "a checkpoint",
+            Box::new(|d| matches!(d, Damage::Checkpoint { size: 20, .. })),
+            "UPDATE checkpoints SET note = ?1 WHERE size = 20",
+            &"x".as_bytes(),
+        ),
+        (
+            "a checkpoint moved",
+            Box::new(rewritten(12)),
+            "UPDATE checkpoints SET note = (SELECT note FROM checkpoints WHERE size = ?1) WHERE size = 20",
+            &10,
+        ),
+        (
+            "a cosignature",
+            Box::new(rewritten(25)),
+            "UPDATE cosignatures SET line = (SELECT line FROM cosignatures WHERE size = ?1) WHERE size = 40",
+            &20,
+        ),
     ];
     for (case, finds, sql, parameter) in cases {
         let log = OnDisk::new();
@@ -128,7 +168,10 @@ fn a_log_whose_entries_and_hashes_were_both_changed_does_not_open() {
     let forged = rewritten(33, 60);
     for (index, entry) in (0_u64..).zip(forged.entries(0, 100).unwrap()) {
         let identity = *entry.identity.digest().as_bytes();
-        log.tamper("UPDATE entries SET bytes = ?1, identity = ?2 WHERE idx = ?3", params![entry.bytes, identity, index]);
+        log.tamper(
+            "UPDATE entries SET bytes = ?1, identity = ?2 WHERE idx = ?3",
+            params![entry.bytes, identity, index],
+        );
     }
     log.tamper("UPDATE tiles SET bytes = ?1 WHERE level = 0 AND idx = 0", [forged.tile(0, 0).unwrap()]);
     assert!(log.open_error().starts_with("the stored entries give the root sha256:"));
@@ -146,11 +189,20 @@ fn a_consistent_rewrite_with_the_logs_key_is_found_by_what_was_kept_elsewhere() 
     check(&*forged, &[], None).unwrap();
 
     let found = check(&*forged, std::slice::from_ref(&head), None).unwrap_err();
-    assert!(matches!(&found, Damage::Rewritten { place, witness: Voucher::KeptCheckpoint } if *place == (0..60)), "{found}");
-    assert_eq!(found.to_string(), "entries 0 to 59 are not those that a checkpoint kept elsewhere vouches for: history was rewritten");
+    assert!(
+        matches!(&found, Damage::Rewritten { place, witness: Voucher::KeptCheckpoint } if *place == (0..60)),
+        "{found}"
+    );
+    assert_eq!(
+        found.to_string(),
+        "entries 0 to 59 are not those that a checkpoint kept elsewhere vouches for: history was rewritten"
+    );
 
     let found = check(&*forged, &[], Some(&kept)).unwrap_err();
-    assert!(matches!(&found, Damage::Rewritten { place, .. } if *place == (32..48)), "closer: 60 is 32, 16, 8 and 4: {found}");
+    assert!(
+        matches!(&found, Damage::Rewritten { place, .. } if *place == (32..48)),
+        "closer: 60 is 32, 16, 8 and 4: {found}"
+    );
 
     let (early, _) = log_of(30);
     let later = check(&*forged, &[head.clone(), (*early.head()).clone()], None).unwrap_err();
@@ -172,7 +224,10 @@ fn stored_cosignatures_do_not_fit_a_rewritten_log() {
     let witness = line.note().signatures().iter().find(|s| s.name() == "w.example").unwrap();
     store.add_cosignature(20, "w.example", &witness.to_string()).unwrap();
     let found = check(&*store, &[], None).unwrap_err();
-    assert_eq!(found.to_string(), "entries 0 to 19 are not those that witness `w.example` vouches for: history was rewritten");
+    assert_eq!(
+        found.to_string(),
+        "entries 0 to 19 are not those that witness `w.example` vouches for: history was rewritten"
+    );
 }
 
 #[test]
@@ -180,7 +235,10 @@ fn entries_beyond_what_was_signed_are_not_believed() {
     let log = OnDisk::new();
     let other = statement(999);
     let identity = *other.identity().digest().as_bytes();
-    log.tamper("INSERT INTO entries (idx, identity, bytes) VALUES (60, ?1, ?2)", params![identity, other.canonical_bytes()]);
+    log.tamper(
+        "INSERT INTO entries (idx, identity, bytes) VALUES (60, ?1, ?2)",
+        params![identity, other.canonical_bytes()],
+    );
     let found = log.check().unwrap_err();
     assert!(matches!(found, Damage::Tile { .. } | Damage::Unsigned { size: 61, signed: 60 }), "{found}");
     assert!(!log.open_error().is_empty());

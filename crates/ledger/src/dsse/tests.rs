@@ -8,13 +8,18 @@ use crate::{
 };
 
 fn json(payload: &str, keyid: &str, sig: &str) -> String {
-    format!(r#"{{"payload":"{payload}","payloadType":"{PAYLOAD_TYPE}","signatures":[{{"keyid":"{keyid}","sig":"{sig}"}}]}}"#)
+    format!(
+        r#"{{"payload":"{payload}","payloadType":"{PAYLOAD_TYPE}","signatures":[{{"keyid":"{keyid}","sig":"{sig}"}}]}}"#
+    )
 }
 
 /// The example of the DSSE protocol, "Test Vectors".
 #[test]
 fn pae_is_the_specifications() {
-    assert_eq!(pae("http://example.com/HelloWorld", b"hello world"), b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+    assert_eq!(
+        pae("http://example.com/HelloWorld", b"hello world"),
+        b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
+    );
     assert_eq!(pae("", b""), b"DSSEv1 0  0 ");
 }
 
@@ -36,7 +41,9 @@ fn every_part_is_signed() {
     let key = key(Scheme::Ed25519, 1);
     let good = statement(1);
     let with = |payload_type: &str, payload: &[u8], signature: &[u8]| {
-        Envelope::from_parts(payload_type, payload.to_vec(), good.signer(), signature.to_vec()).unwrap().verify(key.key())
+        Envelope::from_parts(payload_type, payload.to_vec(), good.signer(), signature.to_vec())
+            .unwrap()
+            .verify(key.key())
     };
     with(PAYLOAD_TYPE, good.payload(), good.signature()).unwrap();
     assert!(with("text/plain", good.payload(), good.signature()).is_err());
@@ -90,10 +97,16 @@ fn what_two_readers_could_read_differently_is_refused() {
     assert_eq!(refused(text.replace(r#""signatures":[{"#, r#""signatures":[],"x":[{"#)), shape);
     let signature = text.split_once('[').unwrap().1.trim_end_matches("]}").to_owned();
     assert_eq!(refused(text.replace(&signature, "")), "an envelope carries one signature, not 0");
-    assert_eq!(refused(text.replace(&signature, &format!("{signature},{signature}"))), "an envelope carries one signature, not 2");
+    assert_eq!(
+        refused(text.replace(&signature, &format!("{signature},{signature}"))),
+        "an envelope carries one signature, not 2"
+    );
     assert_eq!(refused(json("e30=", "ada", "AA==")), "`ada` is not a key id: `sha256:` and 64 hex digits");
     let id = good.signer().to_string();
-    assert_eq!(refused(json("e30=", &id.to_uppercase(), "AA==")), format!("`{}` is not a key id: `sha256:` and 64 hex digits", id.to_uppercase()));
+    assert_eq!(
+        refused(json("e30=", &id.to_uppercase(), "AA==")),
+        format!("`{}` is not a key id: `sha256:` and 64 hex digits", id.to_uppercase())
+    );
     assert_eq!(refused(json("e3$=", &id, "AA==")), "`payload` is not base64");
     assert_eq!(refused(json("e30=", &id, "AB==")), "`sig` is not base64", "bits that mean nothing");
     assert_eq!(refused(text.replace(PAYLOAD_TYPE, "")), "`` is not a payload type");
@@ -121,7 +134,8 @@ fn envelopes_from_elsewhere() {
     let foreign = ForeignEnvelope::parse(text.replacen('{', r#"{"extra":1,"#, 1).as_bytes()).unwrap();
     assert!(foreign.is_signed_by(key.key()));
     assert!(!foreign.is_signed_by(crate::fixtures::key(Scheme::Ed25519, 2).key()));
-    let without_hint = ForeignEnvelope::parse(text.replace(&format!(r#""keyid":"{}","#, good.signer()), "").as_bytes()).unwrap();
+    let without_hint =
+        ForeignEnvelope::parse(text.replace(&format!(r#""keyid":"{}","#, good.signer()), "").as_bytes()).unwrap();
     assert_eq!(without_hint.signatures[0].0, None);
     assert!(without_hint.is_signed_by(key.key()));
     let none = text.split_once('[').unwrap().0.to_owned() + "[]}";

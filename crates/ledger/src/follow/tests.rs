@@ -61,7 +61,8 @@ fn a_log_that_shrinks_or_forks_is_refused_and_both_checkpoints_are_kept() {
     let before = follower.to_bytes();
 
     let smaller = other_log(4, 4);
-    let Err(FollowError::Shrunk { ours: 5, theirs: 4, evidence }) = follower.advance::<Vec<u8>>(&[], &note(&smaller), NOW)
+    let Err(FollowError::Shrunk { ours: 5, theirs: 4, evidence }) =
+        follower.advance::<Vec<u8>>(&[], &note(&smaller), NOW)
     else {
         panic!("a smaller log is not accepted")
     };
@@ -69,7 +70,8 @@ fn a_log_that_shrinks_or_forks_is_refused_and_both_checkpoints_are_kept() {
     assert!(!evidence.is_proof(log.vkey()), "an old checkpoint may be only old");
 
     let same_size = other_log(4, 5);
-    let Err(FollowError::Forked { size: 5, evidence }) = follower.advance::<Vec<u8>>(&[], &note(&same_size), NOW) else {
+    let Err(FollowError::Forked { size: 5, evidence }) = follower.advance::<Vec<u8>>(&[], &note(&same_size), NOW)
+    else {
         panic!("two roots for one size are not accepted")
     };
     assert!(evidence.is_proof(log.vkey()));

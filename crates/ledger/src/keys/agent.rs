@@ -30,7 +30,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// No agent is running for this user.
-    #[error("no ssh-agent: `SSH_AUTH_SOCK` is not set; start one with `eval $(ssh-agent)` and add the key with `ssh-add`")]
+    #[error(
+        "no ssh-agent: `SSH_AUTH_SOCK` is not set; start one with `eval $(ssh-agent)` and add the key with `ssh-add`"
+    )]
     NotRunning,
     /// The socket does not answer.
     #[error("can not talk to the ssh-agent at `{}`", .0.display())]

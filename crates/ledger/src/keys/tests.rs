@@ -1,9 +1,9 @@
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
-    io::Write as _,
 };
 
 use proptest::prelude::*;
@@ -59,7 +59,10 @@ fn raw_signatures_are_rfc_8032() {
 fn public_keys_go_round_in_every_form() {
     let public = key(Scheme::SshSig, 1).key().clone();
     assert_eq!(PublicKey::from_wire(Scheme::SshSig, &public.wire()).unwrap(), public);
-    assert_eq!(PublicKey::from_openssh(Scheme::SshSig, &format!("{} ada@desk\n", public.to_openssh())).unwrap(), public);
+    assert_eq!(
+        PublicKey::from_openssh(Scheme::SshSig, &format!("{} ada@desk\n", public.to_openssh())).unwrap(),
+        public
+    );
     assert_eq!(public.with_scheme(Scheme::Ed25519).id(), public.id(), "one key, one id");
     assert_ne!(public.with_scheme(Scheme::Ed25519), public);
     for scheme in [Scheme::Ed25519, Scheme::SshSig] {
@@ -81,9 +84,19 @@ fn the_key_id_is_the_fingerprint_that_ssh_keygen_prints() {
 fn unusable_public_keys_are_refused_with_the_reason() {
     let refused = |line: &str| PublicKey::from_openssh(Scheme::SshSig, line).unwrap_err().to_string();
     assert_eq!(refused(""), "`` is not a public key line: it starts with `ssh-ed25519` and base64");
-    assert_eq!(refused("ssh-rsa AAAAB3NzaC1yc2E= x"), "`ssh-rsa` keys are not accepted: make one with `ssh-keygen -t ed25519`");
-    assert_eq!(refused("hello world"), "`hello world` is not a public key line: it starts with `ssh-ed25519` and base64");
-    let identity = { let mut raw = [0; 32]; raw[0] = 1; raw };
+    assert_eq!(
+        refused("ssh-rsa AAAAB3NzaC1yc2E= x"),
+        "`ssh-rsa` keys are not accepted: make one with `ssh-keygen -t ed25519`"
+    );
+    assert_eq!(
+        refused("hello world"),
+        "`hello world` is not a public key line: it starts with `ssh-ed25519` and base64"
+    );
+    let identity = {
+        let mut raw = [0; 32];
+        raw[0] = 1;
+        raw
+    };
     assert!(matches!(PublicKey::from_raw(Scheme::Ed25519, &identity), Err(KeyError::Weak)), "a point of small order");
     let mut longer = key(Scheme::SshSig, 1).key().wire();
     longer.push(0);
@@ -94,8 +107,10 @@ fn unusable_public_keys_are_refused_with_the_reason() {
 fn ssh_keygen_accepts_what_we_sign() {
     let folder = tempfile::tempdir().unwrap();
     let key = key(Scheme::SshSig, 7);
-    durable::write(&folder.path().join("allowed"), format!("ada {}\n", key.key().to_openssh()).as_bytes(), 0o600).unwrap();
-    durable::write(&folder.path().join("message.sig"), armoured(&key.sign(b"a statement").unwrap()).as_bytes(), 0o600).unwrap();
+    durable::write(&folder.path().join("allowed"), format!("ada {}\n", key.key().to_openssh()).as_bytes(), 0o600)
+        .unwrap();
+    durable::write(&folder.path().join("message.sig"), armoured(&key.sign(b"a statement").unwrap()).as_bytes(), 0o600)
+        .unwrap();
     let verify = ["-Y", "verify", "-f", "allowed", "-I", "ada", "-n", NAMESPACE, "-s", "message.sig"];
     let (good, text) = ssh_keygen(&verify, folder.path(), b"a statement");
     assert!(good, "{text}");
@@ -111,8 +126,11 @@ fn we_accept_what_ssh_keygen_signs_and_nothing_that_was_signed_for_something_els
     let line = fs::read_to_string(folder.path().join("k.pub")).unwrap();
     let public = PublicKey::from_openssh(Scheme::SshSig, &line).unwrap();
     let sign = |namespace: &str, hash: &str| {
-        let (signed, text) =
-            ssh_keygen(&["-q", "-Y", "sign", "-f", "k", "-n", namespace, "-O", &format!("hashalg={hash}")], folder.path(), b"msg");
+        let (signed, text) = ssh_keygen(
+            &["-q", "-Y", "sign", "-f", "k", "-n", namespace, "-O", &format!("hashalg={hash}")],
+            folder.path(),
+            b"msg",
+        );
         assert!(signed, "{text}");
         unarmoured(&text)
     };
@@ -125,7 +143,9 @@ fn we_accept_what_ssh_keygen_signs_and_nothing_that_was_signed_for_something_els
         assert!(public.with_scheme(Scheme::Ed25519).verify(b"msg", &blob).is_err(), "one scheme a key");
     }
     let for_git = sign("git", "sha512");
-    assert!(matches!(public.verify(b"msg", &for_git), Err(VerifyError::SshSig(SshSigError::Namespace(n))) if n == "git"));
+    assert!(
+        matches!(public.verify(b"msg", &for_git), Err(VerifyError::SshSig(SshSigError::Namespace(n))) if n == "git")
+    );
     let read = PrivateKey::read(Scheme::SshSig, &folder.path().join("k"), &mut nobody).unwrap();
     assert_eq!(read.key(), &public);
 }
@@ -157,7 +177,10 @@ fn key_files_are_written_closed_and_ssh_keygen_reads_them() {
     assert!(read && text.starts_with(&key.key().to_openssh()), "{text}");
     let again = PrivateKey::read(Scheme::Ed25519, &path, &mut nobody).unwrap();
     assert_eq!(again.key(), key.key());
-    assert!(!format!("{again:?}").contains(&hex::encode(again.key().raw())[..8]) || format!("{again:?}").starts_with("PrivateKey(PublicKey("));
+    assert!(
+        !format!("{again:?}").contains(&hex::encode(again.key().raw())[..8])
+            || format!("{again:?}").starts_with("PrivateKey(PublicKey(")
+    );
 }
 
 #[test]
@@ -175,7 +198,12 @@ fn key_files_that_can_not_be_trusted_are_refused_with_a_hint() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
     PrivateKey::read(Scheme::SshSig, &path, &mut nobody).unwrap();
     let junk = folder.path().join("junk");
-    crate::durable::write(&junk, b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n", 0o600).unwrap();
+    crate::durable::write(
+        &junk,
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
+        0o600,
+    )
+    .unwrap();
     assert!(matches!(read(&junk), KeyFileError::Format(..)));
     let (made, _) = ssh_keygen(&["-q", "-t", "ecdsa", "-N", "", "-f", "ec"], folder.path(), b"");
     assert!(made);
@@ -185,7 +213,8 @@ fn key_files_that_can_not_be_trusted_are_refused_with_a_hint() {
 #[test]
 fn a_passphrase_is_asked_for_and_checked() {
     let folder = tempfile::tempdir().unwrap();
-    let (made, text) = ssh_keygen(&["-q", "-t", "ed25519", "-a", "1", "-N", "open sesame", "-f", "k"], folder.path(), b"");
+    let (made, text) =
+        ssh_keygen(&["-q", "-t", "ed25519", "-a", "1", "-N", "open sesame", "-f", "k"], folder.path(), b"");
     assert!(made, "{text}");
     let path = folder.path().join("k");
     let read = |phrase: Option<&str>| {
@@ -269,7 +298,9 @@ fn an_agent_that_is_not_there_or_talks_nonsense() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = SshAgent::at(folder.path().join("none"));
     assert!(matches!(nowhere.keys(), Err(AgentError::Io(..))));
-    for answer in [&[0_u8, 0, 0, 0][..], &[0xff; 8], &[0, 0, 0, 1, 99], &[0, 0, 0, 5, 12, 0, 0, 0, 9], &[0, 0, 0, 9, 12]] {
+    for answer in
+        [&[0_u8, 0, 0, 0][..], &[0xff; 8], &[0, 0, 0, 1, 99], &[0, 0, 0, 5, 12, 0, 0, 0, 9], &[0, 0, 0, 9, 12]]
+    {
         let path = folder.path().join(format!("s{}", answer.len() * 7 + usize::from(answer[3])));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let served = std::thread::spawn({

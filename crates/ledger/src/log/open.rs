@@ -27,7 +27,9 @@ pub enum OpenLogError {
     #[error("the stored checkpoint is not signed by this log's key")]
     Checkpoint(#[from] CheckpointError),
     /// The entries do not give the signed root.
-    #[error("the stored entries give the root {computed}, but the log signed {signed} for {size} entries: the file was changed")]
+    #[error(
+        "the stored entries give the root {computed}, but the log signed {signed} for {size} entries: the file was changed"
+    )]
     Root {
         /// Number of entries.
         size: u64,

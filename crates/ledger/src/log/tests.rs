@@ -127,7 +127,15 @@ fn tiles_and_bundles_are_served_as_specified() {
     assert_eq!(get("tile/0/001.p/44").unwrap().len(), 44 * 32);
     assert_eq!(get("tile/0/001.p/10").unwrap().len(), 320, "a smaller tree's partial tile");
     assert_eq!(get("tile/1/000.p/1").unwrap().len(), 32);
-    for missing in ["tile/0/001", "tile/0/001.p/45", "tile/0/002", "tile/2/000", "tile/entries/001", "tile/entries/001.p/45", "tile/entries/x018/x446/x744/x073/x709/x551/615"] {
+    for missing in [
+        "tile/0/001",
+        "tile/0/001.p/45",
+        "tile/0/002",
+        "tile/2/000",
+        "tile/entries/001",
+        "tile/entries/001.p/45",
+        "tile/entries/x018/x446/x744/x073/x709/x551/615",
+    ] {
         assert_eq!(get(missing), None, "{missing}");
     }
     let bundle = get("tile/entries/001.p/44").unwrap();
@@ -231,7 +239,11 @@ struct NotWanted(u64);
 impl Door for Guard {
     fn check(&self, submission: &Submission) -> Result<(), Refusal> {
         submission.envelope.verify(key(Scheme::Ed25519, 1).key()).map_err(Refusal::new)?;
-        if self.strict.load(Ordering::SeqCst) && submission.envelope == statement(13) { Err(Refusal::new(NotWanted(13))) } else { Ok(()) }
+        if self.strict.load(Ordering::SeqCst) && submission.envelope == statement(13) {
+            Err(Refusal::new(NotWanted(13)))
+        } else {
+            Ok(())
+        }
     }
 
     fn admit(&self, index: u64, envelope: &Envelope) -> Result<(), Refusal> {
@@ -281,11 +293,8 @@ fn the_door_decides_before_and_at_the_place() {
 fn a_log_of_another_key_is_not_opened() {
     let (log, store) = log_of(3);
     drop(log);
-    let other = crate::note::NoteSigner::new(
-        ORIGIN,
-        crate::note::NoteKeyType::Ed25519,
-        Arc::new(key(Scheme::Ed25519, 99)),
-    );
+    let other =
+        crate::note::NoteSigner::new(ORIGIN, crate::note::NoteKeyType::Ed25519, Arc::new(key(Scheme::Ed25519, 99)));
     let refused = Log::open(store, other.unwrap(), Arc::new(OpenDoor)).map(|_| ()).unwrap_err();
     assert_eq!(refused.to_string(), "the stored checkpoint is not signed by this log's key");
 }

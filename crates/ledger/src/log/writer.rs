@@ -177,7 +177,8 @@ impl Writer {
     /// Back to the tree that is stored, after a commit that changed nothing. False if the store does not say the same.
     fn reload(&mut self, before: CompactRange) -> bool {
         let stored = self.store.head().ok().flatten();
-        let unchanged = stored.is_some_and(|head| head.size == before.size() && head.note == self.head.get().to_bytes());
+        let unchanged =
+            stored.is_some_and(|head| head.size == before.size() && head.note == self.head.get().to_bytes());
         let edge = Edge::load(before.size(), |level, index| self.store.tile(level, index));
         match edge {
             Ok(Some(edge)) if unchanged && edge.compact() == before => {

@@ -85,7 +85,13 @@ pub fn consistency_proof<N: Nodes>(nodes: &N, old: u64, new: u64) -> Result<Vec<
 }
 
 /// RFC 9162 section 2.1.3.2.
-pub fn verify_inclusion(leaf: Digest, index: u64, size: u64, root: &Digest, proof: &[Digest]) -> Result<(), ProofError> {
+pub fn verify_inclusion(
+    leaf: Digest,
+    index: u64,
+    size: u64,
+    root: &Digest,
+    proof: &[Digest],
+) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::Position { index, size });
     }
@@ -128,7 +134,11 @@ pub fn verify_consistency(
         if !proof.is_empty() {
             return Err(ProofError::Length(proof.len()));
         }
-        let same = if old == 0 { *old_root == empty_root() && (new > 0 || *new_root == empty_root()) } else { old_root == new_root };
+        let same = if old == 0 {
+            *old_root == empty_root() && (new > 0 || *new_root == empty_root())
+        } else {
+            old_root == new_root
+        };
         return if same { Ok(()) } else { Err(ProofError::Root) };
     }
     // An old tree that is a perfect subtree is its own first hash.

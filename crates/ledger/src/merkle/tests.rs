@@ -161,7 +161,8 @@ fn the_empty_tree_is_consistent_with_every_tree_and_nothing_else_is_free() {
 fn an_edge_is_loaded_as_it_was_stored() {
     for size in SIZES {
         let (tiles, edge) = Tiles::of(size);
-        let loaded = Edge::load(size, |level, index| Ok::<_, ()>(tiles.0.get(&(level, index)).cloned())).unwrap().unwrap();
+        let loaded =
+            Edge::load(size, |level, index| Ok::<_, ()>(tiles.0.get(&(level, index)).cloned())).unwrap().unwrap();
         assert_eq!(loaded.compact(), edge.compact(), "{size}");
         let without = Edge::load(size, |_, _| Ok::<_, ()>(None)).unwrap();
         assert!(without.is_none() || size % 256 == 0, "{size}: a missing tile is noticed");
@@ -194,7 +195,11 @@ fn the_place_of_a_difference_is_named() {
         range.first_difference(&other)
     };
     assert_eq!((changed(3), changed(8), changed(12)), (Some(0..8), Some(8..12), Some(12..13)));
-    assert_eq!(range.first_difference(&leaves[..10]), Some(8..13), "missing entries count from the first stretch they are in");
+    assert_eq!(
+        range.first_difference(&leaves[..10]),
+        Some(8..13),
+        "missing entries count from the first stretch they are in"
+    );
 }
 
 #[test]
@@ -211,9 +216,25 @@ fn paths() {
         assert_eq!(path.to_string(), text);
     }
     for text in [
-        "", "tile", "tile/0", "tile/0/", "tile/64/000", "tile/00/000", "tile/+1/000", "tile/0/0", "tile/0/0000", "tile/0/001/000",
-        "tile/0/x000/001", "tile/0/x001", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/07", "tile/0/000.p/",
-        "tile/0/x019/x446/x744/x073/x709/x551/615", "tile/0/x001/x018/x446/x744/x073/x709/x551/615", "tile/entries/../000",
+        "",
+        "tile",
+        "tile/0",
+        "tile/0/",
+        "tile/64/000",
+        "tile/00/000",
+        "tile/+1/000",
+        "tile/0/0",
+        "tile/0/0000",
+        "tile/0/001/000",
+        "tile/0/x000/001",
+        "tile/0/x001",
+        "tile/0/000.p/0",
+        "tile/0/000.p/256",
+        "tile/0/000.p/07",
+        "tile/0/000.p/",
+        "tile/0/x019/x446/x744/x073/x709/x551/615",
+        "tile/0/x001/x018/x446/x744/x073/x709/x551/615",
+        "tile/entries/../000",
         "tile/0/٠٠٠",
     ] {
         assert!(text.parse::<TilePath>().is_err(), "{text}");

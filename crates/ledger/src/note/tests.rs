@@ -105,7 +105,11 @@ fn malformed_notes() {
         ("carriage return", good.replace("text\n", "text\r\n")),
         ("hyphen for the dash", good.replace('\u{2014}', "-")),
         ("unfinished line", good.trim_end().to_owned()),
-        ("not base64", good.replace("== \n", "\n").replace("\u{2014} countersign.example/log ", "\u{2014} countersign.example/log !")),
+        (
+            "not base64",
+            good.replace("== \n", "\n")
+                .replace("\u{2014} countersign.example/log ", "\u{2014} countersign.example/log !"),
+        ),
         ("no signature bytes", "text\n\n\u{2014} a AAAAAA==\n".to_owned()),
         ("plus in the name", "text\n\n\u{2014} a+b AAAAAAAA\n".to_owned()),
         ("junk after", good.clone() + "more\n"),

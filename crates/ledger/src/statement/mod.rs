@@ -11,5 +11,5 @@ mod payload;
 mod read;
 
 pub use entitlement::{EntitlementError, FOUNDER_ROLE, LONGEST_LIFE_S, Members, Signatory, public_key};
-pub use read::{ReadError, open};
 pub use payload::{PAYLOAD_TYPE, PayloadError, Statement, Subject};
+pub use read::{ReadError, open};

@@ -103,7 +103,8 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if id == 0 && tables == 0 {
         // One transaction: a crash in between leaves an empty file, which is made again.
         connection
@@ -159,7 +160,8 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 impl Store for SqliteStore {
     fn head(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
         let reader = self.reader()?;
-        let mut query = reader.prepare_cached("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1").map_err(failed)?;
+        let mut query =
+            reader.prepare_cached("SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1").map_err(failed)?;
         query.query_row([], checkpoint).optional().map_err(failed)
     }
 
@@ -177,9 +179,11 @@ impl Store for SqliteStore {
             let mut add_entry = prepare("INSERT INTO entries (idx, identity, bytes) VALUES (?1, ?2, ?3)")?;
             for (index, entry) in (found..).zip(&batch.entries) {
                 let identity = entry.identity.digest();
-                add_entry.execute(params![index, identity.as_bytes(), entry.bytes]).map_err(|e| match e.sqlite_error_code() {
-                    Some(ErrorCode::ConstraintViolation) => StoreError::Duplicate(entry.identity),
-                    _ => failed(e),
+                add_entry.execute(params![index, identity.as_bytes(), entry.bytes]).map_err(|e| {
+                    match e.sqlite_error_code() {
+                        Some(ErrorCode::ConstraintViolation) => StoreError::Duplicate(entry.identity),
+                        _ => failed(e),
+                    }
                 })?;
             }
             let mut add_tile = prepare("INSERT OR REPLACE INTO tiles (level, idx, bytes) VALUES (?1, ?2, ?3)")?;
@@ -227,13 +231,15 @@ impl Store for SqliteStore {
 
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
         let reader = self.reader()?;
-        let mut query = reader.prepare_cached("SELECT bytes FROM tiles WHERE level = ?1 AND idx = ?2").map_err(failed)?;
+        let mut query =
+            reader.prepare_cached("SELECT bytes FROM tiles WHERE level = ?1 AND idx = ?2").map_err(failed)?;
         query.query_row(params![level, clamp_index(index)], |row| row.get(0)).optional().map_err(failed)
     }
 
     fn body(&self, commitment: &Digest) -> Result<Option<Body>, StoreError> {
         let reader = self.reader()?;
-        let mut query = reader.prepare_cached("SELECT salt, bytes FROM bodies WHERE commitment = ?1").map_err(failed)?;
+        let mut query =
+            reader.prepare_cached("SELECT salt, bytes FROM bodies WHERE commitment = ?1").map_err(failed)?;
         let found = query.query_row([commitment.as_bytes()], |row| Ok(Body { salt: row.get(0)?, bytes: row.get(1)? }));
         found.optional().map_err(failed)
     }
@@ -256,7 +262,8 @@ impl Store for SqliteStore {
 
     fn cosignatures(&self, size: u64) -> Result<Vec<String>, StoreError> {
         let reader = self.reader()?;
-        let mut query = reader.prepare_cached("SELECT line FROM cosignatures WHERE size = ?1 ORDER BY name").map_err(failed)?;
+        let mut query =
+            reader.prepare_cached("SELECT line FROM cosignatures WHERE size = ?1 ORDER BY name").map_err(failed)?;
         let rows = query.query_map([clamp_index(size)], |row| row.get(0)).map_err(failed)?;
         rows.collect::<Result<_, _>>().map_err(failed)
     }

@@ -47,7 +47,8 @@ fn keeps_its_promises(store: &dyn Store) {
         ("a statement that is there", Batch { entries: vec![entry(7), entry(0)], ..batch(5, 0) }),
         ("a statement twice", Batch { entries: vec![entry(7), entry(7)], ..batch(5, 0) }),
     ] {
-        let error = store.commit(&Batch { tiles: vec![Tile { level: 9, index: 9, bytes: vec![1] }], ..wrong }).unwrap_err();
+        let error =
+            store.commit(&Batch { tiles: vec![Tile { level: 9, index: 9, bytes: vec![1] }], ..wrong }).unwrap_err();
         assert!(error.nothing_changed(), "{case}: {error:?}");
         assert!(matches!(error, StoreError::OutOfStep { .. } | StoreError::Duplicate(_)), "{case}: {error:?}");
         assert_eq!(store.entries(0, 100).unwrap(), before, "{case}");

@@ -80,7 +80,8 @@ pub fn cosign<E>(
         let request = AddCheckpoint::new(old, proof, head.to_bytes())?;
         let reply = send(&request.to_bytes()).map_err(|e| CosignError::Transport(name(), e))?;
         if reply.status == 200 {
-            let (signature, time) = accept(&head, witness, &reply.body).map_err(|e| CosignError::Cosignature(name(), e))?;
+            let (signature, time) =
+                accept(&head, witness, &reply.body).map_err(|e| CosignError::Cosignature(name(), e))?;
             log.add_cosignature(head.size(), &signature)?;
             return Ok((head.size(), time));
         }

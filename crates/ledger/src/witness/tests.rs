@@ -68,7 +68,15 @@ fn refusals_by_status() {
         let response = witness.add_checkpoint(body.as_bytes(), NOW);
         (response.status, response.content_type, String::from_utf8(response.body).unwrap())
     };
-    for malformed in ["", "old\n\n", "junk", &good.replace("old 0", "old 00"), &good.replace("old 0", "old -1"), &good.replace("old 0\n", "old 0\n!!\n"), &good.replace("\n\n", "\n")] {
+    for malformed in [
+        "",
+        "old\n\n",
+        "junk",
+        &good.replace("old 0", "old 00"),
+        &good.replace("old 0", "old -1"),
+        &good.replace("old 0\n", "old 0\n!!\n"),
+        &good.replace("\n\n", "\n"),
+    ] {
         assert_eq!(post(malformed).0, 400, "{malformed}");
     }
     assert_eq!(post(&good.replace(ORIGIN, "other.example")).0, 404);
@@ -85,7 +93,11 @@ fn refusals_by_status() {
     assert_eq!(witness.latest(ORIGIN), None, "none of it was remembered");
     assert_eq!(post(&good).0, 200);
     assert_eq!(post(&good), (409, "text/x.tlog.size", "5\n".to_owned()));
-    let sixty_four = format!("old 5\n{}\n{}", "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n".repeat(64), good.split_once("\n\n").unwrap().1);
+    let sixty_four = format!(
+        "old 5\n{}\n{}",
+        "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n".repeat(64),
+        good.split_once("\n\n").unwrap().1
+    );
     assert_eq!(post(&sixty_four).0, 400);
 }
 
@@ -154,7 +166,8 @@ fn a_damaged_record_stops_it_for_good() {
     drop(witness);
     let path = record_path(folder.path());
     let good = fs::read_to_string(&path).unwrap();
-    for bad in ["".to_owned(), good.replace("\n3\n", "\n2\n"), good.lines().take(5).map(|l| format!("{l}\n")).collect()] {
+    for bad in ["".to_owned(), good.replace("\n3\n", "\n2\n"), good.lines().take(5).map(|l| format!("{l}\n")).collect()]
+    {
         crate::durable::write(&path, bad.as_bytes(), 0o600).unwrap();
         let refused = Witness::open(folder.path(), witness_signer("w.example", 9), vec![log_signer().vkey().clone()]);
         assert!(matches!(refused.map(|_| ()), Err(OpenWitnessError::Record(_))), "{bad}");
@@ -221,7 +234,9 @@ fn answers_that_are_no_answers() {
     assert!(matches!(answer(200, "junk".to_owned()), CosignError::Cosignature(_, Some(_))));
     assert!(matches!(answer(200, sign(&stranger, head.note().text())), CosignError::Cosignature(_, None)));
     assert!(matches!(answer(200, sign(&witness, "another\n")), CosignError::Cosignature(_, Some(_))));
-    assert!(matches!(answer(500, "oh\u{1b}[2J".to_owned()), CosignError::Refused { status: 500, text, .. } if text == "oh[2J"));
+    assert!(
+        matches!(answer(500, "oh\u{1b}[2J".to_owned()), CosignError::Refused { status: 500, text, .. } if text == "oh[2J")
+    );
     assert!(matches!(answer(409, "1\n".to_owned()), CosignError::Refused { status: 409, .. }), "not for ever");
     assert!(matches!(answer(409, "x\n".to_owned()), CosignError::Refused { status: 409, .. }));
     let unreachable = cosign(&log, vkey, 0, |_| Err::<Reply, _>("down")).unwrap_err();

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{
-    Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName,
-};
+use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName};
 use serde::{Deserialize, Serialize};
 
 use super::Kind;

@@ -17,8 +17,7 @@ pub use approval::{Action, Approval, Exception, KeyWithdrawal, Rejection};
 pub use build::{Build, Image};
 pub use change::{Change, ChangeProblem, CommitFact, CommitProblem, SuiteFact};
 pub use charter::{
-    Charter, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Robot, Role,
-    SystemRule, WitnessKey,
+    Charter, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Robot, Role, SystemRule, WitnessKey,
 };
 pub use evidence::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteKind, SuiteOn, Totals};
 pub use header::{Header, Nonce, Seen};
@@ -132,7 +131,9 @@ impl Kind {
     /// robots act.
     pub const fn speaker(self) -> Speaker {
         match self {
-            Self::Tick | Self::Change | Self::Build | Self::Evidence | Self::Verdict | Self::Milestone => Speaker::Robot,
+            Self::Tick | Self::Change | Self::Build | Self::Evidence | Self::Verdict | Self::Milestone => {
+                Speaker::Robot
+            }
             Self::Charter
             | Self::Approval
             | Self::Rejection
