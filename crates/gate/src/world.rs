@@ -103,6 +103,10 @@ impl World {
         self.entries.len() as u64
     }
 
+    pub(crate) fn entries(&self) -> &[Vec<u8>] {
+        &self.entries
+    }
+
     /// Time goes on by so much, and a tick says so.
     pub(crate) fn wait(&mut self, seconds: u64) -> u64 {
         self.now += seconds;
