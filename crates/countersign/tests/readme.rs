@@ -115,10 +115,13 @@ fn every_command_in_the_documents_is_one() {
 }
 
 #[test]
-fn every_verb_has_help() {
+fn every_verb_has_help_and_takes_the_common_flags() {
     for verb in verbs() {
         let help = countersign(&[&verb, "--help"]);
         assert!(help.contains("Usage: countersign"), "{verb}: {help}");
+        for flag in ["--dir <", "--server <", "--key <", "--format <"] {
+            assert!(help.contains(flag), "`{verb}` does not take {flag}…>: {help}");
+        }
     }
 }
 

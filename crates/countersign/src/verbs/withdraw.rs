@@ -19,6 +19,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The key: its id, `SHA256:…` as ssh-keygen prints it, or the person or robot that has only one
+    // A name of its own: `key` is the flag that says with which one to sign.
+    #[arg(id = "withdrawn", value_name = "KEY")]
     key: String,
     /// The first log index that is void
     #[arg(long, value_name = "INDEX")]
