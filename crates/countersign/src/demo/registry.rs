@@ -31,9 +31,6 @@ pub use collect::collect;
 use collect::CollectError;
 pub use index::PackageError;
 
-/// The address that `examples/paydesk/.cargo/config.toml` names.
-pub const ADDRESS: &str = "127.0.0.1:8790";
-
 /// A package is read into memory; the largest of the example's is 7 MiB.
 const PACKAGE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Folders with more are not a handful of dependencies.

@@ -132,10 +132,10 @@ impl Stage {
         teller.does(format!("keys for {}; this demo holds all of them, which nobody should", PEOPLE.map(|p| p.0).join(", ")))?;
 
         let crates = self.dir.join("registry");
-        let packages = collect(&history.example.join("Cargo.lock"), &cargo_home()?, &crates)
+        collect(&history.example.join("Cargo.lock"), &cargo_home()?, &crates)
             .because(Kind::Unavailable, "the packages of the example are not here")?;
         let registry = Registry::serve(&crates, self.places.registry).because(Kind::Unavailable, "the registry can not be served")?;
-        teller.does(format!("a registry of {packages} packages on http://{}, so that nothing needs the network", registry.address()))?;
+        teller.does(format!("a registry of {} packages on http://{}, so that nothing needs the network", registry.packages(), registry.address()))?;
         self.registry = Some(registry);
 
         let repository = Repository::new(&self.dir.join("paydesk"), &self.dir.join("remote.git"), &people)?;
@@ -155,8 +155,7 @@ impl Stage {
         self.scopes.push(executor::scope_of(&self.layout()));
         self.witness()?;
         teller.does(format!("a witness with its own key and state on http://{}", self.places.witness))?;
-        let ran = self.program.run(&["up", "--detach"], VERB_LIMIT)?.well()?;
-        teller.quote(&ran.out)?;
+        teller.quote(&self.up()?)?;
         teller.does(format!("log, gate, builder, tester, agent, edge and front run as users of their own; fabric {}.{}", settings.fabric[0], settings.fabric[1]))
     }
 
@@ -207,6 +206,11 @@ impl Stage {
         let mut command = self.program.command(&["up"]);
         self.up = Some(self.spawn(&mut command, "up.log")?);
         self.opened(self.places.front, "front")
+    }
+
+    /// Starts `up` and waits until it is ready.
+    pub fn up(&self) -> Result<String, Fault> {
+        Ok(self.program.run(&["up", "--detach"], VERB_LIMIT)?.well()?.out)
     }
 
     /// Ends the processes and leaves the components running.

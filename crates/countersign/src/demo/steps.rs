@@ -6,7 +6,7 @@ use std::{
 };
 
 use ledger::statement::v1::{
-    Claim, CommitProblem, Evidence, EvidenceOutcome, EvidenceReason, MilestoneKind, Proposal, Ruling,
+    Claim, CommitProblem, Evidence, EvidenceOutcome, EvidenceReason, MilestoneKind, Ruling,
 };
 use model::Commit;
 use serde_json::Value;
@@ -344,9 +344,4 @@ fn shortened(words: &[String]) -> String {
 /// A step must have shown this.
 pub(super) fn expect(holds: bool, words: impl FnOnce() -> String) -> Result<(), Fault> {
     if holds { Ok(()) } else { Err(Fault::new(Kind::Internal, words())) }
-}
-
-/// What a forged verdict is about.
-pub(super) fn about(offered: &Offered) -> (u64, &Proposal) {
-    (offered.index, &offered.proposal)
 }

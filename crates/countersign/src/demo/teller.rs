@@ -90,10 +90,10 @@ impl<'a> Teller<'a> {
     /// The step that is being played failed.
     pub fn failed(&mut self, fault: &Fault, outputs: &[PathBuf]) -> Result<(), Fault> {
         let step = self.step.take().map_or_else(|| "the demo".to_owned(), |(title, _)| title);
-        self.print(format!("\nNOT AS IT SHOULD BE: {step}\n{}", fault.message()))?;
         if self.interrupted.load(Ordering::SeqCst) {
-            return Ok(());
+            return self.print(format!("\ninterrupted in: {step}"));
         }
+        self.print(format!("\nNOT AS IT SHOULD BE: {step}\n{}", fault.message()))?;
         for path in outputs {
             let text = std::fs::read(path).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);

@@ -80,7 +80,8 @@ impl Watcher {
     pub fn word(&self, role: &str) -> Result<Value, Fault> {
         let status = self.status()?;
         let words = status.get("processes").and_then(Value::as_array).into_iter().flatten();
-        Ok(words.filter(|w| w.get("role").and_then(Value::as_str) == Some(role)).cloned().next().unwrap_or_default())
+        let mut words = words.filter(|w| w.get("role").and_then(Value::as_str) == Some(role));
+        Ok(words.next().cloned().unwrap_or_default())
     }
 
     /// The instances that the agent sees running in production, by name, with serial and image.

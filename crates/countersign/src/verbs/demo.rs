@@ -35,6 +35,6 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     }
     let examples = args.examples.clone().unwrap_or_else(|| PathBuf::from(EXAMPLES));
     // The demo never plays in the folder of a real installation.
-    let dir = (common.dir != PathBuf::from(DEFAULT_DIR)).then(|| common.dir.clone());
+    let dir = (common.dir != *DEFAULT_DIR).then(|| common.dir.clone());
     demo::run(&demo::Options { dir, examples, stay: args.stay }, out)
 }

@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -22,9 +22,10 @@ use crate::demo::{
     watcher::{Offered, Watcher},
 };
 
-/// The agent looks four times a second; this many looks after a forgery it has had every chance.
-const LOOKS: u32 = 8;
-/// They take two seconds on a quiet machine.
+/// The agent looks four times a second and writes its word each time. Words of so many different seconds after a forgery
+/// mean that it has had every chance.
+const SECONDS: usize = 4;
+/// They take five seconds on a quiet machine.
 const LOOKS_LIMIT: Duration = Duration::from_secs(60);
 /// The witness is asked at once, and the agent reads its log at once.
 const CAUGHT_LIMIT: Duration = Duration::from_secs(60);
@@ -35,7 +36,7 @@ const AGAIN_LIMIT: Duration = Duration::from_secs(60);
 pub(super) struct Kept {
     /// A cosigned checkpoint, as anybody can fetch it.
     checkpoint: PathBuf,
-    /// What `audit --keep` wrote.
+    /// What `audit --keep` wrote: more telling.
     audit: PathBuf,
 }
 
@@ -50,16 +51,17 @@ impl Play<'_, '_> {
         self.stage.write(&kept.checkpoint, &note, 0o644)?;
         let file = kept.audit.to_string_lossy().into_owned();
         let ran = self.stage.program.run(&["audit", "--keep", &file], VERB_LIMIT)?.well()?;
-        self.teller.saw(format!("an auditor outside checks the whole log and keeps a checkpoint: {}", last_line(&ran.out)))
-    .map(|()| kept)
+        self.teller.saw(format!("an auditor outside checks the whole log and keeps a checkpoint: {}", last_line(&ran.out)))?;
+        Ok(kept)
     }
 
     /// 6. An image behind the gate's back, and the stolen gate key.
     pub(super) fn stolen_key(&mut self, refused: &Refused) -> Result<Vec<u64>, Fault> {
         self.teller.step("6. An image slipped to the agent, and a verdict with the stolen gate key, start nothing")?;
-        let layout = self.stage.layout();
+        let (layout, began) = (self.stage.layout(), Instant::now());
         let before = self.watcher.instances()?;
-        let runs = self.watcher.refresh()?.facts().live(super::about(&refused.unapproved).1.serial.system(), &refused.unapproved.proposal.environment);
+        let (index, proposal) = (refused.unapproved.index, &refused.unapproved.proposal);
+        let runs = self.watcher.refresh()?.facts().live(proposal.serial.system(), &proposal.environment);
         let honest = runs.first().map(|l| l.release).ok_or_else(|| Fault::new(Kind::Internal, "nothing runs by the log"))?;
         let slipped = forger::slip_in(&layout, honest, "web")?;
         self.teller.does(format!("an attacker who owns the folder of images puts one there, with a release {} that names it", slipped.short()))?;
@@ -70,7 +72,6 @@ impl Play<'_, '_> {
         let knocked = self.stage.program.finish(command, "demo --knock".to_owned(), VERB_LIMIT)?.refused(Kind::Refused)?;
         self.teller.saw(format!("as the builder's user, the agent's executor is out of reach: {}", knocked.err.lines().next().unwrap_or_default()))?;
 
-        let (index, proposal) = super::about(&refused.unapproved);
         let mut forged = Vec::new();
         for (release, what) in [(proposal.release, "the release that nobody approved"), (slipped, "the slipped release")] {
             let at = forger::verdict(&layout, self.watcher.view(), index, proposal, release)?;
@@ -84,15 +85,14 @@ impl Play<'_, '_> {
         let begun = self.watcher.milestones(index);
         expect(begun.is_empty(), || format!("the agent did something about it: {begun:?}"))?;
         self.teller.saw(format!("the agent has read them, recomputed the verdict, and runs the same {} instances as before", after.len()))?;
-        let rules = ["full-suites-passed", "quorum-has-approved"];
         let name = index.to_string();
         let why = self.stage.program.run(&["why", &name, "--format", "json"], VERB_LIMIT)?.well()?.json()?;
         expect(why.pointer("/0/granted") == Some(&Value::Bool(false)), || format!("`why` says otherwise: {why}"))?;
+        let reasons = why.pointer("/0/reasons").and_then(Value::as_array).into_iter().flatten();
+        let rules: Vec<&str> = reasons.filter_map(|r| r.get("rule").and_then(Value::as_str)).collect();
         self.teller.saw(format!("`why {name}` recomputes it too: refused by {}", rules.join(", ")))?;
-        let at = self.traffic.list().len();
-        expect(at > 0 && self.traffic.failed(self.teller.began(), std::time::Instant::now()).iter().all(|p| p.answer == crate::demo::traffic::Answered::Refused(500)), || {
-            "a payment failed meanwhile".to_owned()
-        })?;
+        let failed = self.traffic.failed(began, Instant::now());
+        expect(failed.is_empty(), || format!("{} payments failed meanwhile: {:?}", failed.len(), failed.first()))?;
         self.teller.proves("neither who owns the images nor who holds the gate's key can start anything");
         Ok(forged)
     }
@@ -106,7 +106,7 @@ impl Play<'_, '_> {
         let mut seen = std::collections::BTreeSet::new();
         self.watcher.until(self.teller, "the agent's looks", LOOKS_LIMIT, |w| {
             seen.insert(w.word("agent")?.get("at").and_then(Value::as_u64));
-            Ok((seen.len() > LOOKS as usize / 2).then_some(()))
+            Ok((seen.len() > SECONDS).then_some(()))
         })
     }
 
@@ -122,9 +122,9 @@ impl Play<'_, '_> {
         self.teller.does("stolen key too; every hash after it is made anew, and the log's key signs the result")?;
         self.stage.up_without_waiting()?;
 
-        let witness = self.trouble("log", "cosign")?;
+        let witness = self.trouble("log", "did not cosign")?;
         self.teller.saw(format!("the log's process: {witness}"))?;
-        let agent = self.trouble("agent", "not")?;
+        let agent = self.trouble("agent", "do not continue")?;
         self.teller.saw(format!("the agent: {agent}"))?;
 
         let words = |file: &Path| file.to_string_lossy().into_owned();
@@ -149,10 +149,11 @@ impl Play<'_, '_> {
         self.teller.does("the honest log is put back")?;
         self.stage.down_without_components()?;
         forger::restore(&layout, &honest)?;
-        self.stage.up_without_waiting()?;
+        self.stage.up()?;
         self.watcher = Watcher::new(self.stage.places.front, self.stage.members()?)?;
         self.watcher.until(self.teller, "the honest log's checkpoint", AGAIN_LIMIT, |w| {
-            let trusted = w.word("agent")?.get("trouble").is_none_or(Value::is_null);
+            let word = w.word("agent")?;
+            let trusted = word.get("trouble").is_none_or(Value::is_null);
             Ok((trusted && w.view().facts().size() > 0 && w.instances().is_ok_and(|i| !i.is_empty())).then_some(()))
         })?;
         let ran = self.stage.program.run(&["audit", "--format", "json", "--checkpoint", &audit], VERB_LIMIT)?.refused(Kind::Untrue)?;
@@ -165,9 +166,9 @@ impl Play<'_, '_> {
         }
         self.teller.saw("the audit of the honest log finds the verdicts with the stolen key, and nothing else")?;
         self.traffic.start()?;
-        let from = std::time::Instant::now();
+        let from = Instant::now();
         let traffic = &self.traffic;
-        self.watcher.until(self.teller, "payments", AGAIN_LIMIT, |_| Ok((traffic.booked_since(from) > LOOKS as usize).then_some(())))?;
+        self.watcher.until(self.teller, "payments", AGAIN_LIMIT, |_| Ok((traffic.booked_since(from) >= super::SETTLED_PAYMENTS).then_some(())))?;
         self.traffic.stop();
         let books = self.traffic.compare()?;
         expect(books.wrong.is_empty(), || format!("the books are wrong: {:?}", books.wrong))?;
@@ -176,22 +177,15 @@ impl Play<'_, '_> {
         Ok(())
     }
 
-    /// Waits until a process says that something is wrong, in words that contain this.
-    fn trouble(&mut self, role: &str, word: &str) -> Result<String, Fault> {
-        let view_lies = "the log is not believed";
-        let mut caught = None;
-        let waited = self.watcher.until(self.teller, "the trouble", CAUGHT_LIMIT, |w| {
+    /// Waits until a process says that something is wrong, in words that contain these.
+    fn trouble(&mut self, role: &str, words: &str) -> Result<String, Fault> {
+        let waited = self.watcher.until(self.teller, "the alarm", CAUGHT_LIMIT, |w| {
+            // While it starts, front does not answer.
             let said = w.word(role).unwrap_or_default();
             let trouble = said.get("trouble").and_then(Value::as_str).unwrap_or_default();
-            if trouble.contains(word) {
-                caught = Some(trouble.to_owned());
-            }
-            Ok(caught.clone())
+            Ok(trouble.contains(words).then(|| trouble.to_owned()))
         });
-        match waited {
-            Ok(words) => Ok(words),
-            Err(fault) => Err(fault.context(format!("{role} should have noticed ({view_lies})"))),
-        }
+        waited.map_err(|fault| fault.context(format!("the {role} should have noticed")))
     }
 
     /// 8. From an address back to the requirement.
