@@ -16,6 +16,9 @@ pub enum CharterError {
     /// The policy does not hold up.
     #[error("the charter's policy is not valid")]
     Policy(#[from] PolicyError),
+    /// Keys of the log or of witnesses that do not parse or can not be counted.
+    #[error("the charter's keys of log and witnesses do not hold up")]
+    LogKeys(#[from] ledger::reader::KeysError),
     /// Something is named that is not there, or named twice.
     #[error("{0}")]
     Shape(String),
@@ -74,6 +77,7 @@ pub fn check(charter: &Charter) -> Result<Duties, CharterError> {
     Policy::parse(&charter.policy)?;
     check_shape(charter)?;
     check_quorums(charter)?;
+    ledger::reader::keys_of(charter)?;
     for member in &charter.members {
         let granted = granted_roles(charter, &member.id);
         if let Some((one, other)) = conflict(charter, &granted) {
@@ -134,6 +138,7 @@ fn check_shape(charter: &Charter) -> Result<(), CharterError> {
             return shape(format!("the member `{}` holds `{role}`, which is not a role", member.id));
         }
     }
+    check_names(charter)?;
     let hosts: BTreeSet<_> = charter.hosts.iter().map(|h| &h.name).collect();
     for robot in &charter.robots {
         if !known(&robot.role) {
@@ -186,6 +191,24 @@ fn check_shape(charter: &Charter) -> Result<(), CharterError> {
     Ok(())
 }
 
+/// What is looked up by its name stands once.
+fn check_names(charter: &Charter) -> Result<(), CharterError> {
+    let names = charter
+        .robots
+        .iter()
+        .map(|r| ("robot", r.id.as_str()))
+        .chain(charter.hosts.iter().map(|h| ("host", h.name.as_str())))
+        .chain(charter.systems.iter().map(|s| ("system", s.name.as_str())))
+        .chain(charter.environments.iter().map(|e| ("environment", e.name.as_str())));
+    let mut seen = BTreeSet::new();
+    for (what, name) in names {
+        if !seen.insert((what, name)) {
+            return Err(CharterError::Shape(format!("the {what} `{name}` stands twice")));
+        }
+    }
+    Ok(())
+}
+
 fn check_quorums(charter: &Charter) -> Result<(), CharterError> {
     let mut quorums: Vec<(String, &Quorum)> = vec![("amendments".to_owned(), &charter.amendment)];
     for e in &charter.environments {
@@ -200,7 +223,7 @@ fn check_quorums(charter: &Charter) -> Result<(), CharterError> {
             .collect();
         let tally = crate::quorum::tally(quorum, &everyone);
         if !tally.is_met() {
-            let needed = if tally.needed == u32::MAX { 0 } else { tally.needed };
+            let needed = quorum.groups.iter().fold(0u32, |sum, g| sum.saturating_add(g.count));
             return Err(CharterError::Unreachable { what, needed, there: tally.counted });
         }
         if tally.needed < 2 {

@@ -1,0 +1,154 @@
+use ledger::statement::v1::{Group, Kind, Member};
+
+use super::*;
+use crate::world::{charter, quorum};
+
+fn words(edit: impl FnOnce(&mut Charter)) -> String {
+    let mut charter = charter();
+    edit(&mut charter);
+    check(&charter).map_or_else(|e| e.to_string(), |duties| format!("accepted, hold: {}", duties.hold()))
+}
+
+fn member<'a>(charter: &'a mut Charter, id: &str) -> &'a mut Member {
+    charter.members.iter_mut().find(|m| m.id.as_str() == id).unwrap()
+}
+
+#[test]
+fn a_charter_in_order_is_accepted_and_its_duties_hold() {
+    assert_eq!(words(|_| {}), "accepted, hold: true");
+}
+
+#[test]
+fn every_refusal_has_its_words() {
+    type Edit = fn(&mut Charter);
+    let rows: [(Edit, &str); 29] = [
+        (|c| c.roles.push(c.roles[0].clone()), "the role `developer` is defined twice"),
+        (
+            |c| c.roles[0].says.push(Kind::Charter),
+            "the role `developer` may not say charters; founders sign the charter",
+        ),
+        (|c| {
+            let mut again = member(c, "ada").clone();
+            again.keys = vec![ledger::statement::v1::Key {
+                scheme: ledger::statement::v1::KeyScheme::Sshsig,
+                public: ledger::keys::Signer::key(&crate::world::key_of("new")).to_openssh(),
+            }];
+            c.members.push(again);
+        }, "the member `ada` stands twice"),
+        (|c| member(c, "ben").keys.clear(), "the member `ben` has no key"),
+        (|c| member(c, "ben").roles.push("king".parse().unwrap()), "the member `ben` holds `king`, which is not a role"),
+        (|c| c.robots[0].role = "king".parse().unwrap(), "the robot `builder` holds `king`, which is not a role"),
+        (|c| c.robots[0].controllers.clear(), "the robot `builder` lists nobody who controls it"),
+        (
+            |c| c.robots[0].controllers.push("nobody".parse().unwrap()),
+            "the robot `builder` is controlled by `nobody`, who is not a member",
+        ),
+        (|c| c.robots[0].host = "cloud".parse().unwrap(), "the robot `builder` is on `cloud`, which is not a host"),
+        (
+            |c| c.robots[0].role = "release-manager".parse().unwrap(),
+            "the robot `builder` could say `approval`, which only people may",
+        ),
+        (|c| c.robots[1].id = "builder".parse().unwrap(), "the robot `builder` stands twice"),
+        (
+            |c| c.hosts[0].administrators.push("nobody".parse().unwrap()),
+            "the host `host-builder` is administered by `nobody`, who is not a member",
+        ),
+        (|c| c.hosts[0].administrators.clear(), "the host `host-builder` lists no administrator"),
+        (|c| c.hosts.push(c.hosts[0].clone()), "the host `host-builder` stands twice"),
+        (|c| c.systems.push(c.systems[0].clone()), "the system `bank` stands twice"),
+        (|c| c.environments.push(c.environments[0].clone()), "the environment `staging` stands twice"),
+        (
+            |c| c.conflicts.push(("king".parse().unwrap(), "gate".parse().unwrap())),
+            "the conflict names `king`, which is not a role",
+        ),
+        (
+            |c| c.conflicts.push(("gate".parse().unwrap(), "gate".parse().unwrap())),
+            "the role `gate` can not conflict with itself",
+        ),
+        (|c| c.members.iter_mut().for_each(|m| m.founder = false), "a charter needs at least one founder"),
+        (|c| c.systems.clear(), "a charter needs at least one system and one environment"),
+        (|c| c.environments.clear(), "a charter needs at least one system and one environment"),
+        (|c| c.witness_quorum = 2, "2 witnesses' operators must cosign, and the charter names 1"),
+        (
+            |c| {
+                let key = member(c, "ada").keys[0].clone();
+                member(c, "ben").keys.push(key);
+            },
+            "the key ",
+        ),
+        (|c| member(c, "ben").keys[0].public = "nonsense".to_owned(), "`nonsense` is not a public key of the form"),
+        (|c| c.policy = "nonsense".to_owned(), "the charter's policy is not valid"),
+        (
+            |c| c.environments[0].quorum = quorum(&[("release-manager", 1)]),
+            "the quorum of the environment `staging` is met by one person; nothing reaches production on one signature",
+        ),
+        (
+            |c| c.environments[1].quorum = quorum(&[("release-manager", 9)]),
+            "the quorum of the environment `production` asks for 9 persons, and 5 could give it",
+        ),
+        (
+            |c| c.environments[1].resume = quorum(&[]),
+            "the quorum of resuming `production` asks for 0 persons, and 0 could give it",
+        ),
+        (
+            |c| c.amendment.groups.push(Group { role: "risk".parse().unwrap(), count: u32::MAX }),
+            "the quorum of amendments asks for 4294967295 persons",
+        ),
+    ];
+    for (edit, expected) in rows {
+        let found = words(edit);
+        assert!(found.starts_with(expected), "wanted {expected}\ngot {found}");
+    }
+}
+
+#[test]
+fn one_person_reaches_two_sides() {
+    let conflict = "`tess` would hold `builder` and `tester`, which no one may hold together";
+    assert_eq!(words(|c| c.robots[0].controllers.push("tess".parse().unwrap())), conflict, "by two robots");
+    assert_eq!(words(|c| member(c, "tess").roles.push("builder".parse().unwrap())), conflict, "by a grant and a robot");
+    assert_eq!(
+        words(|c| member(c, "amy").roles.push("release-manager".parse().unwrap())),
+        "`amy` would hold `agent` and `release-manager`, which no one may hold together"
+    );
+}
+
+#[test]
+fn through_a_host_it_is_accepted_and_said() {
+    let mut charter = charter();
+    charter.robots[0].host = "host-tester".parse().unwrap();
+    let duties = check(&charter).unwrap();
+    assert!(!duties.hold());
+    assert_eq!(duties.through_hosts.len(), 1);
+    assert_eq!(duties.through_hosts[0].person.as_str(), "tess");
+    let roles: Vec<&str> = duties.through_hosts[0].roles.iter().map(RoleName::as_str).collect();
+    assert_eq!(roles, ["builder", "tester"]);
+    // Two hosts of one administrator are one reach.
+    let mut charter = crate::world::charter();
+    charter.hosts[0].administrators.push("tess".parse().unwrap());
+    assert!(!check(&charter).unwrap().hold());
+}
+
+#[test]
+fn one_person_in_two_groups_is_one_person() {
+    // Only Cid holds `risk`, and is a release manager too: two groups, one of each, need somebody else beside.
+    let mut charter = charter();
+    charter.members.retain(|m| ["ada", "cid", "oli", "pia", "bob", "tess", "amy"].contains(&m.id.as_str()));
+    charter.environments.iter_mut().for_each(|e| e.quorum = quorum(&[("release-manager", 1), ("risk", 1)]));
+    check(&charter).unwrap();
+    member(&mut charter, "ada").roles.clear();
+    member(&mut charter, "bob").roles.clear();
+    let error = check(&charter).unwrap_err().to_string();
+    assert!(error.ends_with("asks for 2 persons, and 1 could give it"), "{error}");
+}
+
+#[test]
+fn keys_of_log_and_witnesses_are_read_too() {
+    assert!(words(|c| c.log.vkey = "nonsense".to_owned()).starts_with("the charter's keys of log and witnesses"));
+    assert!(words(|c| c.log.origin = "other".to_owned()).starts_with("the charter's keys of log and witnesses"));
+    let twice = words(|c| {
+        let mut again = c.witnesses[0].clone();
+        again.operator = "another".to_owned();
+        c.witnesses.push(again);
+    });
+    assert!(twice.starts_with("the charter's keys of log and witnesses"), "one key is one witness: {twice}");
+}
