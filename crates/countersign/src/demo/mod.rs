@@ -23,7 +23,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::fault::{Because as _, Fault, Kind};
 
@@ -49,7 +49,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), Fault> {
     }
     let history = history::History::read(&options.examples)?;
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, interrupted.clone()).because(Kind::Unavailable, "signals can not be waited for")?;
     }
     let mut teller = Teller::new(out, interrupted.clone());

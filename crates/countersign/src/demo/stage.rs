@@ -70,6 +70,7 @@ pub struct Stage {
 impl Stage {
     /// Finds its places and makes its folder.
     pub fn new(options: &Options, interrupted: Arc<AtomicBool>) -> Result<Self, Fault> {
+        let places = Places::find()?;
         let dir = match &options.dir {
             Some(dir) => {
                 let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
@@ -89,7 +90,7 @@ impl Stage {
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).because(Kind::Unavailable, "the folder's mode can not be set")?;
         let program = Program::new(&dir.join("countersign"), interrupted)?;
         Ok(Self {
-            places: Places::find()?,
+            places,
             program,
             made_dir: options.dir.is_none(),
             dir,

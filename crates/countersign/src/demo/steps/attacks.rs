@@ -136,13 +136,13 @@ impl Play<'_, '_> {
             let ran = self.stage.program.run(&all, VERB_LIMIT)?.refused(Kind::Untrue)?;
             let report = ran.json()?;
             findings = report.get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
-            let first = findings.first().and_then(|f| f.get("what")).and_then(Value::as_str).unwrap_or_default();
-            expect(!first.is_empty(), || format!("`audit` found nothing: {report}"))?;
-            self.teller.saw(format!("audit {}: {first}", more.iter().filter(|w| w.starts_with("--")).copied().collect::<Vec<_>>().join(" ")))?;
-            let names = findings.iter().any(|f| covers(f, refused.failed));
-            expect(names, || format!("no finding names statement {}: {report}", refused.failed))?;
+            let closest = findings.iter().filter(|f| covers(f, refused.failed)).min_by_key(|f| width(f));
+            let what = closest.and_then(|f| f.get("what")).and_then(Value::as_str);
+            let what = what.ok_or_else(|| Fault::new(Kind::Internal, format!("no finding names statement {}: {report}", refused.failed)))?;
+            let flags: Vec<&str> = more.iter().filter(|w| w.starts_with("--")).copied().collect();
+            self.teller.saw(format!("audit {}: {what}", flags.join(" ")))?;
         }
-        let exact = findings.iter().any(|f| index(f, "index") == Some(refused.failed) && index(f, "up_to").is_none_or(|u| u == refused.failed));
+        let exact = findings.iter().any(|f| covers(f, refused.failed) && width(f) == 0);
         expect(exact, || format!("beside a copy, the very statement is not named: {findings:?}"))?;
         self.teller.saw(format!("beside a copy of the log, the very statement is named: {}", refused.failed))?;
 
@@ -224,6 +224,12 @@ fn covers(finding: &Value, statement: u64) -> bool {
         (Some(only), None) => only == statement,
         _ => false,
     }
+}
+
+/// How many statements a finding leaves open beside the first.
+fn width(finding: &Value) -> u64 {
+    let from = index(finding, "index").unwrap_or_default();
+    index(finding, "up_to").map_or(0, |to| to.saturating_sub(from))
 }
 
 fn last_line(text: &str) -> &str {
