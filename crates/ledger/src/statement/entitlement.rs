@@ -317,3 +317,6 @@ impl<T: PartialEq> Need<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -204,4 +204,6 @@ fn read<C: Serialize + DeserializeOwned>(
 }
 
 #[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
 mod tests;
