@@ -141,7 +141,7 @@ impl Judge<'_> {
             return Err(format!("failed, {} of {all} cases", t.failed));
         }
         let about = |e: &&Said<Evidence>| e.claim.suite == suite.name && self.is_about(&e.claim, suite.on);
-        let Some(last) = facts.evidence(self.claim.change).filter(about).next_back() else {
+        let Some(last) = facts.evidence(self.claim.change).rfind(about) else {
             let elsewhere = facts.evidence(self.claim.change).any(|e| e.claim.suite == suite.name);
             return Err(if elsewhere { "only tested on something else" } else { "not run" }.to_owned());
         };
