@@ -29,7 +29,7 @@ pub fn read(layout: &Layout, expected: Option<Digest>) -> Result<CharterFile, Fa
     let text = std::fs::read_to_string(&path).map_err(|e| {
         Fault::from_error(Kind::Usage, e)
             .context(format!("there is no charter at `{}`", path.display()))
-            .hint("make one with `countersign init`, or try `countersign init --demo`")
+            .hint("make one with `countersign init`; `countersign demo` shows a whole system at work")
     })?;
     let envelopes = text
         .lines()

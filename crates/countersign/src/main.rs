@@ -18,6 +18,7 @@ mod progress;
 mod say;
 mod serve;
 mod settings;
+mod spoken;
 mod status;
 mod supervise;
 mod verbs;
@@ -97,6 +98,11 @@ struct ExecutorArgs {
     purge: bool,
 }
 
+/// For verbs that tell what they do as they do it: in JSON, one document a line.
+fn said(out: &mut dyn Write, format: Format) -> spoken::Spoken<'_> {
+    spoken::Spoken::new(out, format == Format::Json)
+}
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -126,14 +132,14 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
     let common = &cli.common;
     match &cli.verb {
-        Verb::Init(args) => verbs::init::run(args, common, out),
-        Verb::Up(args) => verbs::up::run(args, common, out),
-        Verb::Down(args) => verbs::down::run(args, common, out),
+        Verb::Init(args) => verbs::init::run(args, common, &mut said(out, common.format)),
+        Verb::Up(args) => verbs::up::run(args, common, &mut said(out, common.format)),
+        Verb::Down(args) => verbs::down::run(args, common, &mut said(out, common.format)),
         Verb::Export(args) => verbs::export::run(args, common, out),
         Verb::Import(args) => verbs::import::run(args, common, out),
         Verb::Ship(args) => verbs::ship::run(args, common, out),
-        Verb::Demo(args) => verbs::demo::run(args, common, out),
-        Verb::Witness(args) => verbs::witness::run(args, common, out),
+        Verb::Demo(args) => verbs::demo::run(args, common, &mut said(out, common.format)),
+        Verb::Witness(args) => verbs::witness::run(args, common, &mut said(out, common.format)),
         Verb::Check(args) => verbs::check::run(args, common, out),
         Verb::Propose(args) => verbs::propose::run(args, common, out),
         Verb::Approve(args) => verbs::approve::run(args, common, out),

@@ -198,7 +198,7 @@ pub struct Environment {
     pub drain_s: u32,
     /// Milliseconds that the edge may hold requests while an exclusive component hands over.
     pub hold_ms: u32,
-    /// Approvals on top of what the charter asks for; never fewer.
+    /// Approvals in all, where that is more than the charter asks for; never fewer.
     pub approvals: Option<u32>,
 }
 

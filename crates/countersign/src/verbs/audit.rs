@@ -49,7 +49,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
-    let store = source::open(args.source.as_deref(), common)?;
+    let store = source::open(args.source.as_deref(), args.charter, common)?;
     let members = members(args, common, &*store)?;
     let (log, witnesses) =
         ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
@@ -60,7 +60,7 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     if let Some(path) = &args.witness_state {
         kept.read_witness(path, &log)?;
     }
-    let against = args.against.as_deref().map(|a| source::open(Some(a), common)).transpose()?;
+    let against = args.against.as_deref().map(|a| source::open(Some(a), args.charter, common)).transpose()?;
     let report = examine(&*store, &members, &log, &witnesses, &kept, against.as_deref())?;
     match common.format {
         Format::Json => print_json(out, &report)?,

@@ -108,6 +108,7 @@ pub fn draft(layout: &Layout, founding: &Founding, folder: &Path, demo: bool, ou
             .to_string(),
         robots: robot_keys(layout, founding)?,
     };
+    let log_vkey = keys.log_vkey.clone();
     let (charter, identities) = founding.charter(folder, &keys, demo)?;
     let duties = gate::duties::check(&charter).because(Kind::Refused, "this charter would be refused")?;
     ledger::reader::keys_of(&charter).because(Kind::Input, "the charter's keys of log and witnesses do not hold up")?;
@@ -122,6 +123,7 @@ pub fn draft(layout: &Layout, founding: &Founding, folder: &Path, demo: bool, ou
     write(&layout.charter_draft(), &payload, 0o644)?;
     line(out, format!("draft {} of a charter; every founder signs it with", model::Digest::of(&payload)))?;
     line(out, format!("  countersign init --sign --dir {} --key FILE", layout.root().display()))?;
+    line(out, format!("the log's verifier key, for its witnesses: {log_vkey}"))?;
     for reach in &duties.through_hosts {
         line(out, format!("\"no one person can\" does not hold: {} reaches two sides through a host", reach.person))?;
     }

@@ -71,7 +71,7 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
     let soak_s = number("soak_s", limits::SOAK_S, "in seconds", 0);
     let approvals = section
         .optional("approvals")
-        .and_then(|f| f.whole(&limits::APPROVALS, "a number of persons on top of the charter's", findings));
+        .and_then(|f| f.whole(&limits::APPROVALS, "a number of persons in all, more than the charter's", findings));
     let after = section.optional("after").and_then(|f| f.parsed::<EnvironmentName>(findings));
     if let (None, Some(field)) = (section.optional("after"), section.optional("soak_s")) {
         findings.error(

@@ -93,7 +93,7 @@ pub const DRAIN_S_DEFAULT: u32 = 30;
 pub const HOLD_MS: RangeInclusive<u32> = 0..=60_000;
 /// Milliseconds that the edge may hold requests if the manifest says nothing.
 pub const HOLD_MS_DEFAULT: u32 = 10_000;
-/// Approvals that an environment can ask for on top of the charter; more persons than that are not reached in a day.
+/// Approvals that an environment can ask for in all, where the charter asks for fewer; more persons than that are not reached in a day.
 pub const APPROVALS: RangeInclusive<u32> = 1..=20;
 /// Seconds that a release must have run in the environment before; 30 days.
 pub const SOAK_S: RangeInclusive<u32> = 0..=2_592_000;

@@ -306,7 +306,7 @@ pub struct Environment {
     pub drain_s: u32,
     /// Milliseconds that the edge may hold requests at a hand-over.
     pub hold_ms: u32,
-    /// Approvals on top of what the charter asks for.
+    /// Approvals in all, where that is more than the charter asks for.
     pub approvals: Option<u32>,
     /// The environment that the same release must have run in before.
     pub after: Option<EnvironmentName>,

@@ -8,8 +8,10 @@ use ledger::{
     merkle::{Edge, leaf_hash},
     store::{Batch, MemoryStore, SqliteStore, Store, StoredEntry},
 };
+use model::Digest;
 
 use crate::{
+    charter_file,
     fault::{Because as _, Fault, Kind},
     http::Target,
     identity::RoleUser,
@@ -21,12 +23,14 @@ use crate::{
 const FILE: &str = "log.sqlite3";
 
 /// Opens a log: the one named, else the one behind `--server`, else the folder's.
-pub(super) fn open(source: Option<&str>, common: &Common) -> Result<Box<dyn Store>, Fault> {
+pub(super) fn open(source: Option<&str>, charter: Option<Digest>, common: &Common) -> Result<Box<dyn Store>, Fault> {
     match source {
-        Some(url) if url.starts_with("http://") || url.starts_with("unix:") => download(&Target::parse(url)?, common),
+        Some(url) if url.starts_with("http://") || url.starts_with("unix:") => {
+            download(&Target::parse(url)?, charter, common)
+        }
         Some(path) => file(Path::new(path)),
         None => match &common.server {
-            Some(server) => download(&Target::parse(server)?, common),
+            Some(server) => download(&Target::parse(server)?, charter, common),
             None => file(common.layout().root()),
         },
     }
@@ -47,9 +51,17 @@ fn file(path: &Path) -> Result<Box<dyn Store>, Fault> {
 }
 
 /// Everything that a server hands out, as a store in memory. Nothing of it is believed here.
-fn download(server: &Target, common: &Common) -> Result<Box<dyn Store>, Fault> {
+fn download(server: &Target, charter: Option<Digest>, common: &Common) -> Result<Box<dyn Store>, Fault> {
     let client = LogClient::through_front(server.clone());
-    let members = common.members()?;
+    let members = match charter {
+        // Somebody who has only the hash: the log's own first entry is the charter, or it is not this log.
+        Some(hash) if !common.layout().charter().exists() => {
+            let first = client.entries(0)?.into_iter().next().unwrap_or_default();
+            let envelope = Envelope::from_entry(&first).because(Kind::Untrue, "the log does not begin with a charter")?;
+            charter_file::members_of(envelope.payload(), Some(hash))?
+        }
+        _ => common.members()?,
+    };
     let (log, _) = ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
     let opened = |note: &[u8]| {
         SignedCheckpoint::open(note, &log).because(Kind::Untrue, "the server's checkpoint is not the log's")
