@@ -65,17 +65,25 @@ pub struct Trouble {
 pub struct LogClient {
     target: Target,
     prefix: &'static str,
+    patience: Duration,
 }
 
 impl LogClient {
     /// At the log's own socket.
     pub const fn direct(target: Target) -> Self {
-        Self { target, prefix: "" }
+        Self { target, prefix: "", patience: ANSWER_TIMEOUT }
     }
 
     /// Through `front`.
     pub const fn through_front(target: Target) -> Self {
-        Self { target, prefix: "/log" }
+        Self { target, prefix: "/log", patience: ANSWER_TIMEOUT }
+    }
+
+    /// The same, for somebody who has other things to do than to wait for a log that hangs.
+    #[must_use]
+    pub const fn waiting(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     fn ask(&self, method: Method, path: &str, body: Vec<u8>, timeout: Duration) -> Result<Answer, Fault> {
@@ -83,7 +91,7 @@ impl LogClient {
     }
 
     fn get(&self, path: &str) -> Result<Answer, Fault> {
-        let answer = self.ask(Method::GET, path, Vec::new(), ANSWER_TIMEOUT)?;
+        let answer = self.ask(Method::GET, path, Vec::new(), self.patience)?;
         if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND { Ok(answer) } else { Err(fault_of(&answer)) }
     }
 
@@ -98,7 +106,7 @@ impl LogClient {
                 .collect(),
         };
         let body = serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")?;
-        let answer = self.ask(Method::POST, "/statements", body, ANSWER_TIMEOUT)?;
+        let answer = self.ask(Method::POST, "/statements", body, self.patience)?;
         if !answer.status.is_success() {
             return Err(fault_of(&answer));
         }

@@ -6,6 +6,7 @@ mod charter_file;
 mod clock;
 mod confine;
 mod demo;
+mod evidence;
 mod executor;
 mod fault;
 mod founding;
@@ -31,7 +32,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     fault::Fault,
     identity::RoleUser,
-    verbs::{Common, Format},
+    verbs::{Flags, Format},
 };
 
 /// From a commit to countersigned production. Nothing reaches production on one signature, and anyone can check
@@ -42,7 +43,7 @@ struct Cli {
     #[command(subcommand)]
     verb: Verb,
     #[command(flatten)]
-    common: Common,
+    common: Flags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -161,7 +162,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
     }
 }
 
-fn process(args: &ProcessArgs, common: &Common) -> Result<(), Fault> {
+fn process(args: &ProcessArgs, common: &Flags) -> Result<(), Fault> {
     let role = role(&args.role)?;
     let start = processes::Start::read(&common.dir, role, args.charter)?;
     match role {
@@ -183,7 +184,7 @@ fn role(name: &str) -> Result<RoleUser, Fault> {
         .ok_or_else(|| Fault::new(fault::Kind::Usage, format!("`{name}` is not a process")))
 }
 
-fn executor(args: &ExecutorArgs, common: &Common) -> Result<(), Fault> {
+fn executor(args: &ExecutorArgs, common: &Flags) -> Result<(), Fault> {
     let role = role(&args.role)?;
     let layout = common.layout();
     charter_file::read(&layout, Some(args.charter))?;

@@ -82,7 +82,8 @@ pub fn slip_in(layout: &Layout, honest: Digest, component: &str) -> Result<Diges
     let slot = slot.ok_or_else(|| Fault::new(Kind::Internal, format!("the release has no component `{component}`")))?;
     let mut manifest: serde_json::Value =
         serde_json::from_slice(&read(slot.image)?).because(Kind::Input, "the image's manifest is not JSON")?;
-    let object = manifest.as_object_mut().ok_or_else(|| Fault::new(Kind::Input, "the image's manifest is not an object"))?;
+    let object =
+        manifest.as_object_mut().ok_or_else(|| Fault::new(Kind::Input, "the image's manifest is not an object"))?;
     object.insert("annotations".to_owned(), serde_json::json!({ "org.opencontainers.image.title": "slipped in" }));
     let manifest = serde_json::to_vec(&manifest).because(Kind::Internal, "the image's manifest can not be written")?;
     slot.image = put(&blobs, &manifest)?;
@@ -92,7 +93,8 @@ pub fn slip_in(layout: &Layout, honest: Digest, component: &str) -> Result<Diges
 fn put(blobs: &Path, bytes: &[u8]) -> Result<Digest, Fault> {
     let digest = Digest::of(bytes);
     let path = blobs.join(digest.hex());
-    ledger::durable::write(&path, bytes, 0o644).because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
+    ledger::durable::write(&path, bytes, 0o644)
+        .because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
     Ok(digest)
 }
 
@@ -107,11 +109,14 @@ pub fn rewrite(layout: &Layout, origin: &str, index: u64) -> Result<PathBuf, Fau
     let forged = home.join("forged");
     std::fs::create_dir_all(&forged).because(Kind::Unavailable, "no folder for the other log")?;
     {
-        let from = SqliteStore::open_read_only(&honest.join(FILE)).because(Kind::Unavailable, "the log can not be read")?;
+        let from =
+            SqliteStore::open_read_only(&honest.join(FILE)).because(Kind::Unavailable, "the log can not be read")?;
         let key: Arc<dyn Signer> = stolen(layout, RoleUser::Log)?;
-        let signer = NoteSigner::new(origin, NoteKeyType::Ed25519, key).because(Kind::Internal, "the log's key can not sign")?;
+        let signer =
+            NoteSigner::new(origin, NoteKeyType::Ed25519, key).because(Kind::Internal, "the log's key can not sign")?;
         let to = SqliteStore::open(&forged.join(FILE)).because(Kind::Unavailable, "no other log can be made")?;
-        let to = Log::open(Arc::new(to), signer, Arc::new(OpenDoor)).because(Kind::Unavailable, "no other log can be made")?;
+        let to = Log::open(Arc::new(to), signer, Arc::new(OpenDoor))
+            .because(Kind::Unavailable, "no other log can be made")?;
         let mut at = 0;
         loop {
             let part = from.entries(at, PART).because(Kind::Unavailable, "the log can not be read")?;
@@ -120,7 +125,8 @@ pub fn rewrite(layout: &Layout, origin: &str, index: u64) -> Result<PathBuf, Fau
             }
             let mut batch = Vec::with_capacity(part.len());
             for entry in part {
-                let envelope = Envelope::from_entry(&entry.bytes).because(Kind::Untrue, format!("entry {at} is damaged"))?;
+                let envelope =
+                    Envelope::from_entry(&entry.bytes).because(Kind::Untrue, format!("entry {at} is damaged"))?;
                 batch.push(Submission::new(if at == index { passed(layout, &envelope)? } else { envelope }));
                 at += 1;
             }
@@ -163,7 +169,8 @@ fn carry(from: &Path, to: &Path) -> Result<(), Fault> {
 
 /// The same evidence, but everything passed.
 fn passed(layout: &Layout, envelope: &Envelope) -> Result<Envelope, Fault> {
-    let mut statement = Statement::from_bytes(envelope.payload()).because(Kind::Untrue, "the statement can not be read")?;
+    let mut statement =
+        Statement::from_bytes(envelope.payload()).because(Kind::Untrue, "the statement can not be read")?;
     let Claim::Evidence(evidence) = &mut statement.claim else {
         return Err(Fault::new(Kind::Internal, "what is to be rewritten is not evidence"));
     };
@@ -172,5 +179,6 @@ fn passed(layout: &Layout, envelope: &Envelope) -> Result<Envelope, Fault> {
     evidence.totals.passed += evidence.totals.failed;
     evidence.totals.failed = 0;
     let payload = statement.to_bytes().because(Kind::Internal, "the statement can not be written")?;
-    Envelope::seal(PAYLOAD_TYPE, payload, &*stolen(layout, RoleUser::Tester)?).because(Kind::Internal, "the statement can not be signed")
+    Envelope::seal(PAYLOAD_TYPE, payload, &*stolen(layout, RoleUser::Tester)?)
+        .because(Kind::Internal, "the statement can not be signed")
 }

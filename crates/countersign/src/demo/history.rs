@@ -59,7 +59,8 @@ impl History {
                 .context(format!("the example is not at `{}`", examples.display()))
                 .hint("run this in a clone of Countersign's repository, or name its folder with `--examples DIR`")
         })?;
-        let file: File = toml_edit::de::from_str(&text).because(Kind::Input, format!("`{}` does not hold up", path.display()))?;
+        let file: File =
+            toml_edit::de::from_str(&text).because(Kind::Input, format!("`{}` does not hold up", path.display()))?;
         let example = examples.join("paydesk");
         if !example.join("countersign.toml").is_file() {
             return Err(Fault::new(Kind::Usage, format!("there is no manifest in `{}`", example.display())));
@@ -69,7 +70,10 @@ impl History {
 
     /// The step of this name.
     pub fn entry(&self, name: &str) -> Result<&Entry, Fault> {
-        self.steps.iter().find(|s| s.name == name).ok_or_else(|| Fault::new(Kind::Input, format!("the history has no step `{name}`")))
+        self.steps
+            .iter()
+            .find(|s| s.name == name)
+            .ok_or_else(|| Fault::new(Kind::Input, format!("the history has no step `{name}`")))
     }
 }
 
@@ -97,7 +101,8 @@ impl Repository {
         copy(example, &self.dir)?;
         for name in ["countersign.toml", ".cargo/config.toml"] {
             let path = self.dir.join(name);
-            let mut text = fs::read_to_string(&path).because(Kind::Usage, format!("`{}` can not be read", path.display()))?;
+            let mut text =
+                fs::read_to_string(&path).because(Kind::Usage, format!("`{}` can not be read", path.display()))?;
             for (from, to) in replace {
                 text = text.replace(from, to);
             }
@@ -119,7 +124,8 @@ impl Repository {
     pub fn commit(&self, entry: &Entry) -> Result<Commit, Fault> {
         let key = format!("user.signingkey={}", self.keys.join(&entry.signer).display());
         self.git(&["add", "--all"], None)?;
-        let sign = ["-c", "gpg.format=ssh", "-c", &key, "commit", "--quiet", "--gpg-sign", "--message", entry.message.trim()];
+        let sign =
+            ["-c", "gpg.format=ssh", "-c", &key, "commit", "--quiet", "--gpg-sign", "--message", entry.message.trim()];
         self.git(&sign, Some(&entry.author))?;
         self.head()
     }
@@ -173,7 +179,9 @@ pub const MAIL: &str = "example.org";
 const NOT_COPIED: [&str; 2] = ["target", ".git"];
 
 fn copy(from: &Path, to: &Path) -> Result<(), Fault> {
-    let unread = |e: std::io::Error| Fault::from_error(Kind::Unavailable, e).context(format!("`{}` can not be copied", from.display()));
+    let unread = |e: std::io::Error| {
+        Fault::from_error(Kind::Unavailable, e).context(format!("`{}` can not be copied", from.display()))
+    };
     fs::create_dir_all(to).map_err(unread)?;
     for entry in fs::read_dir(from).map_err(unread)? {
         let entry = entry.map_err(unread)?;

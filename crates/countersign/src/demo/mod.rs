@@ -7,14 +7,15 @@
 
 mod forger;
 mod history;
+mod people;
 mod places;
 mod program;
 pub mod registry;
 mod stage;
 mod steps;
 mod teller;
-mod traffic;
 mod traces;
+mod traffic;
 mod watcher;
 
 use std::{
@@ -44,13 +45,17 @@ pub struct Options {
 /// Plays all steps. An error means that a step did not do what it says, or could not be played.
 pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), Fault> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(Fault::new(Kind::Unavailable, "the demo builds in sandboxes and starts containers, which needs root")
-            .hint("run it as root, on a machine or in a virtual machine that is yours: `sudo make demo`"));
+        return Err(Fault::new(
+            Kind::Unavailable,
+            "the demo builds in sandboxes and starts containers, which needs root",
+        )
+        .hint("run it as root, on a machine or in a virtual machine that is yours: `sudo make demo`"));
     }
     let history = history::History::read(&options.examples)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, interrupted.clone()).because(Kind::Unavailable, "signals can not be waited for")?;
+        signal_hook::flag::register(signal, interrupted.clone())
+            .because(Kind::Unavailable, "signals can not be waited for")?;
     }
     let mut teller = Teller::new(out, interrupted.clone());
     let mut stage = Stage::new(options, interrupted)?;

@@ -102,7 +102,10 @@ impl Program {
         let read = |thread: JoinHandle<String>| thread.join().unwrap_or_default();
         match status? {
             Some(status) => Ok(Ran { words, code: status.code(), out: read(out), err: read(err) }),
-            None => Err(Fault::new(Kind::Unavailable, format!("`{words}` did not end within {} s\n{}{}", limit.as_secs(), read(out), read(err)))),
+            None => Err(Fault::new(
+                Kind::Unavailable,
+                format!("`{words}` did not end within {} s\n{}{}", limit.as_secs(), read(out), read(err)),
+            )),
         }
     }
 

@@ -26,9 +26,9 @@ mod index;
 #[cfg(test)]
 mod tests;
 
-pub use collect::collect;
 #[cfg(test)]
 use collect::CollectError;
+pub use collect::collect;
 pub use index::PackageError;
 
 /// A package is read into memory; the largest of the example's is 7 MiB.

@@ -24,23 +24,14 @@ use crate::{
 
 use super::{
     Options,
-    history::{History, MAIL, Repository},
-    places::{Places, PUBLIC_PORT, REGISTRY_PORT},
+    history::{History, Repository},
+    people::{PEOPLE, founding_file},
+    places::{PUBLIC_PORT, Places, REGISTRY_PORT},
     program::Program,
     registry::{Registry, collect},
     teller::Teller,
     traces,
 };
-
-/// Everybody, with the roles that they hold. Founders sign the charter.
-pub const PEOPLE: [(&str, &[&str], bool); 6] = [
-    ("ada", &["developer", "release-manager"], false),
-    ("ben", &["developer"], false),
-    ("cora", &["release-manager"], true),
-    ("dan", &["release-manager"], true),
-    ("olga", &["operator"], false),
-    ("pim", &["operator"], false),
-];
 
 /// Verbs answer within seconds; `up` has half a minute of its own for the processes.
 pub const VERB_LIMIT: Duration = Duration::from_secs(60);
@@ -87,7 +78,8 @@ impl Stage {
             }
         };
         // Every role finds its own part below it.
-        fs::set_permissions(&dir, Permissions::from_mode(0o755)).because(Kind::Unavailable, "the folder's mode can not be set")?;
+        fs::set_permissions(&dir, Permissions::from_mode(0o755))
+            .because(Kind::Unavailable, "the folder's mode can not be set")?;
         let program = Program::new(&dir.join("countersign"), interrupted)?;
         Ok(Self {
             places,
@@ -130,13 +122,21 @@ impl Stage {
             let key = people.join(name);
             self.tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", &key.to_string_lossy()])?;
         }
-        teller.does(format!("keys for {}; this demo holds all of them, which nobody should", PEOPLE.map(|p| p.0).join(", ")))?;
+        teller.does(format!(
+            "keys for {}; this demo holds all of them, which nobody should",
+            PEOPLE.map(|p| p.0).join(", ")
+        ))?;
 
         let crates = self.dir.join("registry");
         collect(&history.example.join("Cargo.lock"), &cargo_home()?, &crates)
             .because(Kind::Unavailable, "the packages of the example are not here")?;
-        let registry = Registry::serve(&crates, self.places.registry).because(Kind::Unavailable, "the registry can not be served")?;
-        teller.does(format!("a registry of {} packages on http://{}, so that nothing needs the network", registry.packages(), registry.address()))?;
+        let registry = Registry::serve(&crates, self.places.registry)
+            .because(Kind::Unavailable, "the registry can not be served")?;
+        teller.does(format!(
+            "a registry of {} packages on http://{}, so that nothing needs the network",
+            registry.packages(),
+            registry.address()
+        ))?;
         self.registry = Some(registry);
 
         let repository = Repository::new(&self.dir.join("paydesk"), &self.dir.join("remote.git"), &people)?;
@@ -157,7 +157,10 @@ impl Stage {
         self.witness()?;
         teller.does(format!("a witness with its own key and state on http://{}", self.places.witness))?;
         teller.quote(&self.up()?)?;
-        teller.does(format!("log, gate, builder, tester, agent, edge and front run as users of their own; fabric {}.{}", settings.fabric[0], settings.fabric[1]))
+        teller.does(format!(
+            "log, gate, builder, tester, agent, edge and front run as users of their own; fabric {}.{}",
+            settings.fabric[0], settings.fabric[1]
+        ))
     }
 
     fn found(&self) -> Result<(), Fault> {
@@ -223,7 +226,8 @@ impl Stage {
     fn spawn(&self, command: &mut Command, output: &str) -> Result<Child, Fault> {
         let path = self.dir.join(output);
         #[expect(clippy::disallowed_methods, reason = "what a process prints is for looking at")]
-        let file = fs::File::create(&path).because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
+        let file =
+            fs::File::create(&path).because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
         let both = file.try_clone().because(Kind::Unavailable, "an output can not be shared")?;
         command.stdout(file).stderr(both).spawn().because(Kind::Unavailable, "a process can not be started")
     }
@@ -246,7 +250,10 @@ impl Stage {
         if done.status.success() {
             return Ok(());
         }
-        Err(Fault::new(Kind::Unavailable, format!("`{program}` failed: {}", String::from_utf8_lossy(&done.stderr).trim())))
+        Err(Fault::new(
+            Kind::Unavailable,
+            format!("`{program}` failed: {}", String::from_utf8_lossy(&done.stderr).trim()),
+        ))
     }
 
     fn folder(&self, path: &Path, mode: u32) -> Result<(), Fault> {
@@ -277,7 +284,10 @@ impl Stage {
         let mut troubles = Vec::new();
         if self.layout().charter().exists() {
             // Also after Ctrl-C: this is what was asked for.
-            match Program::new(self.layout().root(), Arc::default()).and_then(|p| p.run(&["down"], VERB_LIMIT)).and_then(super::program::Ran::well) {
+            match Program::new(self.layout().root(), Arc::default())
+                .and_then(|p| p.run(&["down"], VERB_LIMIT))
+                .and_then(super::program::Ran::well)
+            {
                 Ok(_) => {}
                 Err(fault) => troubles.push(fault.message()),
             }
@@ -325,15 +335,27 @@ impl Stage {
             format!("countersign log --dir {dir}"),
             format!("countersign trace {} --dir {dir}", self.places.public),
             format!("countersign audit --dir {dir}"),
-            format!("commit in          {} (sign with a key of {}), push to {}", self.dir.join("paydesk").display(), self.dir.join("people").display(), self.dir.join("remote.git").display()),
+            format!(
+                "commit in          {} (sign with a key of {}), push to {}",
+                self.dir.join("paydesk").display(),
+                self.dir.join("people").display(),
+                self.dir.join("remote.git").display()
+            ),
             "the registry ended with the demo: only builds of what was fetched before will work".to_owned(),
-            format!("to end it          countersign down --dir {dir}; kill {}; rm -r {}", self.witness.as_ref().map_or(0, Child::id), self.dir.display()),
+            format!(
+                "to end it          countersign down --dir {dir}; kill {}; rm -r {}",
+                self.witness.as_ref().map_or(0, Child::id),
+                self.dir.display()
+            ),
         ]
     }
 }
 
 fn end(child: &mut Option<Child>, name: &str) -> Result<(), Fault> {
-    use nix::{sys::signal::{Signal, kill}, unistd::Pid};
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
     let Some(mut running) = child.take() else { return Ok(()) };
     let broken = || format!("the {name} can not be ended");
     let deadline = Instant::now() + END_LIMIT;
@@ -358,30 +380,4 @@ fn cargo_home() -> Result<PathBuf, Fault> {
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
         .ok_or_else(|| Fault::new(Kind::Usage, "neither CARGO_HOME nor HOME is set").hint("set HOME"))
-}
-
-fn founding_file(witness: &str, address: SocketAddr, remote: &Path) -> String {
-    let mut text = format!(
-        "origin = \"{MAIL}/countersign\"\nwitness_quorum = 1\n\n[[witnesses]]\nname = \"witness.countersign.local\"\n\
-         operator = \"somebody else\"\nvkey = \"{witness}\"\nurl = \"http://{address}\"\n"
-    );
-    for (name, roles, is_founder) in PEOPLE {
-        let roles: Vec<String> = roles.iter().map(|r| format!("\"{r}\"")).collect();
-        text.push_str(&format!(
-            "\n[people.{name}]\nkeys = [\"{name}.pub\"]\nemails = [\"{name}@{MAIL}\"]\nroles = [{}]\n{}",
-            roles.join(", "),
-            if is_founder { "founder = true\n" } else { "" }
-        ));
-    }
-    text.push_str("\n[robots]\n");
-    for (robot, controller) in [("gate", "pim"), ("builder", "olga"), ("tester", "pim"), ("agent", "olga")] {
-        text.push_str(&format!("{robot} = {{ role = \"{robot}\", controllers = [\"{controller}\"], host = \"main\" }}\n"));
-    }
-    text.push_str(&format!(
-        "\n[hosts.main]\nadministrators = [\"olga\"]\n\n[systems.paydesk]\nremote = \"{}\"\nbranch = \"main\"\n\n\
-         [[environments]]\nname = \"production\"\nquorum = {{ release-manager = 2 }}\nresume = {{ release-manager = 2 }}\n\n\
-         [amendment]\nrelease-manager = 2\n",
-        remote.display()
-    ));
-    text
 }

@@ -5,9 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ledger::statement::v1::{
-    Claim, CommitProblem, Evidence, EvidenceOutcome, EvidenceReason, MilestoneKind, Ruling,
-};
+use ledger::statement::v1::{Claim, CommitProblem, Evidence, EvidenceOutcome, EvidenceReason, MilestoneKind, Ruling};
 use model::Commit;
 use serde_json::Value;
 
@@ -85,7 +83,9 @@ impl Play<'_, '_> {
         let live = self.watcher.rolled_out(self.teller, offered.index, ROLLOUT_LIMIT)?;
         expect(live.what == MilestoneKind::Live, || format!("the first release ended as {:?}", live.what))?;
         let serial = self.serves()?;
-        expect(serial == offered.proposal.serial.to_string(), || format!("the web component says that it is {serial}"))?;
+        expect(serial == offered.proposal.serial.to_string(), || {
+            format!("the web component says that it is {serial}")
+        })?;
         self.teller.saw(format!("http://{}/health answers as {serial}", self.stage.places.public))?;
         self.teller.proves(format!("{serial} went from a signed commit to production on two people's approvals"));
         Ok(())
@@ -102,16 +102,23 @@ impl Play<'_, '_> {
         let live = self.watcher.rolled_out(self.teller, offered.index, ROLLOUT_LIMIT)?;
         expect(live.what == MilestoneKind::Live, || format!("the better version ended as {:?}", live.what))?;
         let serial = self.serves()?;
-        expect(serial == offered.proposal.serial.to_string(), || format!("the web component says that it is {serial}"))?;
+        expect(serial == offered.proposal.serial.to_string(), || {
+            format!("the web component says that it is {serial}")
+        })?;
         self.traffic.stop();
         let books = self.traffic.compare()?;
         expect(books.wrong.is_empty(), || format!("the books are wrong: {}", shortened(&books.wrong)))?;
-        expect(books.failed == 0, || format!("{} of {} payments failed: {}", books.failed, books.sent, self.first_failures()))?;
+        expect(books.failed == 0, || {
+            format!("{} of {} payments failed: {}", books.failed, books.sent, self.first_failures())
+        })?;
         expect(books.sent > SETTLED_PAYMENTS, || format!("only {} payments were sent", books.sent))?;
         let newest = self.traffic.ask("/payments?limit=1")?;
         let columns = newest.pointer("/payments/0").and_then(Value::as_object);
-        expect(columns.is_some_and(|c| c.contains_key("reference")), || format!("the new column is not there: {newest}"))?;
-        let said = format!("{} payments were sent: none failed, {} are in the books, each once", books.sent, books.in_books);
+        expect(columns.is_some_and(|c| c.contains_key("reference")), || {
+            format!("the new column is not there: {newest}")
+        })?;
+        let said =
+            format!("{} payments were sent: none failed, {} are in the books, each once", books.sent, books.in_books);
         self.teller.saw(&said)?;
         self.teller.saw(format!("{serial} runs on the migrated schema: payments have a reference"))?;
         self.teller.proves(format!("a new version with a migration replaced the old under traffic: {said}"));
@@ -132,10 +139,15 @@ impl Play<'_, '_> {
         let commit = self.push("deleted-test")?;
         let unapproved = self.offered(commit)?;
         let (_, evidence) = self.evidence(unapproved.change, "unit", |e| e.outcome != EvidenceOutcome::Passed)?;
-        expect(evidence.reasons.contains(&EvidenceReason::Missing), || format!("the unit suite gives {:?}", evidence.reasons))?;
+        expect(evidence.reasons.contains(&EvidenceReason::Missing), || {
+            format!("the unit suite gives {:?}", evidence.reasons)
+        })?;
         expect(evidence.totals.failed == 0, || "a test fails, and none should".to_owned())?;
         self.refused(&unapproved, &["full-suites-passed", "quorum-has-approved"])?;
-        self.teller.saw(format!("every test that is left passes, and {} that passed before is missing: refused", evidence.missing.len()))?;
+        self.teller.saw(format!(
+            "every test that is left passes, and {} that passed before is missing: refused",
+            evidence.missing.len()
+        ))?;
         self.teller.proves("a failing test refuses a release whoever approves it, and deleting the test does not help");
         Ok(Refused { failed, unapproved })
     }
@@ -147,7 +159,9 @@ impl Play<'_, '_> {
         let forged = self.push("forged")?;
         let (index, change) = self.watcher.noticed(self.teller, forged, NOTICE_LIMIT)?;
         let fact = change.commits.iter().find(|c| c.commit == forged);
-        expect(fact.is_some_and(|f| f.problem == Some(CommitProblem::ForgedAuthor)), || format!("the builder says {fact:?}"))?;
+        expect(fact.is_some_and(|f| f.problem == Some(CommitProblem::ForgedAuthor)), || {
+            format!("the builder says {fact:?}")
+        })?;
         expect(!change.is_accepted(), || "the change was accepted".to_owned())?;
         let said = crate::verbs::show::says(&Claim::Change(Box::new(change)));
         self.teller.saw(format!("the commit says ben and is signed by ada: statement {index}: {said}"))?;
@@ -158,7 +172,10 @@ impl Play<'_, '_> {
         self.approve(&offered, "cora", &[])?;
         let words = ["approve", &index, "--yes", "--key", &ada];
         let ran = self.stage.program.run(&words, VERB_LIMIT)?.refused(Kind::Refused)?;
-        self.teller.saw(format!("ada wrote it, and her own tool will not sign: {}", ran.err.lines().next().unwrap_or_default()))?;
+        self.teller.saw(format!(
+            "ada wrote it, and her own tool will not sign: {}",
+            ran.err.lines().next().unwrap_or_default()
+        ))?;
         let told = self.approve(&offered, "ada", &["--even-if-it-will-not-count"])?;
         let number = |name: &str| told.get(name).and_then(Value::as_u64);
         expect(told.get("counts") == Some(&Value::Bool(false)), || format!("ada's approval counts: {told}"))?;
@@ -171,7 +188,8 @@ impl Play<'_, '_> {
 
     /// 5. What passes every test and fails under real traffic.
     fn leaky(&mut self, offered: &Offered, before: &Offered) -> Result<(), Fault> {
-        self.teller.step("5. A version that passes every test but fails under real traffic is rolled back by itself")?;
+        self.teller
+            .step("5. A version that passes every test but fails under real traffic is rolled back by itself")?;
         let failed = self.traffic.failed(self.teller.began(), Instant::now());
         expect(failed.is_empty(), || format!("{} payments failed before: {}", failed.len(), self.first_failures()))?;
         let from = Instant::now();
@@ -191,9 +209,13 @@ impl Play<'_, '_> {
         let during = self.traffic.failed(from, to);
         let all = self.traffic.failed(self.teller.began(), Instant::now());
         expect(!during.is_empty(), || "nothing failed, so nothing was shown".to_owned())?;
-        expect(all.len() == during.len(), || format!("{} payments failed outside of the rollout", all.len() - during.len()))?;
+        expect(all.len() == during.len(), || {
+            format!("{} payments failed outside of the rollout", all.len() - during.len())
+        })?;
         let other: Vec<_> = during.iter().filter(|p| p.answer != Answered::Refused(500)).collect();
-        expect(other.is_empty(), || format!("{} payments got no answer of the version: {:?}", other.len(), other.first()))?;
+        expect(other.is_empty(), || {
+            format!("{} payments got no answer of the version: {:?}", other.len(), other.first())
+        })?;
         self.traffic.stop();
         let books = self.traffic.compare()?;
         expect(books.wrong.is_empty(), || format!("the books are wrong: {}", shortened(&books.wrong)))?;
@@ -204,8 +226,14 @@ impl Play<'_, '_> {
             end.requests,
             (to - from).as_secs_f64(),
         ))?;
-        self.teller.saw(format!("{serial} serves again; {} payments got 500 meanwhile and are not in the books; {} are, each once", during.len(), books.in_books))?;
-        self.teller.proves("a version that fails under real traffic is rolled back by itself, and no payment is lost or booked twice");
+        self.teller.saw(format!(
+            "{serial} serves again; {} payments got 500 meanwhile and are not in the books; {} are, each once",
+            during.len(),
+            books.in_books
+        ))?;
+        self.teller.proves(
+            "a version that fails under real traffic is rolled back by itself, and no payment is lost or booked twice",
+        );
         Ok(())
     }
 
@@ -215,7 +243,8 @@ impl Play<'_, '_> {
         let repository = self.stage.repository()?;
         let mut leaves = false;
         if let Some(after) = &entry.after {
-            let missing = || Fault::new(Kind::Input, format!("the history puts `{name}` after `{after}`, which comes later"));
+            let missing =
+                || Fault::new(Kind::Input, format!("the history puts `{name}` after `{after}`, which comes later"));
             let below = *self.commits.get(after).ok_or_else(missing)?;
             leaves = repository.head()? != below;
             if leaves {
@@ -237,7 +266,12 @@ impl Play<'_, '_> {
         self.stage.repository()?.push(leaves)?;
         let entry = self.history.entry(name)?;
         let title = entry.message.trim().lines().next().unwrap_or_default().to_owned();
-        self.teller.does(format!("pushed {} by {}, signed by {}: {title}", commit.short(), entry.author, entry.signer))?;
+        self.teller.does(format!(
+            "pushed {} by {}, signed by {}: {title}",
+            commit.short(),
+            entry.author,
+            entry.signer
+        ))?;
         Ok(commit)
     }
 
@@ -257,11 +291,17 @@ impl Play<'_, '_> {
     /// An approval, with what the verb told.
     fn approve(&mut self, offered: &Offered, person: &str, more: &[&str]) -> Result<Value, Fault> {
         let (index, key) = (offered.index.to_string(), self.stage.key(person));
-        let mut words = vec!["approve", &index, "--environment", "production", "--yes", "--key", &key, "--format", "json"];
+        let mut words =
+            vec!["approve", &index, "--environment", "production", "--yes", "--key", &key, "--format", "json"];
         words.extend(more);
         let told = self.stage.program.run(&words, VERB_LIMIT)?.well()?.json()?;
         let number = |name: &str| told.get(name).and_then(Value::as_u64).unwrap_or_default();
-        self.teller.does(format!("{person} approves {}: {} of {} approvals", offered.proposal.serial, number("approvals"), number("needed")))?;
+        self.teller.does(format!(
+            "{person} approves {}: {} of {} approvals",
+            offered.proposal.serial,
+            number("approvals"),
+            number("needed")
+        ))?;
         Ok(told)
     }
 
@@ -294,7 +334,9 @@ impl Play<'_, '_> {
             };
             Ok((said == rules).then_some(()))
         });
-        waited.map_err(|fault| fault.context(format!("the gate said {} instead of {}", said.join(", "), rules.join(", "))))?;
+        waited.map_err(|fault| {
+            fault.context(format!("the gate said {} instead of {}", said.join(", "), rules.join(", ")))
+        })?;
         let index = index.to_string();
         let why = self.stage.program.run(&["why", &index, "--format", "json"], VERB_LIMIT)?.well()?.json()?;
         expect(why.pointer("/0/granted") == Some(&Value::Bool(false)), || format!("`why` says otherwise: {why}"))?;
@@ -304,7 +346,12 @@ impl Play<'_, '_> {
                 Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
                 other => other.map(ToString::to_string).unwrap_or_default(),
             };
-            self.teller.quote(&format!("why: {}: there is {}; needed is {}", text("rule"), text("found"), text("needed")))?;
+            self.teller.quote(&format!(
+                "why: {}: there is {}; needed is {}",
+                text("rule"),
+                text("found"),
+                text("needed")
+            ))?;
         }
         Ok(())
     }

@@ -40,7 +40,9 @@ fn left(dir: &Path, scopes: &[String]) -> Vec<String> {
         }
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    left.extend(mounts.lines().filter(|l| l.contains(&*dir)).filter_map(|l| Some(format!("mount {}", l.split(' ').nth(4)?))));
+    left.extend(
+        mounts.lines().filter(|l| l.contains(&*dir)).filter_map(|l| Some(format!("mount {}", l.split(' ').nth(4)?))),
+    );
     for scope in scopes {
         for place in ["/run/netns", "/sys/class/net"] {
             left.extend(named(Path::new(place), scope, 0));

@@ -135,8 +135,10 @@ impl Traffic {
 
     /// One question of its own, such as `GET /health`.
     pub fn ask(&self, path: &str) -> Result<Value, Fault> {
-        let mut line = Line::open(self.address).because(Kind::Unavailable, format!("{} does not answer", self.address))?;
-        let (status, body) = line.ask("GET", path, &[], b"").because(Kind::Unavailable, format!("{} broke off", self.address))?;
+        let mut line =
+            Line::open(self.address).because(Kind::Unavailable, format!("{} does not answer", self.address))?;
+        let (status, body) =
+            line.ask("GET", path, &[], b"").because(Kind::Unavailable, format!("{} broke off", self.address))?;
         if status != 200 {
             return Err(Fault::new(Kind::Unavailable, format!("{}{path} answered {status}", self.address)));
         }
@@ -167,7 +169,11 @@ impl Traffic {
             }
         }
         if number("payments").and_then(|n| usize::try_from(n).ok()) != Some(there.len()) {
-            books.wrong.push(format!("the ledger's audit counts {:?} payments and lists {}", number("payments"), there.len()));
+            books.wrong.push(format!(
+                "the ledger's audit counts {:?} payments and lists {}",
+                number("payments"),
+                there.len()
+            ));
         }
         Ok(books)
     }
@@ -224,7 +230,8 @@ fn pay(address: SocketAddr, run: usize, client: usize, list: &Mutex<Vec<Paid>>, 
         }
         let key = format!("demo-{run}-{client}-{number}");
         let amount = format!("{}.{:02}", 1 + number % 90, number % 100);
-        let order = serde_json::json!({ "from": "bank", "to": format!("shop-{client}"), "amount": amount, "currency": "EUR" });
+        let order =
+            serde_json::json!({ "from": "bank", "to": format!("shop-{client}"), "amount": amount, "currency": "EUR" });
         let answer = send(&mut line, address, &key, order.to_string().as_bytes());
         let paid = Paid { key, amount, at: Instant::now(), answer };
         {
@@ -270,7 +277,13 @@ impl Line {
         Ok(Self { stream: BufReader::new(stream), ends: false })
     }
 
-    fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+    fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<(u16, Vec<u8>)> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: paydesk\r\nContent-Length: {}\r\n", body.len());
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -280,7 +293,8 @@ impl Line {
         bytes.extend_from_slice(body);
         self.stream.get_mut().write_all(&bytes)?;
         let wrong = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
-        let status = self.head_line()?.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| wrong("no status"))?;
+        let status =
+            self.head_line()?.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| wrong("no status"))?;
         let mut length = None;
         loop {
             let header = self.head_line()?;
@@ -304,7 +318,10 @@ impl Line {
         let mut line = String::new();
         let read = (&mut self.stream).take(LINE_BYTES).read_line(&mut line)?;
         if read == 0 {
-            return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "the connection was closed without an answer"));
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::UnexpectedEof,
+                "the connection was closed without an answer",
+            ));
         }
         Ok(line.trim_end().to_owned())
     }

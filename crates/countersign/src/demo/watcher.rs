@@ -91,7 +91,8 @@ impl Watcher {
         let list = agent.and_then(|a| a.get("instances")).and_then(Value::as_array);
         let list = list.ok_or_else(|| Fault::new(Kind::Unavailable, "the agent does not say what runs"))?;
         let text = |i: &Value, name: &str| i.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut instances: Vec<_> = list.iter().map(|i| (text(i, "instance"), text(i, "serial"), text(i, "image"))).collect();
+        let mut instances: Vec<_> =
+            list.iter().map(|i| (text(i, "instance"), text(i, "serial"), text(i, "image"))).collect();
         instances.sort();
         Ok(instances)
     }
@@ -120,7 +121,10 @@ impl Watcher {
             if Instant::now() > deadline {
                 let mut waits = self.waits();
                 waits.extend(trouble);
-                return Err(Fault::new(Kind::Unavailable, format!("{what} did not come within {} s; {}", limit.as_secs(), waits.join("; "))));
+                return Err(Fault::new(
+                    Kind::Unavailable,
+                    format!("{what} did not come within {} s; {}", limit.as_secs(), waits.join("; ")),
+                ));
             }
             if trouble.is_some() {
                 std::thread::sleep(LOOK);
@@ -129,7 +133,12 @@ impl Watcher {
     }
 
     /// Waits until a commit is noticed as a change.
-    pub fn noticed(&mut self, teller: &mut Teller<'_>, commit: Commit, limit: Duration) -> Result<(u64, Change), Fault> {
+    pub fn noticed(
+        &mut self,
+        teller: &mut Teller<'_>,
+        commit: Commit,
+        limit: Duration,
+    ) -> Result<(u64, Change), Fault> {
         self.until(teller, "the builder's word on the push", limit, |w| {
             Ok(w.claims(0).find_map(|(index, claim)| match claim {
                 Claim::Change(c) if c.commit == commit => Some((index, (**c).clone())),
@@ -143,7 +152,8 @@ impl Watcher {
         let pushed = Instant::now();
         let mut seen: BTreeMap<u64, (String, f64)> = BTreeMap::new();
         self.until(teller, "the proposal", limit, |w| {
-            let Some((change, _)) = w.claims(0).find(|(_, c)| matches!(c, Claim::Change(c) if c.commit == commit)) else {
+            let Some((change, _)) = w.claims(0).find(|(_, c)| matches!(c, Claim::Change(c) if c.commit == commit))
+            else {
                 return Ok(None);
             };
             let mut offered = None;
@@ -180,8 +190,16 @@ impl Watcher {
             })?;
             for (_, m) in happened.iter().skip(told) {
                 let component = m.component.as_ref().map(|c| format!(" ({c})")).unwrap_or_default();
-                let counts = if m.requests > 0 { format!(", {} requests, {} failed", m.requests, m.errors) } else { String::new() };
-                teller.does(format!("agent: {} {}{component}{counts}", m.serial, crate::verbs::show::milestone(m.what)))?;
+                let counts = if m.requests > 0 {
+                    format!(", {} requests, {} failed", m.requests, m.errors)
+                } else {
+                    String::new()
+                };
+                teller.does(format!(
+                    "agent: {} {}{component}{counts}",
+                    m.serial,
+                    crate::verbs::show::milestone(m.what)
+                ))?;
             }
             told = happened.len();
             if let Some((_, end)) = happened.into_iter().find(|(_, m)| is_end(m.what)) {
@@ -219,7 +237,11 @@ impl Watcher {
         for word in status.get("processes").and_then(Value::as_array).into_iter().flatten() {
             let text = |name: &str| word.get(name).and_then(Value::as_str).unwrap_or_default();
             let role = text("role");
-            let what = if text("trouble").is_empty() { text("doing").to_owned() } else { format!("TROUBLE: {}", text("trouble")) };
+            let what = if text("trouble").is_empty() {
+                text("doing").to_owned()
+            } else {
+                format!("TROUBLE: {}", text("trouble"))
+            };
             // What they say between two pieces of work tells nothing.
             let idle = ["looking for", "starting", "has not said"].iter().any(|w| what.starts_with(w));
             if !TOLD.contains(&role) || idle || self.last.get(role) == Some(&what) {

@@ -10,7 +10,7 @@ mod report;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use edge::BlockingEdgeClient;
@@ -37,6 +37,13 @@ use crate::{
 /// Between two looks at everything: quick enough that a halt and a failed health check act within a second.
 const ROUND: Duration = Duration::from_millis(250);
 
+/// Following health, going back and being halted must not wait for a log that hangs. It syncs a batch of statements
+/// in well under this.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
+
+/// After the log did not answer, this long is spent without it.
+const LOG_PAUSE: Duration = Duration::from_secs(2);
+
 /// What `GET /state` answers.
 pub(crate) type State = Arc<Mutex<BTreeMap<String, Value>>>;
 
@@ -56,7 +63,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let mut status = start.confine(confinement)?;
 
     let home = start.layout.home(start.role);
-    let log = LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log)));
+    let log = LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log))).waiting(LOG_PATIENCE);
     let halts = Arc::new(Halts::open(home.join("halts"), members.clone())?);
     let state: State = Arc::default();
     let listener = listen_unix(&start.layout.socket(start.role))?;
@@ -82,6 +89,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         executor_socket: executor::socket(&start.layout, RoleUser::Agent, executor::COMPONENTS),
         executor: None,
         distrust: None,
+        log_away: None,
         state,
     };
     loop {
@@ -100,6 +108,8 @@ pub(crate) struct Agent {
     executor: Option<ExecutorClient>,
     /// Why the log is not believed any more, if it is not. It stays so until a person restarts the agent.
     distrust: Option<String>,
+    /// When the log last did not answer.
+    log_away: Option<Instant>,
     state: State,
 }
 
@@ -107,8 +117,10 @@ impl Agent {
     fn round(&mut self, placements: &mut [Placement], status: &mut StatusFile) {
         let mut troubles = Vec::new();
         if self.distrust.is_none()
+            && self.asks_log()
             && let Err(fault) = self.view.refresh()
         {
+            self.note(&fault);
             if fault.kind() == Kind::Untrue {
                 tracing::error!("the log is not believed any more: {}", fault.message());
                 self.distrust = Some(fault.message());
@@ -116,7 +128,10 @@ impl Agent {
             troubles.push(fault.message());
         }
         troubles.extend(self.distrust.clone());
-        if let Err(fault) = self.halts.write_into_log(&self.view) {
+        if self.asks_log()
+            && let Err(fault) = self.halts.write_into_log(&self.view)
+        {
+            self.note(&fault);
             troubles.push(fault.message());
         }
         let mut waits = Vec::new();
@@ -133,6 +148,18 @@ impl Agent {
         status.say(doing.join("; "), waits);
         if !troubles.is_empty() {
             status.trouble(troubles.join("; "));
+        }
+    }
+
+    /// Whether the log may be asked: it has answered, or its pause is over.
+    pub(crate) fn asks_log(&self) -> bool {
+        self.log_away.is_none_or(|since| since.elapsed() >= LOG_PAUSE)
+    }
+
+    /// Remembers that the log did not answer.
+    pub(crate) fn note(&mut self, fault: &Fault) {
+        if fault.kind() == Kind::Unavailable {
+            self.log_away = Some(Instant::now());
         }
     }
 

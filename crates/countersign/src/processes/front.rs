@@ -83,7 +83,9 @@ async fn relay(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, body
     } else {
         None
     };
-    let answer = match shared.log.ask(method, &path, body.to_vec(), RELAY_TIMEOUT).await {
+    // Who halts is told at once that the agent has it, also by a log that takes the question and gives no answer.
+    let limit = if halted == Some(true) { HALT_TIMEOUT } else { RELAY_TIMEOUT };
+    let answer = match shared.log.ask(method, &path, body.to_vec(), limit).await {
         // The agent has it and writes it into the log when the log is back.
         Err(_) if halted == Some(true) => {
             return Ok((StatusCode::ACCEPTED, Json(json!({ "halted": true, "logged": false }))).into_response());

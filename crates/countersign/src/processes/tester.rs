@@ -55,7 +55,6 @@ pub fn run(start: Start) -> Result<(), Fault> {
         workshop,
         images: start.layout.images(),
         executor_socket: executor::socket(&start.layout, start.role, executor::COMPONENTS),
-        fabric: start.settings.tester_fabric(),
         failed: BTreeMap::new(),
     };
     loop {
@@ -84,7 +83,6 @@ pub(crate) struct Tester {
     workshop: Workshop,
     images: std::path::PathBuf,
     executor_socket: std::path::PathBuf,
-    fabric: [u8; 2],
     /// Runs that could not be made at all: change, suite, baseline.
     failed: BTreeMap<(u64, String, Option<u64>), Setback>,
 }

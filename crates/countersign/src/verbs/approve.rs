@@ -9,7 +9,7 @@ use ledger::statement::v1::{Action, Approval, Claim, Kind as Says};
 use model::{Digest, EnvironmentName};
 use serde_json::json;
 
-use super::{Common, Format, find, follow, line, people, print_json};
+use super::{Flags, Format, find, follow, line, people, print_json};
 use crate::{
     fault::{Fault, Kind},
     say::About,
@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let index = find::one_proposal(view.facts(), &args.proposal, args.environment.as_ref())?.index;

@@ -20,7 +20,7 @@ use ledger::{
 use model::{Commit, Digest, Serial, SuiteName};
 use serde_json::json;
 
-use super::{Common, Format, line, people, print_json, role_for, show};
+use super::{Flags, Format, line, people, print_json, role_for, show};
 use crate::{
     fault::{Because as _, Fault, Kind},
     say::Speaker,
@@ -63,7 +63,7 @@ pub struct Args {
 const LIFE_S: u64 = 30 * 86_400;
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let (index, reasons) = match &args.envelope {
@@ -93,7 +93,7 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
 }
 
 /// The signer of the robot, and the role in which it may say evidence.
-fn speaker(common: &Common, members: &Members) -> Result<(Speaker, Arc<dyn Signer>), Fault> {
+fn speaker(common: &Flags, members: &Members) -> Result<(Speaker, Arc<dyn Signer>), Fault> {
     let path = common.key.as_deref().ok_or_else(|| {
         Fault::new(Kind::Usage, "no key to sign with")
             .hint("add `--key FILE`: the key that the charter lists for the other CI system")
@@ -123,7 +123,7 @@ fn own_kind(bytes: &[u8], members: &Members) -> Result<Option<Envelope>, Fault> 
     }
 }
 
-fn report(args: &Args, common: &Common, view: &mut View) -> Result<(u64, Vec<String>), Fault> {
+fn report(args: &Args, common: &Flags, view: &mut View) -> Result<(u64, Vec<String>), Fault> {
     let (speaker, _) = speaker(common, view.facts().members())?;
     let needed = |what: &str| Fault::new(Kind::Usage, format!("`{what}` is needed with a report"));
     let suite = args.suite.as_ref().ok_or_else(|| needed("--suite"))?;
@@ -143,7 +143,7 @@ fn report(args: &Args, common: &Common, view: &mut View) -> Result<(u64, Vec<Str
 }
 
 /// An envelope that the robot's own tool made: verified by its key, then judged as a report.
-fn translate(args: &Args, common: &Common, view: &mut View, bytes: &[u8]) -> Result<(u64, Vec<String>), Fault> {
+fn translate(args: &Args, common: &Flags, view: &mut View, bytes: &[u8]) -> Result<(u64, Vec<String>), Fault> {
     let envelope = ForeignEnvelope::parse(bytes).because(Kind::Input, "this is not a DSSE envelope")?;
     let (speaker, signer) = speaker(common, view.facts().members())?;
     if !envelope.is_signed_by(signer.key()) {

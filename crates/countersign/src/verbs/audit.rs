@@ -13,7 +13,7 @@ use std::{io::Write, path::PathBuf};
 use ledger::statement::Members;
 use model::Digest;
 
-use super::{Common, Format, line, print_json, show};
+use super::{Flags, Format, line, print_json, show};
 use crate::{
     charter_file,
     fault::{Because as _, Fault, Kind},
@@ -48,7 +48,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let store = source::open(args.source.as_deref(), args.charter, common)?;
     let members = members(args, common, &*store)?;
     let (log, witnesses) =
@@ -81,7 +81,7 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
 }
 
 /// The charter: the folder's, or, by its hash, the log's own first statement.
-fn members(args: &Args, common: &Common, store: &dyn ledger::store::Store) -> Result<Members, Fault> {
+fn members(args: &Args, common: &Flags, store: &dyn ledger::store::Store) -> Result<Members, Fault> {
     let layout = common.layout();
     if layout.charter().exists() {
         return Ok(charter_file::read(&layout, args.charter)?.members);

@@ -12,7 +12,7 @@ use std::{
 use model::manifest::{Diagnostic, FILE_NAME, Manifest, Severity, diagnostic::render_all, limits};
 use serde_json::json;
 
-use super::{Common, Format, line, print_json, show};
+use super::{Flags, Format, line, print_json, show};
 use crate::fault::{Because as _, Fault, Kind};
 
 /// Check the manifest, and the commits about to be pushed
@@ -33,7 +33,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     if args.install_hook {
         let path = hook::install(Path::new("."))?;
         return line(out, format!("`{}` checks what is pushed from now on", path.display()));

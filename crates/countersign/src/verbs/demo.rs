@@ -4,12 +4,7 @@
 
 use std::{io::Write, path::PathBuf};
 
-use crate::{
-    demo,
-    fault::Fault,
-    layout::DEFAULT_DIR,
-    verbs::Common,
-};
+use crate::{demo, fault::Fault, layout::DEFAULT_DIR, verbs::Flags};
 
 /// Play a whole system's way from its first commit to countersigned production, attacks included
 #[derive(Debug, clap::Args)]
@@ -29,7 +24,7 @@ pub struct Args {
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     if let Some(socket) = &args.knock {
         return demo::knock(socket);
     }

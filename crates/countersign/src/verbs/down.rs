@@ -1,6 +1,10 @@
 //! `countersign down`: end the processes of this host.
 
-use std::{io::Write, process::Command, time::{Duration, Instant}};
+use std::{
+    io::Write,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::{Signal, kill};
 
@@ -8,7 +12,7 @@ use crate::{
     charter_file,
     fault::{Because as _, Fault, Kind},
     supervise,
-    verbs::{Common, line},
+    verbs::{Flags, line},
 };
 
 /// End the processes of this host, and the components that it runs
@@ -23,7 +27,7 @@ pub struct Args {
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let layout = common.layout();
     match supervise::holder(&layout) {
         None => line(out, "nothing was running")?,

@@ -7,7 +7,7 @@ use ledger::statement::v1::{Claim, Exception, Kind as Says};
 use model::{CaseId, Clock as _, Digest, PersonId, SuiteName, SystemName, Timestamp};
 use serde_json::json;
 
-use super::{Common, Format, line, people, print_json, show};
+use super::{Flags, Format, line, people, print_json, show};
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
@@ -37,7 +37,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let system = people::system(&members, args.system.as_ref())?;

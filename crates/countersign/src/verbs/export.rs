@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     fault::{Because as _, Fault, Kind},
-    verbs::{Common, Format, line, print_json},
+    verbs::{Flags, Format, line, print_json},
 };
 
 /// Write an image as an OCI image layout
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     crate::settings::Settings::read(&common.layout())?;
     let store = ImageStore::open(&common.layout().images()).because(Kind::Unavailable, "the images can not be opened")?;
     store.verify(args.image).because(Kind::Untrue, format!("the image {} does not hold up", args.image))?;

@@ -14,7 +14,7 @@ use ledger::{
 use model::{EnvironmentName, SystemName};
 use serde_json::{Value, json};
 
-use super::{Common, Format, line, people, print_json};
+use super::{Flags, Format, line, people, print_json};
 use crate::{
     fault::{Because as _, Fault, Kind},
     http::{ANSWER_TIMEOUT, Target},
@@ -50,7 +50,7 @@ enum Taken {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     // Nothing of the log is read first: stopping must work when it does not answer.
     let members = common.members()?;
     if let Some(name) = &args.system {
@@ -139,7 +139,7 @@ fn submission(envelope: &Envelope, body: Option<&Body>) -> Result<Vec<u8>, Fault
     serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")
 }
 
-fn through_front(common: &Common, submission: &[u8]) -> Result<Taken, Fault> {
+fn through_front(common: &Flags, submission: &[u8]) -> Result<Taken, Fault> {
     let answer = common.front()?.ask_blocking(Method::POST, "/log/statements", submission.to_vec(), ANSWER_TIMEOUT)?;
     if answer.status == StatusCode::ACCEPTED {
         return Ok(Taken::Agent);
@@ -152,14 +152,14 @@ fn through_front(common: &Common, submission: &[u8]) -> Result<Taken, Fault> {
     Ok(Taken::Log(appended.index))
 }
 
-fn to_agent(common: &Common, submission: &[u8]) -> Result<(), Fault> {
+fn to_agent(common: &Flags, submission: &[u8]) -> Result<(), Fault> {
     let agent = Target::Unix(common.layout().socket(RoleUser::Agent));
     let answer = agent.ask_blocking(Method::POST, "/halt", submission.to_vec(), ANSWER_TIMEOUT)?;
     if answer.status.is_success() { Ok(()) } else { Err(fault_of(&answer)) }
 }
 
 /// Whether witnesses have cosigned it within a few seconds, so that everyone who follows the log has it.
-fn is_cosigned(common: &Common, members: ledger::statement::Members, index: u64) -> bool {
+fn is_cosigned(common: &Flags, members: ledger::statement::Members, index: u64) -> bool {
     let seen = || -> Result<(), Fault> {
         let client = LogClient::through_front(common.front()?);
         View::new(client, members)?.wait_for(index, COSIGN_TIMEOUT)
@@ -168,7 +168,7 @@ fn is_cosigned(common: &Common, members: ledger::statement::Members, index: u64)
 }
 
 /// Whether the agent answers `front`. No answer is no.
-fn agent_answers(common: &Common) -> bool {
+fn agent_answers(common: &Flags) -> bool {
     let asked = || -> Result<bool, Fault> {
         let answer = common.front()?.ask_blocking(Method::GET, "/api/status", Vec::new(), ANSWER_TIMEOUT)?;
         let status: Value =

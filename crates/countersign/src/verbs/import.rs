@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     fault::{Because as _, Fault, Kind},
     supervise,
-    verbs::{Common, Format, line, print_json},
+    verbs::{Flags, Format, line, print_json},
 };
 
 /// Bring in an image that was made elsewhere, by digest
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let layout = common.layout();
     crate::settings::Settings::read(&layout)?;
     supervise::lay_out(&layout)?;

@@ -26,7 +26,7 @@ use crate::{
     identity::RoleUser,
     layout::Layout,
     settings::Settings,
-    verbs::{Common, file_signer, line},
+    verbs::{Flags, file_signer, line},
 };
 
 /// Make a charter and collect the founders' signatures
@@ -62,7 +62,7 @@ const EXAMPLE: &str = include_str!("init/example.toml");
 const CHARTER_LIFE_S: u64 = 100 * 366 * 86_400;
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     if args.example {
         return line(out, EXAMPLE.trim_end());
     }

@@ -11,7 +11,7 @@ use ledger::{
 use model::Digest;
 use serde_json::{Value, json};
 
-use super::{Common, Format, line, print_json, show};
+use super::{Flags, Format, line, print_json, show};
 use crate::{
     fault::{Because as _, Fault, Kind},
     log_client::{LONG_POLL, LogClient},
@@ -51,14 +51,14 @@ enum Part {
 const LIMIT: usize = 50;
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     match &args.part {
         Some(Part::Show { index }) => show_one(*index, common, out),
         None => list(args, common, out),
     }
 }
 
-fn list(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+fn list(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     if let Some(kind) = &args.kind
         && !ledger::statement::v1::Kind::ALL.iter().any(|k| k.name() == kind)
@@ -111,7 +111,7 @@ fn print(row: &show::Row, format: Format, out: &mut dyn Write) -> Result<(), Fau
     }
 }
 
-fn show_one(index: u64, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+fn show_one(index: u64, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let view = common.view()?;
     let size = view.facts().size();
     let entry = usize::try_from(index)

@@ -67,7 +67,7 @@ pub enum Format {
 
 /// Flags of every verb.
 #[derive(Clone, Debug, Args)]
-pub struct Common {
+pub struct Flags {
     /// The folder of this host's Countersign
     #[arg(long, global = true, default_value = DEFAULT_DIR)]
     pub dir: PathBuf,
@@ -82,7 +82,7 @@ pub struct Common {
     pub key: Option<String>,
 }
 
-impl Common {
+impl Flags {
     /// The layout of the folder.
     pub fn layout(&self) -> Layout {
         Layout::new(&self.dir)

@@ -10,7 +10,7 @@ use model::{Digest, EnvironmentName, release::Release};
 use serde_json::json;
 
 use super::{
-    Common, Format,
+    Flags, Format,
     find::Name,
     follow::{decide, reasons},
     line, people, print_json, show,
@@ -35,7 +35,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let environment = people::environment(&members, args.environment.as_ref())?;
@@ -136,7 +136,7 @@ fn proposal(
 }
 
 /// The release document, checked against its digest.
-fn document(common: &Common, args: &Args, digest: Digest) -> Result<Release, Fault> {
+fn document(common: &Flags, args: &Args, digest: Digest) -> Result<Release, Fault> {
     let path = match &args.release_document {
         Some(path) => path.clone(),
         None => common.layout().images().join("blobs/sha256").join(digest.hex()),

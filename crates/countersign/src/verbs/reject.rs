@@ -6,7 +6,7 @@ use ledger::statement::v1::{Claim, Kind as Says, Rejection};
 use model::EnvironmentName;
 use serde_json::json;
 
-use super::{Common, Format, find, line, people, print_json};
+use super::{Flags, Format, find, line, people, print_json};
 use crate::{fault::Fault, say::About};
 
 /// Reject a proposal
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let proposal = find::one_proposal(view.facts(), &args.proposal, args.environment.as_ref())?;

@@ -8,7 +8,7 @@ use model::{EnvironmentName, SystemName};
 use serde_json::json;
 
 use super::{
-    Common, Format,
+    Flags, Format,
     follow::{End, decide, follow, reasons},
     line, people, print_json, show,
 };
@@ -34,7 +34,7 @@ pub struct Args {
 const WAIT_S: u64 = 900;
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let system = people::system(&members, args.system.as_ref())?;
@@ -90,7 +90,7 @@ fn ended(
     view: &mut View,
     proposal: u64,
     end: &End,
-    common: &Common,
+    common: &Flags,
     out: &mut dyn Write,
     live: String,
 ) -> Result<(), Fault> {

@@ -6,7 +6,7 @@ use ledger::statement::v1::{Claim, Kind as Says, Resume};
 use model::{EnvironmentName, SystemName};
 use serde_json::json;
 
-use super::{Common, Format, line, people, print_json};
+use super::{Flags, Format, line, people, print_json};
 use crate::{
     fault::{Fault, Kind},
     say::About,
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let system = people::system(&members, args.system.as_ref())?;

@@ -9,7 +9,7 @@ use ledger::statement::v1::{Claim, Kind as Says, MilestoneKind, Rollback};
 use model::{Digest, EnvironmentName, SystemName};
 use serde_json::json;
 
-use super::{Common, Format, line, people, print_json, show};
+use super::{Flags, Format, line, people, print_json, show};
 use crate::{
     fault::{Because as _, Fault, Kind},
     say::About,
@@ -36,7 +36,7 @@ pub struct Args {
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let system = people::system(&members, args.system.as_ref())?;

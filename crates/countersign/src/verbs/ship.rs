@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     fault::{Because as _, Fault, Kind},
     progress::Progress,
-    verbs::{Common, Format, line, print_json},
+    verbs::{Flags, Format, line, print_json},
     view::View,
 };
 
@@ -31,7 +31,7 @@ pub struct Args {
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let commit = match args.commit {
         Some(commit) => commit,
         None => head()?,
@@ -81,7 +81,7 @@ fn look(view: &View, commit: Commit) -> Result<Option<u64>, Fault> {
 }
 
 /// What builder and tester say of themselves.
-fn doing(common: &Common) -> Result<Vec<String>, Fault> {
+fn doing(common: &Flags) -> Result<Vec<String>, Fault> {
     let answer = common.front()?.ask_blocking(hyper::Method::GET, "/api/status", Vec::new(), Duration::from_secs(10))?;
     let status: Value = serde_json::from_slice(&answer.body).because(Kind::Unavailable, "front's status does not hold up")?;
     let mut words = Vec::new();
@@ -95,7 +95,7 @@ fn doing(common: &Common) -> Result<Vec<String>, Fault> {
     Ok(words)
 }
 
-fn told(view: &View, proposal: u64, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+fn told(view: &View, proposal: u64, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let facts = view.facts();
     let said = facts.proposal(proposal).ok_or_else(|| Fault::new(Kind::Internal, "the proposal is gone"))?;
     let evidence: Vec<_> = facts.evidence(said.claim.change).collect();

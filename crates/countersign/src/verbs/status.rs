@@ -10,7 +10,7 @@ use model::{Clock as _, ComponentName, Digest, EnvironmentName, Serial, Timestam
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Common, Format, line, print_json, show};
+use super::{Flags, Format, line, print_json, show};
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
@@ -97,7 +97,7 @@ struct Exposed {
 const OLD_S: u64 = 30;
 
 /// Runs the verb.
-pub fn run(_: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(_: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let layout = common.layout();
     let members = common.members()?;
     let mut picture = promise(&members)?;
@@ -164,7 +164,7 @@ fn promise(members: &Members) -> Result<Picture, Fault> {
     })
 }
 
-fn front(common: &Common) -> Result<Value, Fault> {
+fn front(common: &Flags) -> Result<Value, Fault> {
     let answer = common.front()?.ask_blocking(Method::GET, "/api/status", Vec::new(), ANSWER_TIMEOUT)?;
     if !answer.status.is_success() {
         return Err(crate::log_client::fault_of(&answer));

@@ -11,7 +11,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::{
-    Common, Format,
+    Flags, Format,
     find::{self, Name},
     print_json,
 };
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let name = Name::parse(&args.what)?;
     let view = common.view()?;
     let changes = find::changes(view.facts(), &name);
@@ -48,7 +48,7 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
 }
 
 /// What the agent says runs, if it can be asked.
-fn agent(common: &Common) -> Option<Value> {
+fn agent(common: &Flags) -> Option<Value> {
     let asked = || -> Result<Value, Fault> {
         let answer = common.front()?.ask_blocking(Method::GET, "/api/status", Vec::new(), ANSWER_TIMEOUT)?;
         serde_json::from_slice(&answer.body).because(Kind::Unavailable, "front's answer is not JSON")

@@ -6,7 +6,7 @@ use crate::{
     charter_file,
     fault::{Because as _, Fault, Kind},
     identity, supervise,
-    verbs::{Common, line},
+    verbs::{Flags, line},
 };
 
 /// Start the processes of this host and keep them running
@@ -24,7 +24,7 @@ pub struct Args {
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let layout = common.layout();
     let charter = charter_file::read(&layout, args.charter)?;
     let hash = charter.members.hash();
@@ -60,7 +60,7 @@ pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Faul
     supervise::run(&layout, hash)
 }
 
-fn detach(common: &Common, hash: model::Digest, out: &mut dyn Write) -> Result<(), Fault> {
+fn detach(common: &Flags, hash: model::Digest, out: &mut dyn Write) -> Result<(), Fault> {
     let layout = common.layout();
     supervise::lay_out(&layout)?;
     let log = std::fs::OpenOptions::new()

@@ -9,7 +9,7 @@ use ledger::statement::v1::{Claim, Reason, Ruling, Verdict};
 use model::{Digest, EnvironmentName, Serial, Timestamp};
 use serde::Serialize;
 
-use super::{Common, Format, find, line, people, print_json, show};
+use super::{Flags, Format, find, line, people, print_json, show};
 use crate::{
     fault::{Because as _, Fault, Kind},
     view::View,
@@ -56,7 +56,7 @@ struct GateSaid {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let view = common.view()?;
     let facts = view.facts();
     let found = find::proposals(facts, &args.what, args.environment.as_ref())?;

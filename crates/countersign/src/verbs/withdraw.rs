@@ -9,7 +9,7 @@ use ledger::statement::{
 use model::KeyId;
 use serde_json::json;
 
-use super::{Common, Format, line, people, print_json, show};
+use super::{Flags, Format, line, people, print_json, show};
 use crate::{
     fault::{Fault, Kind},
     say::About,
@@ -34,7 +34,7 @@ pub struct Args {
 const SHOWN: usize = 10;
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let key = key(&members, &args.key)?;

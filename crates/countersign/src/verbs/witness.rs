@@ -10,7 +10,7 @@ use ledger::{
 use crate::{
     fault::{Because as _, Fault, Kind},
     processes::witness,
-    verbs::{Common, line},
+    verbs::{Flags, line},
 };
 
 /// Cosign the checkpoints of logs (C2SP tlog-witness)
@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 /// Runs the verb.
-pub fn run(args: &Args, common: &Common, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let path = args.state.join("witness.key");
     if args.new {
         std::fs::create_dir_all(&args.state).because(Kind::Usage, format!("`{}` can not be made", args.state.display()))?;

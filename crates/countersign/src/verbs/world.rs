@@ -31,7 +31,7 @@ use model::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Common, Format, init};
+use super::{Flags, Format, init};
 use crate::{
     charter_file,
     clock::SystemClock,
@@ -95,7 +95,7 @@ const PEOPLE: [(&str, &str, bool); 5] = [
 /// A world. Its threads end with the test.
 pub(super) struct World {
     dir: TempDir,
-    pub(super) common: Common,
+    pub(super) common: Flags,
     pub(super) members: Members,
     /// What `/api/status` answers.
     pub(super) status: Arc<Mutex<Value>>,
@@ -144,7 +144,7 @@ impl World {
             .nest("/log", log);
         let (front_listener, front_address) = listener();
         serve(front_listener, front);
-        let common = Common {
+        let common = Flags {
             dir: dir.path().to_owned(),
             server: Some(format!("http://{front_address}")),
             format: Format::Text,
@@ -162,13 +162,13 @@ impl World {
     }
 
     /// The command line of a person.
-    pub(super) fn as_person(&self, name: &str) -> Common {
-        Common { key: Some(self.path("people").join(name).display().to_string()), ..self.common.clone() }
+    pub(super) fn as_person(&self, name: &str) -> Flags {
+        Flags { key: Some(self.path("people").join(name).display().to_string()), ..self.common.clone() }
     }
 
     /// The command line that asks for JSON.
-    pub(super) fn json(common: &Common) -> Common {
-        Common { format: Format::Json, ..common.clone() }
+    pub(super) fn json(common: &Flags) -> Flags {
+        Flags { format: Format::Json, ..common.clone() }
     }
 
     /// The log.

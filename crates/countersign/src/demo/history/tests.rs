@@ -9,7 +9,10 @@ fn examples() -> PathBuf {
 }
 
 fn key(folder: &Path, name: &str) {
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(folder.join(name)).status();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+        .arg(folder.join(name))
+        .status();
     assert!(made.unwrap().success());
 }
 
@@ -36,7 +39,10 @@ fn every_patch_applies_on_top_of_the_step_that_it_names() {
         }
         repository.apply(&history, step).unwrap_or_else(|e| panic!("{}: {e}", step.name));
         commits.insert(step.name.clone(), repository.commit(step).unwrap());
-        assert_eq!(repository.git(&["log", "-1", "--format=%ae %ce"], None).unwrap().trim(), format!("{0}@{MAIL} {0}@{MAIL}", step.author));
+        assert_eq!(
+            repository.git(&["log", "-1", "--format=%ae %ce"], None).unwrap().trim(),
+            format!("{0}@{MAIL} {0}@{MAIL}", step.author)
+        );
         assert!(repository.git(&["cat-file", "commit", "HEAD"], None).unwrap().contains("BEGIN SSH SIGNATURE"));
         assert!(step.message.trim().lines().last().unwrap().starts_with("Requirement: PAY-"));
         repository.push(true).unwrap();

@@ -51,7 +51,8 @@ impl Play<'_, '_> {
         self.stage.write(&kept.checkpoint, &note, 0o644)?;
         let file = kept.audit.to_string_lossy().into_owned();
         let ran = self.stage.program.run(&["audit", "--keep", &file], VERB_LIMIT)?.well()?;
-        self.teller.saw(format!("an auditor outside checks the whole log and keeps a checkpoint: {}", last_line(&ran.out)))?;
+        self.teller
+            .saw(format!("an auditor outside checks the whole log and keeps a checkpoint: {}", last_line(&ran.out)))?;
         Ok(kept)
     }
 
@@ -62,20 +63,32 @@ impl Play<'_, '_> {
         let before = self.watcher.instances()?;
         let (index, proposal) = (refused.unapproved.index, &refused.unapproved.proposal);
         let runs = self.watcher.refresh()?.facts().live(proposal.serial.system(), &proposal.environment);
-        let honest = runs.first().map(|l| l.release).ok_or_else(|| Fault::new(Kind::Internal, "nothing runs by the log"))?;
+        let honest =
+            runs.first().map(|l| l.release).ok_or_else(|| Fault::new(Kind::Internal, "nothing runs by the log"))?;
         let slipped = forger::slip_in(&layout, honest, "web")?;
-        self.teller.does(format!("an attacker who owns the folder of images puts one there, with a release {} that names it", slipped.short()))?;
+        self.teller.does(format!(
+            "an attacker who owns the folder of images puts one there, with a release {} that names it",
+            slipped.short()
+        ))?;
 
         let socket = executor::socket(&layout, RoleUser::Agent, executor::COMPONENTS);
         let mut command = self.stage.program.command(&["demo", "--knock", &socket.to_string_lossy()]);
         command.uid(RoleUser::Builder.uid()).gid(ROLES_GROUP);
-        let knocked = self.stage.program.finish(command, "demo --knock".to_owned(), VERB_LIMIT)?.refused(Kind::Refused)?;
-        self.teller.saw(format!("as the builder's user, the agent's executor is out of reach: {}", knocked.err.lines().next().unwrap_or_default()))?;
+        let knocked =
+            self.stage.program.finish(command, "demo --knock".to_owned(), VERB_LIMIT)?.refused(Kind::Refused)?;
+        self.teller.saw(format!(
+            "as the builder's user, the agent's executor is out of reach: {}",
+            knocked.err.lines().next().unwrap_or_default()
+        ))?;
 
         let mut forged = Vec::new();
-        for (release, what) in [(proposal.release, "the release that nobody approved"), (slipped, "the slipped release")] {
+        for (release, what) in
+            [(proposal.release, "the release that nobody approved"), (slipped, "the slipped release")]
+        {
             let at = forger::verdict(&layout, self.watcher.view(), index, proposal, release)?;
-            self.teller.does(format!("the attacker signs a verdict with the gate's own key: {what} is granted; statement {at}"))?;
+            self.teller.does(format!(
+                "the attacker signs a verdict with the gate's own key: {what} is granted; statement {at}"
+            ))?;
             forged.push(at);
         }
         let last = forged.last().copied().unwrap_or_default();
@@ -84,7 +97,10 @@ impl Play<'_, '_> {
         expect(before == after, || format!("something else runs: {before:?} was, {after:?} is"))?;
         let begun = self.watcher.milestones(index);
         expect(begun.is_empty(), || format!("the agent did something about it: {begun:?}"))?;
-        self.teller.saw(format!("the agent has read them, recomputed the verdict, and runs the same {} instances as before", after.len()))?;
+        self.teller.saw(format!(
+            "the agent has read them, recomputed the verdict, and runs the same {} instances as before",
+            after.len()
+        ))?;
         let name = index.to_string();
         let why = self.stage.program.run(&["why", &name, "--format", "json"], VERB_LIMIT)?.well()?.json()?;
         expect(why.pointer("/0/granted") == Some(&Value::Bool(false)), || format!("`why` says otherwise: {why}"))?;
@@ -112,13 +128,18 @@ impl Play<'_, '_> {
 
     /// 7. The past, rewritten by who holds the database and the log key.
     pub(super) fn rewritten_past(&mut self, refused: &Refused, kept: &Kept, forged: &[u64]) -> Result<(), Fault> {
-        self.teller.step("7. An old statement is rewritten with the database and the log key: witness, agent and audit catch it")?;
+        self.teller.step(
+            "7. An old statement is rewritten with the database and the log key: witness, agent and audit catch it",
+        )?;
         self.traffic.stop();
         let layout = self.stage.layout();
         let origin = self.watcher.view().reader().members().charter().log.origin.clone();
         self.stage.down_without_components()?;
         let honest = forger::rewrite(&layout, &origin, refused.failed)?;
-        self.teller.does(format!("statement {} said that a test failed; now it says that all passed, signed with the tester's", refused.failed))?;
+        self.teller.does(format!(
+            "statement {} said that a test failed; now it says that all passed, signed with the tester's",
+            refused.failed
+        ))?;
         self.teller.does("stolen key too; every hash after it is made anew, and the log's key signs the result")?;
         self.stage.up_without_waiting()?;
 
@@ -130,7 +151,11 @@ impl Play<'_, '_> {
         let words = |file: &Path| file.to_string_lossy().into_owned();
         let (checkpoint, audit, copy) = (words(&kept.checkpoint), words(&kept.audit), words(&honest));
         let mut findings = Vec::new();
-        for more in [vec!["--checkpoint", &checkpoint], vec!["--checkpoint", &audit], vec!["--checkpoint", &audit, "--against", &copy]] {
+        for more in [
+            vec!["--checkpoint", &checkpoint],
+            vec!["--checkpoint", &audit],
+            vec!["--checkpoint", &audit, "--against", &copy],
+        ] {
             let mut all = vec!["audit", "--format", "json"];
             all.extend(more.iter().copied());
             let ran = self.stage.program.run(&all, VERB_LIMIT)?.refused(Kind::Untrue)?;
@@ -138,7 +163,9 @@ impl Play<'_, '_> {
             findings = report.get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
             let closest = findings.iter().filter(|f| covers(f, refused.failed)).min_by_key(|f| width(f));
             let what = closest.and_then(|f| f.get("what")).and_then(Value::as_str);
-            let what = what.ok_or_else(|| Fault::new(Kind::Internal, format!("no finding names statement {}: {report}", refused.failed)))?;
+            let what = what.ok_or_else(|| {
+                Fault::new(Kind::Internal, format!("no finding names statement {}: {report}", refused.failed))
+            })?;
             let flags: Vec<&str> = more.iter().filter(|w| w.starts_with("--")).copied().collect();
             self.teller.saw(format!("audit {}: {what}", flags.join(" ")))?;
         }
@@ -156,10 +183,15 @@ impl Play<'_, '_> {
             let trusted = word.get("trouble").is_none_or(Value::is_null);
             Ok((trusted && w.view().facts().size() > 0 && w.instances().is_ok_and(|i| !i.is_empty())).then_some(()))
         })?;
-        let ran = self.stage.program.run(&["audit", "--format", "json", "--checkpoint", &audit], VERB_LIMIT)?.refused(Kind::Untrue)?;
+        let ran = self
+            .stage
+            .program
+            .run(&["audit", "--format", "json", "--checkpoint", &audit], VERB_LIMIT)?
+            .refused(Kind::Untrue)?;
         let report = ran.json()?;
         let findings = report.get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
-        let only_forged = !findings.is_empty() && findings.iter().all(|f| index(f, "index").is_some_and(|i| forged.contains(&i)));
+        let only_forged =
+            !findings.is_empty() && findings.iter().all(|f| index(f, "index").is_some_and(|i| forged.contains(&i)));
         expect(only_forged, || format!("the honest log has other findings than the forged verdicts: {report}"))?;
         for finding in &findings {
             self.teller.quote(finding.get("what").and_then(Value::as_str).unwrap_or_default())?;
@@ -168,7 +200,9 @@ impl Play<'_, '_> {
         self.traffic.start()?;
         let from = Instant::now();
         let traffic = &self.traffic;
-        self.watcher.until(self.teller, "payments", AGAIN_LIMIT, |_| Ok((traffic.booked_since(from) >= super::SETTLED_PAYMENTS).then_some(())))?;
+        self.watcher.until(self.teller, "payments", AGAIN_LIMIT, |_| {
+            Ok((traffic.booked_since(from) >= super::SETTLED_PAYMENTS).then_some(()))
+        })?;
         self.traffic.stop();
         let books = self.traffic.compare()?;
         expect(books.wrong.is_empty(), || format!("the books are wrong: {:?}", books.wrong))?;
@@ -200,7 +234,9 @@ impl Play<'_, '_> {
         let ran = self.stage.program.run(&["trace", &address], VERB_LIMIT)?.well()?;
         self.teller.quote(&ran.out)?;
         self.teller.saw(format!("{address} is {}, for the requirement PAY-142", live.proposal.serial))?;
-        self.teller.proves("every running address leads back to release, approvals, evidence, build, commit, author and requirement");
+        self.teller.proves(
+            "every running address leads back to release, approvals, evidence, build, commit, author and requirement",
+        );
         Ok(())
     }
 }
@@ -209,7 +245,9 @@ impl Play<'_, '_> {
 pub fn knock(socket: &Path) -> Result<(), Fault> {
     match std::os::unix::net::UnixStream::connect(socket) {
         Ok(_) => Ok(()),
-        Err(error) => Err(Fault::from_error(Kind::Refused, error).context(format!("`{}` can not be reached", socket.display()))),
+        Err(error) => {
+            Err(Fault::from_error(Kind::Refused, error).context(format!("`{}` can not be reached", socket.display())))
+        }
     }
 }
 

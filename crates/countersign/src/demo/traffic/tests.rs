@@ -12,7 +12,8 @@ fn row(key: &str, amount: &str) -> (String, String) {
 
 #[test]
 fn books_that_agree_are_right() {
-    let list = [paid("a", Answered::Booked), paid("b", Answered::Refused(500)), paid("c", Answered::Broken("cut".into()))];
+    let list =
+        [paid("a", Answered::Booked), paid("b", Answered::Refused(500)), paid("c", Answered::Broken("cut".into()))];
     let books = judge(&list, &[row("a", "1.00")]);
     assert_eq!(books, Books { sent: 3, booked: 1, failed: 2, in_books: 1, wrong: Vec::new() });
     // Nobody knows of a request without an answer whether it is booked.
@@ -27,7 +28,13 @@ fn every_difference_is_named() {
         paid("changed", Answered::Booked),
         paid("refused", Answered::Refused(500)),
     ];
-    let there = [row("doubled", "1.00"), row("doubled", "1.00"), row("changed", "9.00"), row("refused", "1.00"), row("new", "1.00")];
+    let there = [
+        row("doubled", "1.00"),
+        row("doubled", "1.00"),
+        row("changed", "9.00"),
+        row("refused", "1.00"),
+        row("new", "1.00"),
+    ];
     assert_eq!(
         judge(&list, &there).wrong,
         [
@@ -55,7 +62,10 @@ fn a_client_counts_what_fails_and_does_not_send_it_again() {
             seen.lock().unwrap().push(key);
             // The first connection is cut without an answer.
             if number > 0 {
-                stream.get_mut().write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}").unwrap();
+                stream
+                    .get_mut()
+                    .write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+                    .unwrap();
             }
         }
     });

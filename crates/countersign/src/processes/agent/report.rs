@@ -19,6 +19,9 @@ use crate::{
 /// Writes what happened into the log. What the log has is not written again: the nonce is made of the milestone and its
 /// number, so that the same milestone after a crash is known by it.
 pub(super) fn send(progress: &mut Progress, agent: &mut Agent) -> Result<(), Fault> {
+    if !agent.asks_log() {
+        return Ok(());
+    }
     for numbered in progress.outbox.waiting().to_vec() {
         let nonce = nonce(progress, &numbered)?;
         let known = agent.view.statements().iter().any(|s| s.value().header.nonce == nonce);
@@ -29,7 +32,11 @@ pub(super) fn send(progress: &mut Progress, agent: &mut Agent) -> Result<(), Fau
                 seen: agent.view.seen(),
                 nonce: Some(nonce),
             };
-            agent.speaker.say(agent.view.log(), Claim::Milestone(Box::new(milestone)), about, &[])?;
+            let said = agent.speaker.say(agent.view.log(), Claim::Milestone(Box::new(milestone)), about, &[]);
+            if let Err(fault) = said {
+                agent.note(&fault);
+                return Err(fault);
+            }
         }
         progress.outbox.logged(numbered.number);
     }

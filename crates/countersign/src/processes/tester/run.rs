@@ -11,24 +11,23 @@ use build::{
     junit::REPORT_BYTES,
     sandbox::{Outcome, Phase},
     suite::{Exception, Exit, JudgeInput, Judgement, ReportFile, ReportPart, judge},
-    suite::Kind as Why,
     workspace::{Source, Workspace},
 };
 use gate::{EXCEPTION_PERSONS, Said};
 use ledger::{
     statement::v1::{
-        Build, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteFact, SuiteOn, SystemRule,
-        Totals,
+        Build, Change, Claim, EvidenceOn, SuiteFact, SuiteOn, SystemRule,
     },
     store::Body,
 };
 use model::{
-    CaseId, PersonId, Serial,
+    PersonId, Serial,
     manifest::{Manifest, SuiteDefinition},
 };
 
 use super::{Baseline, Tester};
 use crate::{
+    evidence,
     fault::{Because as _, Fault, Kind},
     processes::builder::{ecosystem, manifest_of},
     say::About,
@@ -212,71 +211,11 @@ impl Tester {
         for reason in judged.iter().flat_map(|j| &j.reasons) {
             tracing::warn!("{}: {reason}", suite.name);
         }
-        let reasons: BTreeSet<EvidenceReason> = match &judged {
-            None => [EvidenceReason::NotStarted].into(),
-            Some(judged) => judged.reasons.iter().map(|r| reason(r.kind())).collect(),
-        };
-        let outcome = if reasons.contains(&EvidenceReason::Failed) {
-            EvidenceOutcome::Failed
-        } else if reasons.is_empty() {
-            EvidenceOutcome::Passed
-        } else {
-            EvidenceOutcome::NotTested
-        };
-        let pseudonyms = |cases: &[CaseId]| cases.iter().take(Evidence::LISTED_CASES).map(CaseId::pseudonym).collect();
-        let missing: Vec<CaseId> = judged
-            .iter()
-            .flat_map(|j| &j.reasons)
-            .filter_map(|r| match r {
-                build::suite::Reason::MissingFromBaseline { cases } => Some(cases.clone()),
-                _ => None,
-            })
-            .flatten()
-            .collect();
-        let totals = judged.as_ref().map(|j| totals(&j.totals)).unwrap_or_default();
-        let evidence = Evidence {
-            change: change.index,
-            suite: suite.name.clone(),
-            kind: suite.kind,
-            definition: suite.definition,
-            files: suite.files,
-            on,
-            outcome,
-            reasons: reasons.into_iter().collect(),
-            totals,
-            baseline: baseline.evidence,
-            missing: pseudonyms(&missing),
-            excepted: judged.as_ref().map(|j| pseudonyms(&j.excepted)).unwrap_or_default(),
-            covers: judged.map(|j| j.covers.into_iter().collect()).unwrap_or_default(),
-            cases,
-        };
+        let run = evidence::Run { change: change.index, suite, baseline: baseline.evidence };
+        let evidence = evidence::of(&run, on, judged.as_ref(), cases);
         let about = About { system: Some(system.name.clone()), seen: self.view.seen(), ..About::default() };
         let said = self.speaker.say(self.view.log(), Claim::Evidence(Box::new(evidence)), about, &bodies)?;
         self.view.wait_for(said.index, super::super::COSIGN_TIMEOUT)
-    }
-}
-
-fn totals(t: &build::suite::Totals) -> Totals {
-    let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    Totals {
-        passed: count(t.passed + t.flaky),
-        failed: count(t.failed + t.errors),
-        skipped: count(t.skipped),
-        flaky: count(t.flaky),
-    }
-}
-
-const fn reason(why: Why) -> EvidenceReason {
-    match why {
-        Why::TimedOut => EvidenceReason::TimedOut,
-        Why::NoReport => EvidenceReason::NoReport,
-        Why::UnreadableReport | Why::Malformed | Why::Contradicted => EvidenceReason::MalformedReport,
-        Why::OldReport => EvidenceReason::OldReport,
-        Why::NoCases | Why::NothingRan => EvidenceReason::NoCases,
-        Why::Failed => EvidenceReason::Failed,
-        Why::SkippedWithoutException => EvidenceReason::Skipped,
-        Why::MissingFromBaseline => EvidenceReason::Missing,
-        Why::ExitMismatch => EvidenceReason::ExitMismatch,
     }
 }
 

@@ -10,13 +10,13 @@ use std::{
 use build::{
     junit::REPORT_BYTES,
     suite::{
-        CaseList, Exception, Exit, JudgeInput, Judgement, Kind as Why, Reason, ReportFile as Found, ReportPart, judge,
+        CaseList, Exception, Exit, JudgeInput, Judgement, ReportFile as Found, ReportPart, judge,
     },
 };
 use gate::{EXCEPTION_PERSONS, Facts, Said};
 use ledger::{
     statement::v1::{
-        Build, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteFact, SuiteOn, Totals,
+        Build, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, SuiteFact, SuiteOn,
     },
     store::Body,
 };
@@ -26,6 +26,7 @@ use model::{
 };
 
 use crate::{
+    evidence,
     fault::{Because as _, Fault, Kind},
     say::{About, Speaker},
     view::View,
@@ -224,57 +225,6 @@ fn exceptions(facts: &Facts, tested: &Tested) -> Vec<Exception> {
 }
 
 fn evidence(tested: &Tested, on: EvidenceOn, judged: &Judgement, cases: Option<Digest>) -> Evidence {
-    let reasons: BTreeSet<EvidenceReason> = judged.reasons.iter().map(|r| reason(r.kind())).collect();
-    let outcome = if reasons.contains(&EvidenceReason::Failed) {
-        EvidenceOutcome::Failed
-    } else if reasons.is_empty() {
-        EvidenceOutcome::Passed
-    } else {
-        EvidenceOutcome::NotTested
-    };
-    let missing = judged.reasons.iter().find_map(|r| match r {
-        Reason::MissingFromBaseline { cases } => Some(cases.as_slice()),
-        _ => None,
-    });
-    let count = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    let t = judged.totals;
-    Evidence {
-        change: tested.change.index,
-        suite: tested.suite.name.clone(),
-        kind: tested.suite.kind,
-        definition: tested.suite.definition,
-        files: tested.suite.files,
-        on,
-        outcome,
-        reasons: reasons.into_iter().collect(),
-        totals: Totals {
-            passed: count(t.passed + t.flaky),
-            failed: count(t.failed + t.errors),
-            skipped: count(t.skipped),
-            flaky: count(t.flaky),
-        },
-        baseline: tested.baseline,
-        missing: pseudonyms(missing.unwrap_or_default()),
-        excepted: pseudonyms(&judged.excepted),
-        covers: judged.covers.iter().cloned().collect(),
-        cases,
-    }
-}
-
-fn pseudonyms(cases: &[CaseId]) -> Vec<Digest> {
-    cases.iter().take(Evidence::LISTED_CASES).map(CaseId::pseudonym).collect()
-}
-
-const fn reason(why: Why) -> EvidenceReason {
-    match why {
-        Why::TimedOut => EvidenceReason::TimedOut,
-        Why::NoReport => EvidenceReason::NoReport,
-        Why::UnreadableReport | Why::Malformed | Why::Contradicted => EvidenceReason::MalformedReport,
-        Why::OldReport => EvidenceReason::OldReport,
-        Why::NoCases | Why::NothingRan => EvidenceReason::NoCases,
-        Why::Failed => EvidenceReason::Failed,
-        Why::SkippedWithoutException => EvidenceReason::Skipped,
-        Why::MissingFromBaseline => EvidenceReason::Missing,
-        Why::ExitMismatch => EvidenceReason::ExitMismatch,
-    }
+    let run = evidence::Run { change: tested.change.index, suite: &tested.suite, baseline: tested.baseline };
+    evidence::of(&run, on, Some(judged), cases)
 }

@@ -17,13 +17,13 @@ use crate::{
     identity::RoleUser,
     layout::Layout,
     log_client::LogClient,
-    verbs::Common,
+    verbs::Flags,
 };
 
 const FILE: &str = "log.sqlite3";
 
 /// Opens a log: the one named, else the one behind `--server`, else the folder's.
-pub(super) fn open(source: Option<&str>, charter: Option<Digest>, common: &Common) -> Result<Box<dyn Store>, Fault> {
+pub(super) fn open(source: Option<&str>, charter: Option<Digest>, common: &Flags) -> Result<Box<dyn Store>, Fault> {
     match source {
         Some(url) if url.starts_with("http://") || url.starts_with("unix:") => {
             download(&Target::parse(url)?, charter, common)
@@ -51,7 +51,7 @@ fn file(path: &Path) -> Result<Box<dyn Store>, Fault> {
 }
 
 /// Everything that a server hands out, as a store in memory. Nothing of it is believed here.
-fn download(server: &Target, charter: Option<Digest>, common: &Common) -> Result<Box<dyn Store>, Fault> {
+fn download(server: &Target, charter: Option<Digest>, common: &Flags) -> Result<Box<dyn Store>, Fault> {
     let client = LogClient::through_front(server.clone());
     let members = match charter {
         // Somebody who has only the hash: the log's own first entry is the charter, or it is not this log.

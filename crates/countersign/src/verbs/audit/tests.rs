@@ -20,13 +20,13 @@ use crate::{
     fault::{Fault, Kind},
     identity::RoleUser,
     verbs::{
-        Common,
+        Flags,
         world::{World, arguments, printed, ran},
     },
 };
 
-fn audit(common: &Common, given: &[&str]) -> (String, Result<(), Fault>) {
-    ran(|out| run(&arguments::<Args>(given), &Common { server: None, ..common.clone() }, out))
+fn audit(common: &Flags, given: &[&str]) -> (String, Result<(), Fault>) {
+    ran(|out| run(&arguments::<Args>(given), &Flags { server: None, ..common.clone() }, out))
 }
 
 #[test]

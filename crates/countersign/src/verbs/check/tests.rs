@@ -4,13 +4,13 @@ use super::{Args, hook, run};
 use crate::{
     fault::Kind,
     verbs::{
-        Common, Format,
+        Flags, Format,
         world::{MANIFEST, arguments, printed, ran},
     },
 };
 
-fn common(format: Format) -> Common {
-    Common { dir: "/nonexistent".into(), server: None, format, key: None }
+fn common(format: Format) -> Flags {
+    Flags { dir: "/nonexistent".into(), server: None, format, key: None }
 }
 
 fn written(text: &str) -> (tempfile::TempDir, String) {
