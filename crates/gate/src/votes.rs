@@ -69,7 +69,12 @@ impl Votes {
         unfit.retain(|p| !cast.iter().any(|v| v.person.as_str() == p));
         let none = Quorum { groups: Vec::new() };
         let quorum = rule.map_or(&none, |r| &r.quorum);
-        let count = |until: Timestamp| count_until(quorum, claim.approvals, &cast, until);
+        // The manifest may ask for more people, by the word of the change; a proposal can only add to that.
+        let asked = facts.change(claim.change).and_then(|c| {
+            c.claim.asks.iter().filter(|a| a.environment == claim.environment).map(|a| a.approvals).max()
+        });
+        let asked = asked.max(claim.approvals);
+        let count = |until: Timestamp| count_until(quorum, asked, &cast, until);
         let tally = count(now);
         // The latest time until which those who still count are enough: one approval that ends early takes nothing
         // from others that do not.

@@ -447,6 +447,7 @@ fn change(who: &str, ordinal: u64, previous: Option<u64>) -> Change {
         }],
         manifest: Digest::of(MANIFEST.as_bytes()),
         suites: suites(),
+        asks: Vec::new(),
         problems: Vec::new(),
     }
 }

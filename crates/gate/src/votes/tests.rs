@@ -1,4 +1,4 @@
-use ledger::statement::v1::{Approval, Claim, Ruling};
+use ledger::statement::v1::{Approval, Asked, Claim, Ruling};
 use model::Digest;
 
 use crate::{
@@ -155,6 +155,19 @@ fn groups_need_different_persons() {
     world.wait(60);
     assert!(!answer(&world, &put).is_granted());
     world.approve("ben", &put);
+    world.wait(60);
+    assert!(answer(&world, &put).is_granted());
+}
+
+#[test]
+fn a_proposal_can_not_leave_out_what_the_manifest_asks_for() {
+    let mut world = World::founded(charter());
+    let mut change = world.good_change(1, None);
+    change.asks = vec![Asked { environment: "production".parse().unwrap(), approvals: 3 }];
+    let put = world.put_with(change, None, |_| {}, |_| {}, |p| p.approvals = None);
+    world.approve_both(&put);
+    assert!(!answer(&world, &put).is_granted());
+    world.approve("cid", &put);
     world.wait(60);
     assert!(answer(&world, &put).is_granted());
 }

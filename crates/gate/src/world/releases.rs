@@ -61,6 +61,7 @@ impl World {
             commits: vec![commit(ordinal, "dora")],
             manifest: dig(&format!("manifest {ordinal}")),
             suites: suites(),
+            asks: Vec::new(),
             problems: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use build::git::{CommitFacts, Mirror};
 use gate::CHANGE_COMMITS;
 use ledger::statement::{
     Signatory,
-    v1::{Change, ChangeProblem, Claim, CommitFact, SuiteFact, SuiteKind, SuiteOn, SystemRule},
+    v1::{Asked, Change, ChangeProblem, Claim, CommitFact, SuiteFact, SuiteKind, SuiteOn, SystemRule},
 };
 use model::{
     Commit, Digest,
@@ -18,6 +18,9 @@ use crate::{
     fault::{Because as _, Fault, Kind},
     say::About,
 };
+
+/// What a manifest declares that the gate asks about: suites, and approvals beyond the charter's.
+type Declared = (Vec<SuiteFact>, Vec<Asked>);
 
 impl Builder {
     /// Says what a new head changes, once. A head that was said before is not news; nor is one that went back to it.
@@ -51,10 +54,11 @@ impl Builder {
             let surplus = commits.len() - CHANGE_COMMITS;
             commits.drain(..surplus);
         }
-        let (manifest, suites) = self.manifest(system, mirror, head)?;
-        if suites.is_none() {
+        let (manifest, declared) = self.manifest(system, mirror, head)?;
+        if declared.is_none() {
             problems.insert(ChangeProblem::Manifest);
         }
+        let (suites, asks) = declared.unwrap_or_default();
         let tree = mirror.facts(head).because(Kind::Input, "the commit can not be read")?.tree;
         let change = Change {
             system: system.name.clone(),
@@ -65,7 +69,8 @@ impl Builder {
             previous: previous.map(|p| p.index),
             commits: commits.iter().map(|c| self.commit_fact(c)).collect(),
             manifest,
-            suites: suites.unwrap_or_default(),
+            suites,
+            asks,
             problems: problems.into_iter().collect(),
         };
         let about = About { system: Some(system.name.clone()), seen: self.view.seen(), ..About::default() };
@@ -74,7 +79,7 @@ impl Builder {
     }
 
     /// The manifest at a commit and its suites; no suites if it does not hold up.
-    fn manifest(&self, system: &SystemRule, mirror: &Mirror, head: Commit) -> Result<(Digest, Option<Vec<SuiteFact>>), Fault> {
+    fn manifest(&self, system: &SystemRule, mirror: &Mirror, head: Commit) -> Result<(Digest, Option<Declared>), Fault> {
         let bytes = mirror
             .read(head, manifest::FILE_NAME, manifest::limits::TEXT_BYTES as u64)
             .because(Kind::Input, "the manifest can not be read")?;
@@ -102,7 +107,13 @@ impl Builder {
                 covers: suite.requirements.iter().cloned().collect(),
             });
         }
-        Ok((digest, Some(suites)))
+        let asks = parsed
+            .manifest
+            .environments
+            .values()
+            .filter_map(|e| Some(Asked { environment: e.name.clone(), approvals: e.approvals? }))
+            .collect();
+        Ok((digest, Some((suites, asks))))
     }
 
     fn commit_fact(&self, commit: &CommitFacts) -> CommitFact {

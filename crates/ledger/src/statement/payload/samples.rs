@@ -5,7 +5,7 @@ use model::{CaseId, Digest, Serial, Timestamp};
 use super::super::{
     Statement,
     v1::{
-        Action, Approval, Build, Change, ChangeProblem, Charter, Claim, CommitFact, CommitProblem, EnvironmentRule, Evidence,
+        Action, Approval, Build, Change, Asked, ChangeProblem, Charter, Claim, CommitFact, CommitProblem, EnvironmentRule, Evidence,
         EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, Halt, Header, Host, Image, Key, KeyScheme,
         KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce, Placed, Proposal, Quorum, Reason, Rejection,
         Resume, Robot, Role, Rollback, Ruling, Seen, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick, Totals, Verdict,
@@ -137,6 +137,7 @@ fn change() -> Change {
             files: dig("files"),
             covers: vec!["PAY-142".parse().unwrap()],
         }],
+        asks: vec![Asked { environment: "production".parse().unwrap(), approvals: 3 }],
         problems: vec![ChangeProblem::NotFastForward],
     }
 }

@@ -1,6 +1,6 @@
 //! Changes: what the builder found in the protected branch, commit by commit.
 
-use model::{Commit, Digest, KeyId, PersonId, RequirementId, SuiteName, SystemName};
+use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RequirementId, SuiteName, SystemName};
 use serde::{Deserialize, Serialize};
 
 use super::{SuiteKind, SuiteOn};
@@ -27,6 +27,8 @@ pub struct Change {
     pub manifest: Digest,
     /// The suites that the manifest declares.
     pub suites: Vec<SuiteFact>,
+    /// How many approvals in all the manifest asks for, in environments where it asks for more than the charter.
+    pub asks: Vec<Asked>,
     /// Why it is not accepted, if it is not.
     pub problems: Vec<ChangeProblem>,
 }
@@ -36,6 +38,16 @@ impl Change {
     pub fn is_accepted(&self) -> bool {
         self.problems.is_empty() && self.commits.iter().all(|c| c.problem.is_none())
     }
+}
+
+/// What a manifest asks for in one environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// So many approvals in all; never fewer than the charter's quorum.
+    pub approvals: u32,
 }
 
 /// One commit.

@@ -15,7 +15,7 @@ mod verdict;
 
 pub use approval::{Action, Approval, Exception, KeyWithdrawal, Rejection};
 pub use build::{Build, Image};
-pub use change::{Change, ChangeProblem, CommitFact, CommitProblem, SuiteFact};
+pub use change::{Asked, Change, ChangeProblem, CommitFact, CommitProblem, SuiteFact};
 pub use charter::{
     Charter, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Robot, Role, SystemRule, WitnessKey,
 };
