@@ -32,11 +32,13 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const SHORT: Duration = Duration::from_secs(20);
 
 /// The system's files, as a user's repository has them.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 10] = [
     ("countersign.toml", include_str!("system/countersign.toml")),
     ("make.sh", include_str!("system/make.sh")),
     ("counter.sh", include_str!("system/counter.sh")),
     ("list.sh", include_str!("system/list.sh")),
+    ("well.sh", include_str!("system/well.sh")),
+    ("greedy.sh", include_str!("system/greedy.sh")),
     ("web.sh", include_str!("system/web.sh")),
     ("health", include_str!("system/health")),
     ("unit/run.sh", include_str!("system/unit/run.sh")),
@@ -56,6 +58,7 @@ pub(crate) struct Installation {
     witness_at: SocketAddr,
     witness: Option<Child>,
     log_vkey: String,
+    mounts: Vec<PathBuf>,
 }
 
 impl Installation {
@@ -77,7 +80,7 @@ impl Installation {
         let mut scope = model::Digest::of(dir.canonicalize().unwrap().to_string_lossy().as_bytes()).short();
         scope.truncate(8);
         let mut made =
-            Self { root, scope, front, exposed, witness_at, witness: None, log_vkey: String::new() };
+            Self { root, scope, front, exposed, witness_at, witness: None, log_vkey: String::new(), mounts: Vec::new() };
         for person in PEOPLE {
             let key = made.key(person);
             run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", person, "-f"]).arg(key));
@@ -150,6 +153,13 @@ impl Installation {
 
     pub(crate) fn key(&self, person: &str) -> PathBuf {
         self.path(person)
+    }
+
+    /// Puts a file system of this size at a folder, until the end.
+    pub(crate) fn mount_tmpfs(&mut self, at: &Path, size: &str) {
+        fs::create_dir_all(at).unwrap();
+        run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at));
+        self.mounts.push(at.to_owned());
     }
 
     fn read(&self, name: &str) -> String {
@@ -397,6 +407,11 @@ impl Installation {
         if let Some(mut child) = self.witness.take() {
             if let Err(error) = child.kill().and_then(|()| child.wait().map(drop)) {
                 troubles.push(format!("the witness: {error}"));
+            }
+        }
+        for mount in self.mounts.drain(..) {
+            if let Err(error) = nix::mount::umount(&mount) {
+                troubles.push(format!("`{}` is still mounted: {error}", mount.display()));
             }
         }
         let left = left_behind(self.root.path(), &self.scope);

@@ -11,9 +11,12 @@
     reason = "a test fails by panicking, and its files need no durable writes"
 )]
 
+mod faults;
+mod halts;
 mod installation;
 mod kills;
 mod left;
+mod refusals;
 mod release;
 mod request;
 mod traffic;

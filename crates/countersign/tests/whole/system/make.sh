@@ -4,5 +4,7 @@ mkdir -p out
 cp /usr/bin/busybox out/busybox
 cp counter.sh out/counter
 cp list.sh out/list
+cp well.sh out/well
+cp greedy.sh out/greedy
 cp web.sh out/web
 chmod 755 out/*

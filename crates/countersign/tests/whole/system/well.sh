@@ -1,0 +1,3 @@
+#!/bin/busybox sh
+# Whether the counter can do its work.
+exec /bin/busybox printf 'Content-Type: text/plain\r\n\r\nwell\n'
