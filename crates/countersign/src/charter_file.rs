@@ -46,7 +46,8 @@ pub fn read(layout: &Layout, expected: Option<Digest>) -> Result<CharterFile, Fa
         if envelope.payload() != first.payload() {
             return Err(Fault::new(Kind::Untrue, "the founders signed different charters"));
         }
-        let (_, by) = ledger::statement::open(envelope, &members).because(Kind::Untrue, "a founder's signature does not hold up")?;
+        let (_, by) = ledger::statement::open(envelope, &members)
+            .because(Kind::Untrue, "a founder's signature does not hold up")?;
         signed.extend(by.persons().iter().cloned());
     }
     let missing: Vec<&str> =
@@ -85,7 +86,10 @@ pub fn identities(path: &Path, members: &Members) -> Result<BTreeMap<PersonId, I
             None => false,
         };
         if !fits {
-            return Err(Fault::new(Kind::Untrue, format!("the addresses of `{}` are not those that the charter commits to", member.id)));
+            return Err(Fault::new(
+                Kind::Untrue,
+                format!("the addresses of `{}` are not those that the charter commits to", member.id),
+            ));
         }
     }
     Ok(identities)

@@ -80,8 +80,8 @@ pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser) -> R
     let mut check = |request: &Request| match request {
         Request::Execute(Step::Start(spec)) => {
             let path = blobs.join(spec.release.hex());
-            let document =
-                std::fs::read(&path).map_err(|e| format!("the release document {} can not be read: {e}", spec.release))?;
+            let document = std::fs::read(&path)
+                .map_err(|e| format!("the release document {} can not be read: {e}", spec.release))?;
             runtime::plan::check(spec, &document).map_err(|e| e.to_string())
         }
         // Production is never removed as a whole by a process, and nobody tests in it.
@@ -105,7 +105,8 @@ pub fn must_be_root() -> Result<(), Fault> {
     if nix::unistd::geteuid().is_root() {
         Ok(())
     } else {
-        Err(Fault::new(Kind::Unavailable, "mounts, namespaces and cgroups need root").hint("start `countersign up` as root"))
+        Err(Fault::new(Kind::Unavailable, "mounts, namespaces and cgroups need root")
+            .hint("start `countersign up` as root"))
     }
 }
 
@@ -115,11 +116,16 @@ pub fn listen(layout: &Layout, role: RoleUser, what: &str) -> Result<UnixListene
     match std::fs::remove_file(&path) {
         Ok(()) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(Fault::from_error(Kind::Unavailable, e).context("the executor's socket can not be replaced")),
+        Err(e) => {
+            return Err(Fault::from_error(Kind::Unavailable, e).context("the executor's socket can not be replaced"));
+        }
     }
-    let listener = UnixListener::bind(&path).because(Kind::Unavailable, format!("`{}` can not be listened on", path.display()))?;
-    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).because(Kind::Unavailable, "the socket's mode can not be set")?;
-    chown(&path, Some(role.uid()), Some(role.uid())).because(Kind::Unavailable, "the socket can not be given to its role")?;
+    let listener =
+        UnixListener::bind(&path).because(Kind::Unavailable, format!("`{}` can not be listened on", path.display()))?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+        .because(Kind::Unavailable, "the socket's mode can not be set")?;
+    chown(&path, Some(role.uid()), Some(role.uid()))
+        .because(Kind::Unavailable, "the socket can not be given to its role")?;
     Ok(listener)
 }
 

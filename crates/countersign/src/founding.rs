@@ -207,7 +207,9 @@ impl Founding {
             let public = match (&robot.key, keys.robots.get(id)) {
                 (Some(key), _) => public_key(folder, key)?,
                 (None, Some(key)) => key.clone(),
-                (None, None) => return Err(Fault::new(Kind::Internal, format!("no key was made for the robot `{id}`"))),
+                (None, None) => {
+                    return Err(Fault::new(Kind::Internal, format!("no key was made for the robot `{id}`")));
+                }
             };
             robots.push(Robot {
                 id: id.clone(),
@@ -307,7 +309,15 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
         ("developer", &[Says::Proposal]),
         (
             "release-manager",
-            &[Says::Approval, Says::Rejection, Says::Exception, Says::Halt, Says::Resume, Says::Rollback, Says::KeyWithdrawal],
+            &[
+                Says::Approval,
+                Says::Rejection,
+                Says::Exception,
+                Says::Halt,
+                Says::Resume,
+                Says::Rollback,
+                Says::KeyWithdrawal,
+            ],
         ),
         ("operator", &[Says::Halt, Says::Resume, Says::Rollback, Says::KeyWithdrawal]),
         ("gate", &[Says::Verdict, Says::Tick]),

@@ -50,7 +50,8 @@ impl Target {
         }
         let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         address.parse().map(Self::Tcp).map_err(|_| {
-            Fault::new(Kind::Usage, format!("`{text}` is not an address")).hint("write `http://127.0.0.1:7070` or `unix:/path/to/socket`")
+            Fault::new(Kind::Usage, format!("`{text}` is not an address"))
+                .hint("write `http://127.0.0.1:7070` or `unix:/path/to/socket`")
         })
     }
 
@@ -85,7 +86,9 @@ impl Target {
         };
         match tokio::time::timeout(timeout, work).await {
             Ok(answer) => answer,
-            Err(_) => Err(Fault::new(Kind::Unavailable, format!("{self} did not answer within {} s", timeout.as_secs()))),
+            Err(_) => {
+                Err(Fault::new(Kind::Unavailable, format!("{self} did not answer within {} s", timeout.as_secs())))
+            }
         }
     }
 

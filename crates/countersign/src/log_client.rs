@@ -92,14 +92,20 @@ impl LogClient {
 
     fn get(&self, path: &str) -> Result<Answer, Fault> {
         let answer = self.ask(Method::GET, path, Vec::new(), self.patience)?;
-        if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND { Ok(answer) } else { Err(fault_of(&answer)) }
+        if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND {
+            Ok(answer)
+        } else {
+            Err(fault_of(&answer))
+        }
     }
 
     /// Appends a statement with its bodies. Returns when it is in a signed, synced checkpoint.
     pub fn append(&self, envelope: &Envelope, bodies: &[Body]) -> Result<Appended, Fault> {
-        let envelope = String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
+        let envelope =
+            String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
         let submission = Submission {
-            envelope: serde_json::value::RawValue::from_string(envelope).because(Kind::Internal, "the envelope is not JSON")?,
+            envelope: serde_json::value::RawValue::from_string(envelope)
+                .because(Kind::Internal, "the envelope is not JSON")?,
             bodies: bodies
                 .iter()
                 .map(|b| SubmittedBody { salt: hex::encode(b.salt), body: BASE64_STANDARD.encode(&b.bytes) })
@@ -145,7 +151,10 @@ impl LogClient {
             return Ok(None);
         }
         if Digest::of(&answer.body) != commitment {
-            return Err(Fault::new(Kind::Untrue, format!("the body kept for {commitment} is not the one that was committed to")));
+            return Err(Fault::new(
+                Kind::Untrue,
+                format!("the body kept for {commitment} is not the one that was committed to"),
+            ));
         }
         Ok(answer.body.get(32..).map(<[u8]>::to_vec))
     }

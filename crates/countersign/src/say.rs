@@ -82,7 +82,8 @@ impl Speaker {
 
     fn seal(&self, statement: &Statement) -> Result<Envelope, Fault> {
         let payload = statement.to_bytes().because(Kind::Internal, "the statement can not be written")?;
-        Envelope::seal(PAYLOAD_TYPE, payload, &*self.signer).because(Kind::Unavailable, "the statement can not be signed")
+        Envelope::seal(PAYLOAD_TYPE, payload, &*self.signer)
+            .because(Kind::Unavailable, "the statement can not be signed")
     }
 
     /// Signs a claim and puts it into the log with its bodies.

@@ -40,7 +40,9 @@ pub fn listen_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, Faul
         Ok(()) => {}
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => {
-            return Err(Fault::from_error(Kind::Unavailable, e).context(format!("`{}` can not be replaced", path.display())));
+            return Err(
+                Fault::from_error(Kind::Unavailable, e).context(format!("`{}` can not be replaced", path.display()))
+            );
         }
     }
     let listener = std::os::unix::net::UnixListener::bind(path)
@@ -53,7 +55,8 @@ pub fn listen_unix(path: &Path) -> Result<std::os::unix::net::UnixListener, Faul
 
 /// Serves until the process is asked to end.
 pub async fn serve_unix(listener: std::os::unix::net::UnixListener, router: Router) -> Result<(), Fault> {
-    let listener = tokio::net::UnixListener::from_std(listener).because(Kind::Unavailable, "the socket can not be used")?;
+    let listener =
+        tokio::net::UnixListener::from_std(listener).because(Kind::Unavailable, "the socket can not be used")?;
     let router = router.layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES));
     axum::serve(listener, router)
         .with_graceful_shutdown(asked_to_end())
@@ -64,7 +67,8 @@ pub async fn serve_unix(listener: std::os::unix::net::UnixListener, router: Rout
 /// Serves an address until the process is asked to end.
 pub async fn serve_tcp(listener: std::net::TcpListener, router: Router) -> Result<(), Fault> {
     listener.set_nonblocking(true).because(Kind::Unavailable, "the listener can not be used")?;
-    let listener = tokio::net::TcpListener::from_std(listener).because(Kind::Unavailable, "the listener can not be used")?;
+    let listener =
+        tokio::net::TcpListener::from_std(listener).because(Kind::Unavailable, "the listener can not be used")?;
     let router = router.layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES));
     axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>())
         .with_graceful_shutdown(asked_to_end())

@@ -26,9 +26,9 @@ use signal_hook::{
 use crate::{
     executor,
     fault::{Because as _, Fault, Kind},
-    processes::workshop,
     identity::{ROLES_GROUP, RoleUser},
     layout::Layout,
+    processes::workshop,
 };
 
 /// The roles that `up` starts, in this order.
@@ -68,7 +68,8 @@ pub fn lay_out(layout: &Layout) -> Result<(), Fault> {
         std::fs::create_dir_all(path).because(Kind::Unavailable, format!("`{}` can not be made", path.display()))?;
         if is_root {
             let owner = owner.map_or(0, RoleUser::uid);
-            chown(path, Some(owner), Some(group)).because(Kind::Unavailable, format!("`{}` can not be given away", path.display()))?;
+            chown(path, Some(owner), Some(group))
+                .because(Kind::Unavailable, format!("`{}` can not be given away", path.display()))?;
         }
         std::fs::set_permissions(path, Permissions::from_mode(mode))
             .because(Kind::Unavailable, format!("the mode of `{}` can not be set", path.display()))
@@ -124,10 +125,13 @@ pub fn lay_out(layout: &Layout) -> Result<(), Fault> {
 /// A folder and the files in it become a role's own.
 fn give(folder: &Path, role: RoleUser) -> Result<(), Fault> {
     let own = |path: &Path| {
-        chown(path, Some(role.uid()), Some(role.uid())).because(Kind::Unavailable, format!("`{}` can not be given away", path.display()))
+        chown(path, Some(role.uid()), Some(role.uid()))
+            .because(Kind::Unavailable, format!("`{}` can not be given away", path.display()))
     };
     own(folder)?;
-    for entry in std::fs::read_dir(folder).because(Kind::Unavailable, format!("`{}` can not be read", folder.display()))? {
+    for entry in
+        std::fs::read_dir(folder).because(Kind::Unavailable, format!("`{}` can not be read", folder.display()))?
+    {
         own(&entry.because(Kind::Unavailable, format!("`{}` can not be read", folder.display()))?.path())?;
     }
     Ok(())
@@ -181,11 +185,13 @@ impl Kept {
     fn look(&mut self, layout: &Layout) -> Result<(), Fault> {
         let now = Instant::now();
         if let Some(child) = &mut self.child {
-            let ended = child.try_wait().because(Kind::Unavailable, format!("the {} can not be waited for", self.name))?;
+            let ended =
+                child.try_wait().because(Kind::Unavailable, format!("the {} can not be waited for", self.name))?;
             let Some(status) = ended else { return Ok(()) };
             tracing::warn!("{} ended: {status}", self.name);
             self.child = None;
-            self.pause = if self.started.elapsed() > SETTLED { FIRST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
+            self.pause =
+                if self.started.elapsed() > SETTLED { FIRST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
             self.due = now + self.pause;
         }
         if now < self.due {

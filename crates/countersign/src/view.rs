@@ -7,10 +7,10 @@ use std::{
 
 use gate::{Facts, policy::Policy};
 use ledger::{
+    Verified,
     follow::FollowError,
     reader::{LogError, Reader},
     statement::{Members, Statement, v1::Seen},
-    Verified,
 };
 use model::Clock as _;
 
@@ -38,7 +38,8 @@ pub struct View {
 impl View {
     /// A view at nothing yet. It takes only checkpoints that the charter's quorum of witnesses has cosigned.
     pub fn new(log: LogClient, members: Members) -> Result<Self, Fault> {
-        let policy = Policy::parse(&members.charter().policy).because(Kind::Input, "the charter's policy does not hold up")?;
+        let policy =
+            Policy::parse(&members.charter().policy).because(Kind::Input, "the charter's policy does not hold up")?;
         let facts = Facts::new(members.clone());
         let reader = Reader::new(members).because(Kind::Input, "the charter does not hold up")?;
         Ok(Self { log, reader, facts, policy, statements: Vec::new(), memory: None })
@@ -82,8 +83,11 @@ impl View {
             // The log may have grown past the cosigned checkpoint.
             more.truncate(usize::try_from(target - at).unwrap_or(usize::MAX));
             if more.is_empty() {
-                return Err(Fault::new(Kind::Untrue, format!("{target} entries were signed and the log hands out {at}"))
-                    .hint(UNTRUE_HINT));
+                return Err(Fault::new(
+                    Kind::Untrue,
+                    format!("{target} entries were signed and the log hands out {at}"),
+                )
+                .hint(UNTRUE_HINT));
             }
             at += more.len() as u64;
             entries.extend(more);
@@ -111,13 +115,16 @@ impl View {
 
     fn remember(&self, note: &[u8]) -> Result<(), Fault> {
         let Some(folder) = &self.memory else { return Ok(()) };
-        ledger::durable::write(&folder.join(MEMORY), note, 0o600).because(Kind::Unavailable, "the checkpoint can not be kept")
+        ledger::durable::write(&folder.join(MEMORY), note, 0o600)
+            .because(Kind::Unavailable, "the checkpoint can not be kept")
     }
 
     /// A log that lies is told apart from one that can not be reached; both checkpoints are kept as evidence.
     fn untrue(&self, error: LogError) -> Fault {
-        if let (Some(folder), LogError::Follow(FollowError::Shrunk { evidence, .. } | FollowError::Forked { evidence, .. })) =
-            (&self.memory, &error)
+        if let (
+            Some(folder),
+            LogError::Follow(FollowError::Shrunk { evidence, .. } | FollowError::Forked { evidence, .. }),
+        ) = (&self.memory, &error)
         {
             let bytes = evidence.to_bytes();
             let path = folder.join(format!("fork-{}.txt", model::Digest::of(&bytes).short()));
@@ -141,8 +148,11 @@ impl View {
         while self.reader.size() <= index {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
             if left.is_zero() {
-                return Err(Fault::new(Kind::Unavailable, format!("entry {index} is not cosigned after {} s", timeout.as_secs()))
-                    .hint("are the witnesses running?"));
+                return Err(Fault::new(
+                    Kind::Unavailable,
+                    format!("entry {index} is not cosigned after {} s", timeout.as_secs()),
+                )
+                .hint("are the witnesses running?"));
             }
             self.wait(left)?;
         }

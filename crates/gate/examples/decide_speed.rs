@@ -2,7 +2,13 @@
 //!
 //! `cargo run --release -p gate --example decide_speed [releases]`
 
-#![expect(dead_code, unused_imports, clippy::unwrap_used, clippy::indexing_slicing, reason = "the tests of this room use more of the world, and a measurement may stop")]
+#![expect(
+    dead_code,
+    unused_imports,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the tests of this room use more of the world, and a measurement may stop"
+)]
 
 use std::time::{Duration, Instant};
 
@@ -33,5 +39,10 @@ fn main() {
         })
         .collect();
     times.sort_unstable();
-    println!("{} statements, {releases} releases: p50 {:?}, p99 {:?}", facts.size(), times[ROUNDS / 2], times[ROUNDS * 99 / 100]);
+    println!(
+        "{} statements, {releases} releases: p50 {:?}, p99 {:?}",
+        facts.size(),
+        times[ROUNDS / 2],
+        times[ROUNDS * 99 / 100]
+    );
 }

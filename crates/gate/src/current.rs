@@ -4,8 +4,8 @@ use ledger::{FreshCheckpoint, statement::v1::Ruling};
 use model::{Digest, EnvironmentName, SystemName, Timestamp};
 
 use crate::{
-    dossier::Dossier,
     decide::{DecideError, decide_with},
+    dossier::Dossier,
     facts::Facts,
     policy::Policy,
 };
@@ -95,9 +95,7 @@ pub fn current(
     }
     let decision = decide_with(policy, facts, proposal)?;
     match decision.verdict.ruling {
-        Ruling::Granted { until } if now < until => {
-            Ok(Current { proposal, release: decision.verdict.release, until })
-        }
+        Ruling::Granted { until } if now < until => Ok(Current { proposal, release: decision.verdict.release, until }),
         Ruling::Granted { until } => Err(CurrentError::Over(until)),
         Ruling::Refused { .. } => Err(CurrentError::Refused(Box::new(decision.verdict))),
     }

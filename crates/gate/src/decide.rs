@@ -93,16 +93,30 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
 /// let something through on one signature, or past a stop.
 fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
     let rows: [(bool, &str, &str, &str); 6] = [
-        (dossier.founded, "charter-is-signed", "founders have not signed", "the signature of every founder under the charter"),
+        (
+            dossier.founded,
+            "charter-is-signed",
+            "founders have not signed",
+            "the signature of every founder under the charter",
+        ),
         (dossier.time_known, "time-is-known", "no tick", "a tick with the witnesses' cosignatures in the log"),
         (dossier.tally.is_met(), "quorum-has-approved", "too few approvals", "the quorum that the charter asks for"),
         (dossier.rejections == 0, "nobody-rejected-it", "a rejection", "a new proposal; one rejection is enough"),
-        (dossier.replaces_what_runs, "replaces-what-runs", "something else runs", "a proposal that replaces what runs now"),
+        (
+            dossier.replaces_what_runs,
+            "replaces-what-runs",
+            "something else runs",
+            "a proposal that replaces what runs now",
+        ),
         (!dossier.halted, "not-halted", "a halt", "the persons that the charter asks for to resume"),
     ];
     let failed = rows.into_iter().filter(|(holds, ..)| !holds);
     failed
-        .map(|(_, rule, found, needed)| Reason { rule: rule.to_owned(), found: found.to_owned(), needed: needed.to_owned() })
+        .map(|(_, rule, found, needed)| Reason {
+            rule: rule.to_owned(),
+            found: found.to_owned(),
+            needed: needed.to_owned(),
+        })
         .collect()
 }
 

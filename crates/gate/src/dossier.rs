@@ -128,7 +128,9 @@ impl<'a> Dossier<'a> {
             witnessed: time.is_some_and(|t| t.witnessed),
             founded: facts.is_founded(),
             proposal_in_time: now < said.header.expires,
-            change_accepted: !changes.is_empty() && changes.iter().all(|c| is_acceptable(facts, &c.claim)) && problems.is_empty(),
+            change_accepted: !changes.is_empty()
+                && changes.iter().all(|c| is_acceptable(facts, &c.claim))
+                && problems.is_empty(),
             change_problems: problems,
             commits_not_signed: changes
                 .iter()

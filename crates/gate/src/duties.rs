@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ledger::statement::{Members, v1::{Charter, Kind, Quorum, Speaker}};
+use ledger::statement::{
+    Members,
+    v1::{Charter, Kind, Quorum, Speaker},
+};
 use model::{PersonId, RoleName};
 
 use crate::policy::{Policy, PolicyError};
@@ -89,12 +92,8 @@ pub fn check(charter: &Charter) -> Result<Duties, CharterError> {
         .iter()
         .filter_map(|member| {
             let mut reach = granted_roles(charter, &member.id);
-            let hosts: BTreeSet<_> = charter
-                .hosts
-                .iter()
-                .filter(|h| h.administrators.contains(&member.id))
-                .map(|h| &h.name)
-                .collect();
+            let hosts: BTreeSet<_> =
+                charter.hosts.iter().filter(|h| h.administrators.contains(&member.id)).map(|h| &h.name).collect();
             reach.extend(charter.robots.iter().filter(|r| hosts.contains(&r.host)).map(|r| r.role.clone()));
             conflict(charter, &reach)?;
             Some(HostReach { person: member.id.clone(), roles: reach })
@@ -216,11 +215,7 @@ fn check_quorums(charter: &Charter) -> Result<(), CharterError> {
         quorums.push((format!("resuming `{}`", e.name), &e.resume));
     }
     for (what, quorum) in quorums {
-        let everyone = charter
-            .members
-            .iter()
-            .map(|m| (m.id.clone(), m.roles.iter().cloned().collect()))
-            .collect();
+        let everyone = charter.members.iter().map(|m| (m.id.clone(), m.roles.iter().cloned().collect())).collect();
         let tally = crate::quorum::tally(quorum, &everyone);
         if !tally.is_met() {
             let needed = quorum.groups.iter().fold(0u32, |sum, g| sum.saturating_add(g.count));

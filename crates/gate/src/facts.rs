@@ -385,7 +385,8 @@ impl Facts {
         let here = |h: &Header| {
             h.environment.as_ref().is_none_or(|e| e == environment) && h.system.as_ref().is_none_or(|s| s == system)
         };
-        let resumes = self.standing(&self.resumes).filter(|r| r.claim.halt == halt && r.index > halt && here(&r.header));
+        let resumes =
+            self.standing(&self.resumes).filter(|r| r.claim.halt == halt && r.index > halt && here(&r.header));
         for resume in resumes {
             for person in resume.by.persons() {
                 spoke.entry(person.clone()).or_default().insert(resume.header.role.clone());
@@ -440,7 +441,8 @@ impl Facts {
         for said in self.standing(&self.exceptions) {
             let claim = &said.claim;
             let until = claim.ends.min(said.header.expires);
-            if said.header.system.as_ref() == Some(system) && &claim.suite == suite && claim.case == case && now < until {
+            if said.header.system.as_ref() == Some(system) && &claim.suite == suite && claim.case == case && now < until
+            {
                 let who = by_terms.entry((claim.owner.clone(), claim.ends)).or_default();
                 for person in said.by.persons().iter().filter(|p| !contributors.contains(*p)) {
                     let best = who.entry(person.clone()).or_insert((until, said.index));

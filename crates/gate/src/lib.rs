@@ -23,6 +23,6 @@ pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
 pub use dossier::{CHANGE_COMMITS, Dossier};
 pub use facts::{Facts, FactsError, Live, Said};
 pub use quorum::{Tally, tally};
-pub use standing::{EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};
 pub use shown::{shown, shown_digest};
+pub use standing::{EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};
 pub use time::LogTime;

@@ -66,9 +66,9 @@ pub struct EvaluationError(String);
 impl Policy {
     /// Parses and validates a policy text.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let (schema, _) =
-            Schema::from_cedarschema_str(SCHEMA).map_err(|e| PolicyError::Schema(e.to_string()))?;
-        let parsed: PolicySet = text.parse().map_err(|e: cedar_policy::ParseErrors| PolicyError::Syntax(e.to_string()))?;
+        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|e| PolicyError::Schema(e.to_string()))?;
+        let parsed: PolicySet =
+            text.parse().map_err(|e: cedar_policy::ParseErrors| PolicyError::Syntax(e.to_string()))?;
         // A template is linked to something or does nothing; here nothing links it, and its author would not know.
         if let Some(template) = parsed.templates().next() {
             return Err(PolicyError::Template(template.id().to_string()));
@@ -77,12 +77,16 @@ impl Policy {
         let mut ids = BTreeSet::new();
         for policy in parsed.policies() {
             let name = policy.id().to_string();
-            let id = policy.annotation("id").filter(|id| !id.is_empty()).ok_or_else(|| PolicyError::Id(name.clone()))?;
+            let id =
+                policy.annotation("id").filter(|id| !id.is_empty()).ok_or_else(|| PolicyError::Id(name.clone()))?;
             if !ids.insert(id.to_owned()) {
                 return Err(PolicyError::Id(id.to_owned()));
             }
             if policy.effect() == Effect::Forbid {
-                policy.annotation("needed").filter(|needed| !needed.is_empty()).ok_or_else(|| PolicyError::Needed(id.to_owned()))?;
+                policy
+                    .annotation("needed")
+                    .filter(|needed| !needed.is_empty())
+                    .ok_or_else(|| PolicyError::Needed(id.to_owned()))?;
                 for fact in policy.annotation("facts").unwrap_or_default().split_whitespace() {
                     if !FACTS.contains(&fact) {
                         return Err(PolicyError::Fact { rule: id.to_owned(), fact: fact.to_owned() });
@@ -204,10 +208,29 @@ fn found(names: &str, facts: &[(&'static str, Fact)]) -> String {
 }
 
 const FACTS: &[&str] = &[
-    "founded", "time_known", "witnessed", "proposal_in_time", "changes", "change_accepted", "change_problems",
-    "commits", "commits_not_signed", "commits_without_requirement", "build_names_images", "suites",
-    "suites_not_passed", "full_suites_on_containers", "edits_told", "approvals", "approvals_needed",
-    "approvals_by_contributors", "approvals_that_do_not_fit", "rejections", "replaces_what_runs", "spent", "halted",
+    "founded",
+    "time_known",
+    "witnessed",
+    "proposal_in_time",
+    "changes",
+    "change_accepted",
+    "change_problems",
+    "commits",
+    "commits_not_signed",
+    "commits_without_requirement",
+    "build_names_images",
+    "suites",
+    "suites_not_passed",
+    "full_suites_on_containers",
+    "edits_told",
+    "approvals",
+    "approvals_needed",
+    "approvals_by_contributors",
+    "approvals_that_do_not_fit",
+    "rejections",
+    "replaces_what_runs",
+    "spent",
+    "halted",
 ];
 
 fn facts_of(d: &Dossier<'_>) -> Vec<(&'static str, Fact)> {

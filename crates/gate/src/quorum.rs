@@ -43,8 +43,7 @@ pub fn tally(quorum: &Quorum, spoke: &BTreeMap<PersonId, BTreeSet<RoleName>>) ->
             counted += 1;
         }
     }
-    let persons =
-        held_by.iter().flatten().filter_map(|p| persons.get(*p)).map(|(id, _)| (*id).clone()).collect();
+    let persons = held_by.iter().flatten().filter_map(|p| persons.get(*p)).map(|(id, _)| (*id).clone()).collect();
     let needed = if asked == 0 { u32::MAX } else { asked };
     Tally { needed, counted, persons }
 }

@@ -63,7 +63,13 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
         let t = e.totals;
         line(format!(
             "suite {} ({kind}, on {on}) {outcome}: {} passed, {} failed, {} skipped, {} flaky, {} missing, {} excepted",
-            e.suite, t.passed, t.failed, t.skipped, t.flaky, e.missing.len(), e.excepted.len()
+            e.suite,
+            t.passed,
+            t.failed,
+            t.skipped,
+            t.flaky,
+            e.missing.len(),
+            e.excepted.len()
         ));
     }
     for suite in &p.edited_suites {

@@ -56,7 +56,9 @@ pub(crate) fn edits_over(base: Base<'_>, change: &Change) -> (Vec<SuiteName>, Ve
                 removed.insert(old.name.clone());
             }
             // What it covers may grow and shrink with the requirements; what it does is its definition and files.
-            Some(new) if (new.kind, new.on, new.definition, new.files) != (old.kind, old.on, old.definition, old.files) => {
+            Some(new)
+                if (new.kind, new.on, new.definition, new.files) != (old.kind, old.on, old.definition, old.files) =>
+            {
                 edited.insert(old.name.clone());
             }
             Some(_) => {}
@@ -102,7 +104,13 @@ impl Judge<'_> {
                 }
                 Err(instead) => (None, Some(instead)),
             };
-            all.suites.push(SuiteStanding { suite: suite.name.clone(), kind: suite.kind, on: suite.on, passed, instead });
+            all.suites.push(SuiteStanding {
+                suite: suite.name.clone(),
+                kind: suite.kind,
+                on: suite.on,
+                passed,
+                instead,
+            });
         }
         for old in self.base.suites().iter().filter(|s| s.kind != SuiteKind::Smoke) {
             if self.change.claim.suites.iter().any(|s| s.name == old.name && s.kind != SuiteKind::Smoke) {
@@ -133,7 +141,9 @@ impl Judge<'_> {
         // A failure sticks to what it was seen on, whichever change it was said about: running again until green is
         // not testing.
         let failed = facts.failures().find(|e| {
-            e.claim.suite == suite.name && e.header.system.as_ref() == Some(self.claim.serial.system()) && self.saw(&e.claim)
+            e.claim.suite == suite.name
+                && e.header.system.as_ref() == Some(self.claim.serial.system())
+                && self.saw(&e.claim)
         });
         if let Some(failed) = failed {
             let t = failed.claim.totals;
@@ -148,7 +158,12 @@ impl Judge<'_> {
         let e = &last.claim;
         if e.outcome != EvidenceOutcome::Passed {
             let why: Vec<String> = e.reasons.iter().map(|r| format!("{r:?}")).collect();
-            return Err(format!("not tested ({}), {} missing, {} skipped", why.join(", "), e.missing.len(), e.totals.skipped));
+            return Err(format!(
+                "not tested ({}), {} missing, {} skipped",
+                why.join(", "),
+                e.missing.len(),
+                e.totals.skipped
+            ));
         }
         if e.totals.failed > 0 || !e.reasons.is_empty() || !e.missing.is_empty() {
             return Err("the evidence says that it passed, and why it did not".to_owned());
@@ -156,7 +171,9 @@ impl Judge<'_> {
         if e.definition != suite.definition || e.files != suite.files || e.kind != suite.kind {
             return Err("tested with another definition".to_owned());
         }
-        if !facts.may_say(&last.header.role, Kind::Evidence) || self.build.is_none_or(|b| b.key == last.key || b.by == last.by) {
+        if !facts.may_say(&last.header.role, Kind::Evidence)
+            || self.build.is_none_or(|b| b.key == last.key || b.by == last.by)
+        {
             return Err("tested by the one who built it".to_owned());
         }
         if e.totals.passed == 0 {

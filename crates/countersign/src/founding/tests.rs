@@ -43,12 +43,14 @@ fn the_example_makes_a_charter_that_is_accepted_and_says_what_does_not_hold() {
     for member in &charter.members {
         assert_eq!(identities[&member.id].commitment().unwrap(), member.identity);
     }
-    let text = model::to_json(&ledger::statement::Statement {
-        header: header(),
-        claim: ledger::statement::v1::Claim::Charter(Box::new(charter)),
-    }
-    .to_bytes()
-    .unwrap())
+    let text = model::to_json(
+        &ledger::statement::Statement {
+            header: header(),
+            claim: ledger::statement::v1::Claim::Charter(Box::new(charter)),
+        }
+        .to_bytes()
+        .unwrap(),
+    )
     .unwrap();
     assert!(!String::from_utf8_lossy(&text).contains("@example.org"), "a log never learns addresses");
 }

@@ -69,9 +69,8 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let listener = listen_unix(&start.layout.socket(start.role))?;
     halts::serve(listener, halts.clone(), state.clone())?;
 
-    let robot = members.charter().robots.iter().find(|r| {
-        ledger::statement::public_key(&r.key).is_ok_and(|k| k.id() == key)
-    });
+    let robot =
+        members.charter().robots.iter().find(|r| ledger::statement::public_key(&r.key).is_ok_and(|k| k.id() == key));
     let environments = robot.map(|r| r.environments.clone()).unwrap_or_default();
     let mut placements = Vec::new();
     for system in &members.charter().systems {
@@ -168,7 +167,8 @@ impl Agent {
         if self.executor.is_none() {
             let stream = std::os::unix::net::UnixStream::connect(&self.executor_socket)
                 .because(Kind::Unavailable, "the agent's executor does not answer")?;
-            let client = ExecutorClient::new(stream).because(Kind::Unavailable, "the agent's executor does not answer")?;
+            let client =
+                ExecutorClient::new(stream).because(Kind::Unavailable, "the agent's executor does not answer")?;
             self.executor = Some(client);
         }
         self.executor.as_mut().ok_or_else(|| Fault::new(Kind::Unavailable, "the agent's executor does not answer"))

@@ -39,7 +39,10 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let mut status = start.confine(confinement)?;
     let path = start.layout.home(start.role).join("table.json");
     let restored = match std::fs::read(&path) {
-        Ok(bytes) => Some(serde_json::from_slice::<RouteTable>(&bytes).because(Kind::Input, "the stored route table can not be read")?),
+        Ok(bytes) => Some(
+            serde_json::from_slice::<RouteTable>(&bytes)
+                .because(Kind::Input, "the stored route table can not be read")?,
+        ),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
         Err(e) => return Err(Fault::from_error(Kind::Unavailable, e).context("the stored route table can not be read")),
     };
@@ -57,11 +60,8 @@ pub fn run(start: Start) -> Result<(), Fault> {
             steering_uids: vec![RoleUser::Agent.uid()],
         }),
     };
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .because(Kind::Unavailable, "no runtime")?
-        .block_on(async move {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().because(Kind::Unavailable, "no runtime")?.block_on(
+        async move {
             let edge = Edge::start(config).await.because(Kind::Unavailable, "the edge does not start")?;
             let end = asked_to_end();
             tokio::pin!(end);
@@ -80,5 +80,6 @@ pub fn run(start: Start) -> Result<(), Fault> {
             }
             edge.shutdown(END_TIMEOUT).await;
             Ok(())
-        })
+        },
+    )
 }

@@ -99,9 +99,12 @@ impl GateLoop {
             .any(|s| !matches!(s.value().claim.kind(), Says::Tick | Says::Verdict));
         let age = now.since_s(self.ticked.1);
         let is_first = self.view.facts().time().is_none();
-        let decides = has_news && self.view.statements().last().is_some_and(|s| {
-            matches!(s.value().claim.kind(), Says::Approval | Says::Proposal)
-        });
+        let decides = has_news
+            && self
+                .view
+                .statements()
+                .last()
+                .is_some_and(|s| matches!(s.value().claim.kind(), Says::Approval | Says::Proposal));
         let due = is_first || (news && decides) || (has_news && age >= self.tick_interval_s) || age >= IDLE_TICK_S;
         if !due || size == 0 {
             return Ok(());
@@ -132,9 +135,8 @@ impl GateLoop {
                 continue;
             }
             open += 1;
-            let verdict = decide_with(self.view.policy(), facts, proposal.index)
-                .because(Kind::Internal, "no decision")?
-                .verdict;
+            let verdict =
+                decide_with(self.view.policy(), facts, proposal.index).because(Kind::Internal, "no decision")?.verdict;
             if let Ruling::Refused { reasons } = &verdict.ruling {
                 let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
                 let what = format!("{} into {}: {}", claim.serial, claim.environment, rules.join(", "));

@@ -160,10 +160,10 @@ pub(crate) fn open(
     }
     let members = charter.members.clone();
     let door = Arc::new(CharterDoor { members: members.clone() });
-    let log = Log::open(store, signer, door)
-        .because(Kind::Untrue, "the log does not open")?;
+    let log = Log::open(store, signer, door).because(Kind::Untrue, "the log does not open")?;
     for envelope in &charter.envelopes {
-        log.append(Submission::new(envelope.clone())).because(Kind::Unavailable, "the charter can not be written into the log")?;
+        log.append(Submission::new(envelope.clone()))
+            .because(Kind::Unavailable, "the charter can not be written into the log")?;
     }
     let shared = Arc::new(Shared { log, members, cosigned: Mutex::new(None), grown: Condvar::new() });
     let witnessing = shared.clone();
@@ -190,13 +190,15 @@ async fn append(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Json<
     blocking(move || {
         let submitted: crate::log_client::Submission =
             serde_json::from_slice(&bytes).because(Kind::Input, "this is not a submission of a statement")?;
-        let envelope = Envelope::parse(submitted.envelope.get().as_bytes()).because(Kind::Input, "this is not an envelope")?;
+        let envelope =
+            Envelope::parse(submitted.envelope.get().as_bytes()).because(Kind::Input, "this is not an envelope")?;
         let bodies = submitted
             .bodies
             .iter()
             .map(|b| {
                 let mut salt = [0; 32];
-                hex::decode_to_slice(&b.salt, &mut salt).because(Kind::Input, "the salt of a body is not 32 bytes of hex")?;
+                hex::decode_to_slice(&b.salt, &mut salt)
+                    .because(Kind::Input, "the salt of a body is not 32 bytes of hex")?;
                 let bytes = BASE64_STANDARD.decode(&b.body).because(Kind::Input, "a body is not base64")?;
                 Ok(Body { salt, bytes })
             })
@@ -247,7 +249,11 @@ struct Wait {
     ms: u64,
 }
 
-async fn wait(State(shared): State<Arc<Shared>>, UrlPath(size): UrlPath<u64>, Query(wait): Query<Wait>) -> Result<(), Fault> {
+async fn wait(
+    State(shared): State<Arc<Shared>>,
+    UrlPath(size): UrlPath<u64>,
+    Query(wait): Query<Wait>,
+) -> Result<(), Fault> {
     let timeout = Duration::from_millis(wait.ms).min(LONG_POLL);
     blocking(move || {
         shared.wait_cosigned_beyond(size, timeout);
@@ -335,7 +341,7 @@ fn ask_witness(shared: &Shared, witness: &ledger::statement::v1::WitnessKey, old
             .map(|a| ledger::witness::Reply { status: a.status.as_u16(), body: a.body.to_vec() })
             .map_err(|fault| std::io::Error::other(fault.message()))
     };
-    let (size, _) = ledger::witness::cosign(&shared.log, &key, old, send)
-        .because(Kind::Unavailable, "it did not cosign")?;
+    let (size, _) =
+        ledger::witness::cosign(&shared.log, &key, old, send).because(Kind::Unavailable, "it did not cosign")?;
     Ok(size)
 }

@@ -73,7 +73,8 @@ impl Start {
         if let Some(folder) = self.layout.status(self.role).parent() {
             confinement.write.push(folder.to_owned());
         }
-        let enforced = confinement.apply().because(Kind::Unavailable, format!("the {} can not confine itself", self.role))?;
+        let enforced =
+            confinement.apply().because(Kind::Unavailable, format!("the {} can not confine itself", self.role))?;
         // Its supervisor's death ends it, so that an `up` killed with -9 leaves nobody behind. After `apply`, as
         // changing the user clears it.
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)

@@ -30,11 +30,8 @@ impl Setback {
     /// Whether it is time to try again.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let number = self.times.saturating_sub(1);
-        let pause_s = if self.kind == Kind::Unavailable {
-            AWAY_S.get(number).or(AWAY_S.last())
-        } else {
-            MISTAKE_S.get(number)
-        };
+        let pause_s =
+            if self.kind == Kind::Unavailable { AWAY_S.get(number).or(AWAY_S.last()) } else { MISTAKE_S.get(number) };
         pause_s.is_some_and(|pause_s| self.at.plus_s(*pause_s) <= now)
     }
 

@@ -6,13 +6,19 @@
 mod containers;
 mod run;
 
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use build::git::Mirror;
 use gate::Said;
 use ledger::{
     keys::Signer,
-    statement::v1::{Build, Change, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteFact, SuiteOn, SystemRule},
+    statement::v1::{
+        Build, Change, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteFact, SuiteOn, SystemRule,
+    },
 };
 use model::{CaseId, Clock as _, RoleName};
 
@@ -101,7 +107,8 @@ impl Tester {
             return Ok(format!("{}: a change", system.name));
         };
         let build = self.view.facts().builds().rfind(|b| b.claim.change == change.index).cloned();
-        let due: Vec<SuiteFact> = change.claim.suites.iter().filter(|s| self.is_due(&change, build.as_ref(), s)).cloned().collect();
+        let due: Vec<SuiteFact> =
+            change.claim.suites.iter().filter(|s| self.is_due(&change, build.as_ref(), s)).cloned().collect();
         let mut held_up = None;
         // What needs no build is run first, while the builder is still at it.
         for on in [SuiteOn::Source, SuiteOn::Containers] {
@@ -115,7 +122,10 @@ impl Tester {
                     held_up = Some(failed.fault(&what));
                     continue;
                 }
-                status.say(format!("running {} on change {} of {}", suite.name, change.claim.ordinal, system.name), Vec::new());
+                status.say(
+                    format!("running {} on change {} of {}", suite.name, change.claim.ordinal, system.name),
+                    Vec::new(),
+                );
                 mirror.fetch().because(Kind::Unavailable, "the remote can not be fetched")?;
                 let baseline = self.baseline(system, suite)?;
                 if let Err(fault) = self.run_suite(system, mirror, &change, build.as_ref(), suite, &baseline) {
@@ -144,12 +154,10 @@ impl Tester {
         let system = &change.claim.system;
         let baseline = self.baseline_evidence(system, suite);
         let facts = self.view.facts();
-        let runs = facts
-            .members()
-            .charter()
-            .environments
-            .iter()
-            .any(|e| facts.live(system, &e.name).iter().any(|l| build.is_some_and(|b| b.claim.release == l.release)));
+        let runs =
+            facts.members().charter().environments.iter().any(|e| {
+                facts.live(system, &e.name).iter().any(|l| build.is_some_and(|b| b.claim.release == l.release))
+            });
         let mut not_started = 0;
         !facts.evidence(change.index).any(|e| {
             let about = match (&e.claim.on, suite.on) {
@@ -193,13 +201,14 @@ impl Tester {
             return Ok(Baseline { evidence: None, cases: BTreeSet::new() });
         };
         let cases = self.view.facts().one_evidence(index).and_then(|e: &Said<Evidence>| e.claim.cases);
-        let cases = cases.ok_or_else(|| Fault::new(Kind::Untrue, format!("the evidence at log index {index} has no list of cases")))?;
-        let body = self
-            .view
-            .log()
-            .body(cases)?
-            .ok_or_else(|| Fault::new(Kind::Unavailable, format!("the list of cases of log index {index} is not kept any more")))?;
-        let list = build::suite::CaseList::from_bytes(&body).because(Kind::Untrue, "the list of cases does not hold up")?;
+        let cases = cases.ok_or_else(|| {
+            Fault::new(Kind::Untrue, format!("the evidence at log index {index} has no list of cases"))
+        })?;
+        let body = self.view.log().body(cases)?.ok_or_else(|| {
+            Fault::new(Kind::Unavailable, format!("the list of cases of log index {index} is not kept any more"))
+        })?;
+        let list =
+            build::suite::CaseList::from_bytes(&body).because(Kind::Untrue, "the list of cases does not hold up")?;
         Ok(Baseline { evidence: Some(index), cases: list.baseline() })
     }
 }

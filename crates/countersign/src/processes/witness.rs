@@ -5,7 +5,14 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use axum::{Router, body::Bytes, extract::State, http::StatusCode, response::IntoResponse, routing::{get, post}};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::StatusCode,
+    response::IntoResponse,
+    routing::{get, post},
+};
 use ledger::{
     keys::{PrivateKey, Scheme},
     note::{NoteKeyType, NoteSigner, VerifierKey},
@@ -25,8 +32,10 @@ use crate::{
 pub fn run(dir: &Path, name: &str, listen: SocketAddr, logs: Vec<VerifierKey>) -> Result<(), Fault> {
     let key = PrivateKey::read(Scheme::Ed25519, &dir.join("witness.key"), &mut || None)
         .because(Kind::Usage, "the witness's key can not be used")?;
-    let signer = NoteSigner::new(name, NoteKeyType::Cosignature, Arc::new(key)).because(Kind::Usage, "the name can not name a key")?;
-    let listener = std::net::TcpListener::bind(listen).because(Kind::Unavailable, format!("{listen} can not be listened on"))?;
+    let signer = NoteSigner::new(name, NoteKeyType::Cosignature, Arc::new(key))
+        .because(Kind::Usage, "the name can not name a key")?;
+    let listener =
+        std::net::TcpListener::bind(listen).because(Kind::Unavailable, format!("{listen} can not be listened on"))?;
     let mut confinement = Confinement::nothing();
     confinement.sockets = Sockets::Tcp;
     confinement.write.push(dir.to_owned());

@@ -1,6 +1,9 @@
 //! What builder and tester have in common: mirrors of the remotes, workspaces, the toolchain and the sandbox's executor.
 
-use std::{os::unix::net::UnixStream, path::{Path, PathBuf}};
+use std::{
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
 
 use build::{
     git::{Branch, Mirror, Remote},
@@ -23,8 +26,15 @@ use crate::{
 pub const SANDBOX: &str = "sandbox";
 
 /// The sandbox's limits: both cores and a quarter of the memory of a small machine.
-const LIMITS: SandboxLimits =
-    SandboxLimits { cpu_percent: 400, memory_mib: 6144, tmp_mib: 1024, pids: 2048, time_s: 1800, output_mib: 16, disk_floor_mib: 512 };
+const LIMITS: SandboxLimits = SandboxLimits {
+    cpu_percent: 400,
+    memory_mib: 6144,
+    tmp_mib: 1024,
+    pids: 2048,
+    time_s: 1800,
+    output_mib: 16,
+    disk_floor_mib: 512,
+};
 
 /// A role's workshop.
 pub struct Workshop {
@@ -65,21 +75,24 @@ impl Workshop {
                 .context("the sandbox's executor has not said which tools there are")
                 .hint("it needs root and `runc`; see its output")
         })?;
-        let toolchain: Toolchain = serde_json::from_slice(&bytes).because(Kind::Unavailable, "the list of tools can not be read")?;
+        let toolchain: Toolchain =
+            serde_json::from_slice(&bytes).because(Kind::Unavailable, "the list of tools can not be read")?;
         for folder in ["workspaces", "logs", "mirrors"] {
             ledger::durable::create_folder(&home.join(folder), 0o700)
                 .because(Kind::Unavailable, format!("`{}` can not be made", home.join(folder).display()))?;
         }
         let uid = nix::unistd::geteuid().as_raw();
         let gid = nix::unistd::getegid().as_raw();
-        let site = Site { workspaces: home.join("workspaces"), logs: home.join("logs"), toolchain, uid, gid, limits: LIMITS };
+        let site =
+            Site { workspaces: home.join("workspaces"), logs: home.join("logs"), toolchain, uid, gid, limits: LIMITS };
         let prefix = prefix(&start.layout, start.role);
         Ok(Self { socket: executor::socket(&start.layout, start.role, SANDBOX), home, prefix, site })
     }
 
     /// The mirror of a system's protected branch.
     pub fn mirror(&self, system: &SystemRule) -> Result<Mirror, Fault> {
-        let remote: Remote = system.remote.parse().because(Kind::Input, "the charter's remote can not be fetched from")?;
+        let remote: Remote =
+            system.remote.parse().because(Kind::Input, "the charter's remote can not be fetched from")?;
         let branch: Branch = system.branch.parse().because(Kind::Input, "the charter's branch is not a branch")?;
         Mirror::open(&self.home.join("mirrors").join(system.name.as_str()), remote, branch)
             .because(Kind::Unavailable, "the mirror can not be opened")
@@ -125,7 +138,8 @@ pub fn run_executor(layout: &Layout, role: RoleUser) -> Result<(), Fault> {
     let path = search_path();
     let mut known = ProgramDigests::default();
     let toolchain = Toolchain::detect(&path, &mut known).because(Kind::Unavailable, "the tools can not be read")?;
-    let bytes = serde_json::to_vec_pretty(&toolchain).because(Kind::Internal, "the list of tools can not be written")?;
+    let bytes =
+        serde_json::to_vec_pretty(&toolchain).because(Kind::Internal, "the list of tools can not be written")?;
     let file = toolchain_file(layout, role);
     ledger::durable::write(&file, &bytes, 0o644).because(Kind::Unavailable, "the list of tools can not be written")?;
     let state = sandbox_state(layout, role);

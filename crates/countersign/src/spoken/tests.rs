@@ -13,5 +13,8 @@ fn written(as_json: bool, text: &str) -> String {
 #[test]
 fn people_get_lines_and_programs_a_document_a_line() {
     assert_eq!(written(false, "one\n\n\"two\"\ncut"), "one\n\n\"two\"\ncut");
-    assert_eq!(written(true, "one\n\n\"two\"\ncut"), "{\"said\":\"one\"}\n{\"said\":\"\\\"two\\\"\"}\n{\"said\":\"cut\"}\n");
+    assert_eq!(
+        written(true, "one\n\n\"two\"\ncut"),
+        "{\"said\":\"one\"}\n{\"said\":\"\\\"two\\\"\"}\n{\"said\":\"cut\"}\n"
+    );
 }

@@ -25,13 +25,22 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     crate::settings::Settings::read(&common.layout())?;
-    let store = ImageStore::open(&common.layout().images()).because(Kind::Unavailable, "the images can not be opened")?;
+    let store =
+        ImageStore::open(&common.layout().images()).because(Kind::Unavailable, "the images can not be opened")?;
     store.verify(args.image).because(Kind::Untrue, format!("the image {} does not hold up", args.image))?;
     store
         .export(args.image, &args.name, &args.layout)
         .because(Kind::Usage, format!("`{}` can not be written", args.layout.display()))?;
     match common.format {
         Format::Json => print_json(out, &json!({ "image": args.image, "layout": args.layout })),
-        Format::Text => line(out, format!("{} is in {}; try `skopeo inspect oci:{}`", args.image, args.layout.display(), args.layout.display())),
+        Format::Text => line(
+            out,
+            format!(
+                "{} is in {}; try `skopeo inspect oci:{}`",
+                args.image,
+                args.layout.display(),
+                args.layout.display()
+            ),
+        ),
     }
 }

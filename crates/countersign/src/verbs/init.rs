@@ -4,7 +4,12 @@
 
 mod demo;
 
-use std::{collections::BTreeMap, io::Write, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ledger::{
     dsse::Envelope,
@@ -68,7 +73,10 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     }
     let layout = common.layout();
     if args.sign {
-        let key = common.key.as_ref().ok_or_else(|| Fault::new(Kind::Usage, "no key to sign with").hint("add `--key FILE`"))?;
+        let key = common
+            .key
+            .as_ref()
+            .ok_or_else(|| Fault::new(Kind::Usage, "no key to sign with").hint("add `--key FILE`"))?;
         return sign(&layout, &*file_signer(Path::new(key))?, out);
     }
     if let (true, None, Some(remote)) = (args.demo, &args.founding, &args.remote) {
@@ -76,7 +84,8 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     }
     let Some(path) = &args.founding else {
         if args.demo {
-            return Err(Fault::new(Kind::Usage, "no git remote to build from").hint("add `--remote PATH_OR_URL`, and `--system NAME`"));
+            return Err(Fault::new(Kind::Usage, "no git remote to build from")
+                .hint("add `--remote PATH_OR_URL`, and `--system NAME`"));
         }
         return Err(Fault::new(Kind::Usage, "nothing to make a charter of").hint(
             "`countersign init --example > founding.toml`, fill it in, then `countersign init --founding founding.toml`; \
@@ -89,7 +98,13 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
 }
 
 /// Makes the draft, this host's keys and its settings.
-pub fn draft(layout: &Layout, founding: &Founding, folder: &Path, demo: bool, out: &mut dyn Write) -> Result<(), Fault> {
+pub fn draft(
+    layout: &Layout,
+    founding: &Founding,
+    folder: &Path,
+    demo: bool,
+    out: &mut dyn Write,
+) -> Result<(), Fault> {
     if layout.charter().exists() {
         return Err(Fault::new(Kind::Refused, format!("`{}` has a charter already", layout.root().display()))
             .hint("a charter changes only by amendment; use another `--dir` for another log"));
@@ -113,9 +128,11 @@ pub fn draft(layout: &Layout, founding: &Founding, folder: &Path, demo: bool, ou
     let duties = gate::duties::check(&charter).because(Kind::Refused, "this charter would be refused")?;
     ledger::reader::keys_of(&charter).because(Kind::Input, "the charter's keys of log and witnesses do not hold up")?;
 
-    let identities = serde_json::to_vec_pretty(&identities).because(Kind::Internal, "the identities can not be written")?;
+    let identities =
+        serde_json::to_vec_pretty(&identities).because(Kind::Internal, "the identities can not be written")?;
     write(&layout.identities(), &identities, 0o600)?;
-    let settings = serde_json::to_vec_pretty(&Settings::of_host(host)).because(Kind::Internal, "the settings can not be written")?;
+    let settings = serde_json::to_vec_pretty(&Settings::of_host(host))
+        .because(Kind::Internal, "the settings can not be written")?;
     if !layout.settings().exists() {
         write(&layout.settings(), &settings, 0o644)?;
     }
@@ -143,7 +160,8 @@ pub fn sign(layout: &Layout, signer: &dyn Signer, out: &mut dyn Write) -> Result
         .holder(signer.key().id())
         .map_err(|e| Fault::from_error(Kind::Refused, e).hint("sign with a founder's key"))?
         .clone();
-    let envelope = Envelope::seal(PAYLOAD_TYPE, payload, signer).because(Kind::Unavailable, "the charter can not be signed")?;
+    let envelope =
+        Envelope::seal(PAYLOAD_TYPE, payload, signer).because(Kind::Unavailable, "the charter can not be signed")?;
     ledger::statement::open(&envelope, &members).because(Kind::Refused, format!("{who} can not sign the charter"))?;
     let partial = layout.root().join("charter.partial.jsonl");
     let mut text = std::fs::read_to_string(&partial).unwrap_or_default();
@@ -206,8 +224,11 @@ fn robot_keys(layout: &Layout, founding: &Founding) -> Result<BTreeMap<RobotId, 
     let mut keys = BTreeMap::new();
     for (id, robot) in founding.robots.iter().filter(|(_, r)| r.key.is_none()) {
         let role = RoleUser::ALL.into_iter().find(|r| r.name() == robot.role.as_str()).ok_or_else(|| {
-            Fault::new(Kind::Input, format!("the robot `{id}` has the role `{}`, which no process here has", robot.role))
-                .hint("give its public key (`key = \"ssh-ed25519 …\"`)")
+            Fault::new(
+                Kind::Input,
+                format!("the robot `{id}` has the role `{}`, which no process here has", robot.role),
+            )
+            .hint("give its public key (`key = \"ssh-ed25519 …\"`)")
         })?;
         keys.insert(id.clone(), own_key(layout, role)?.key().to_openssh());
     }

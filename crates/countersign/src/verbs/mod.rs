@@ -17,9 +17,9 @@ pub mod reject;
 pub mod release;
 pub mod resume;
 pub mod rollback;
+pub mod ship;
 pub mod status;
 pub mod trace;
-pub mod ship;
 pub mod up;
 pub mod why;
 pub mod withdraw;
@@ -147,10 +147,12 @@ fn agent_signer(members: &Members) -> Result<Arc<dyn Signer>, Fault> {
     let keys = agent.keys().because(Kind::Unavailable, "ssh-agent does not list its keys")?;
     let mut fitting = keys.iter().map(|(key, _)| key.id()).filter(|id| members.holder(*id).is_ok());
     let id = fitting.next().ok_or_else(|| {
-        Fault::new(Kind::Refused, "ssh-agent holds no key that the charter lists").hint("`ssh-add` yours, or name a file with `--key`")
+        Fault::new(Kind::Refused, "ssh-agent holds no key that the charter lists")
+            .hint("`ssh-add` yours, or name a file with `--key`")
     })?;
     if fitting.next().is_some() {
-        return Err(Fault::new(Kind::Usage, "ssh-agent holds several keys that the charter lists").hint("name a file with `--key`"));
+        return Err(Fault::new(Kind::Usage, "ssh-agent holds several keys that the charter lists")
+            .hint("name a file with `--key`"));
     }
     Ok(Arc::new(agent.signer(id).because(Kind::Unavailable, "ssh-agent does not sign")?))
 }

@@ -46,19 +46,26 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         }
         let words = doing(common)?;
         if let Some(failed) = words.iter().find(|w| w.contains("the build of change") && w.contains("failed")) {
-            return Err(Fault::new(Kind::Input, failed).hint("mend it and push again; `output/builder.log` has the whole story"));
+            return Err(Fault::new(Kind::Input, failed)
+                .hint("mend it and push again; `output/builder.log` has the whole story"));
         }
         progress.say(&words.join("; "));
         if Instant::now() > deadline {
-            return Err(Fault::new(Kind::Unavailable, format!("{} is not proposed after {} s", commit.short(), args.wait_s))
-                .hint("`countersign status` shows what each process waits for"));
+            return Err(Fault::new(
+                Kind::Unavailable,
+                format!("{} is not proposed after {} s", commit.short(), args.wait_s),
+            )
+            .hint("`countersign status` shows what each process waits for"));
         }
         view.wait(LOOK)?;
     }
 }
 
 fn head() -> Result<Commit, Fault> {
-    let output = Command::new("git").args(["rev-parse", "HEAD"]).output().because(Kind::Usage, "git can not be asked for HEAD")?;
+    let output = Command::new("git")
+        .args(["rev-parse", "HEAD"])
+        .output()
+        .because(Kind::Usage, "git can not be asked for HEAD")?;
     String::from_utf8_lossy(&output.stdout).trim().parse().map_err(|_| {
         Fault::new(Kind::Usage, "there is no git repository here").hint("run it in the repository, or name the commit")
     })
@@ -71,9 +78,12 @@ fn look(view: &View, commit: Commit) -> Result<Option<u64>, Fault> {
         let Some(change) = facts.changes(&system.name).rfind(|c| c.claim.commit == commit) else { continue };
         if !change.claim.is_accepted() {
             let mut why: Vec<String> = change.claim.problems.iter().map(|p| format!("{p:?}")).collect();
-            why.extend(change.claim.commits.iter().filter_map(|c| Some(format!("{}: {:?}", c.commit.short(), c.problem?))));
-            return Err(Fault::new(Kind::Refused, format!("{} is refused: {}", commit.short(), why.join(", ")))
-                .hint("the branch has to go on from the last accepted commit, each commit signed by the person that it names"));
+            why.extend(
+                change.claim.commits.iter().filter_map(|c| Some(format!("{}: {:?}", c.commit.short(), c.problem?))),
+            );
+            return Err(Fault::new(Kind::Refused, format!("{} is refused: {}", commit.short(), why.join(", "))).hint(
+                "the branch has to go on from the last accepted commit, each commit signed by the person that it names",
+            ));
         }
         return Ok(facts.proposals().rfind(|p| p.claim.change == change.index).map(|p| p.index));
     }
@@ -82,8 +92,10 @@ fn look(view: &View, commit: Commit) -> Result<Option<u64>, Fault> {
 
 /// What builder and tester say of themselves.
 fn doing(common: &Flags) -> Result<Vec<String>, Fault> {
-    let answer = common.front()?.ask_blocking(hyper::Method::GET, "/api/status", Vec::new(), Duration::from_secs(10))?;
-    let status: Value = serde_json::from_slice(&answer.body).because(Kind::Unavailable, "front's status does not hold up")?;
+    let answer =
+        common.front()?.ask_blocking(hyper::Method::GET, "/api/status", Vec::new(), Duration::from_secs(10))?;
+    let status: Value =
+        serde_json::from_slice(&answer.body).because(Kind::Unavailable, "front's status does not hold up")?;
     let mut words = Vec::new();
     for process in status.get("processes").and_then(Value::as_array).into_iter().flatten() {
         let text = |name: &str| process.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -119,7 +131,13 @@ fn told(view: &View, proposal: u64, common: &Flags, out: &mut dyn Write) -> Resu
             EvidenceOutcome::NotTested => "not tested",
         };
         let t = e.claim.totals;
-        line(out, format!("suite {}{kind}: {outcome}, {} passed, {} failed, {} skipped", e.claim.suite, t.passed, t.failed, t.skipped))?;
+        line(
+            out,
+            format!(
+                "suite {}{kind}: {outcome}, {} passed, {} failed, {} skipped",
+                e.claim.suite, t.passed, t.failed, t.skipped
+            ),
+        )?;
     }
     line(out, format!("proposed into {} at log index {proposal}", said.claim.environment))?;
     line(out, format!("next: `countersign approve {proposal} --key FILE` by the people that the charter asks for"))

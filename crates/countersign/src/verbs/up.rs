@@ -1,6 +1,10 @@
 //! `countersign up`: start the processes of this host and keep them running.
 
-use std::{io::Write, process::{Command, Stdio}, time::{Duration, Instant}};
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use crate::{
     charter_file,
@@ -30,8 +34,11 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     let hash = charter.members.hash();
     let duties = gate::duties::check(charter.members.charter()).because(Kind::Refused, "the charter is refused")?;
     if let Some(pid) = supervise::holder(&layout) {
-        return Err(Fault::new(Kind::Refused, format!("`{}` is in use by another `countersign up` (process {pid})", common.dir.display()))
-            .hint("`countersign status` shows it, `countersign down` ends it"));
+        return Err(Fault::new(
+            Kind::Refused,
+            format!("`{}` is in use by another `countersign up` (process {pid})", common.dir.display()),
+        )
+        .hint("`countersign status` shows it, `countersign down` ends it"));
     }
     line(out, format!("charter {hash}"))?;
     if charter.members.charter().demo {
@@ -39,7 +46,14 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     }
     for reach in &duties.through_hosts {
         let roles: Vec<&str> = reach.roles.iter().map(model::RoleName::as_str).collect();
-        line(out, format!("\"no one person can\" does not hold: {} reaches {} through a host", reach.person, roles.join(", ")))?;
+        line(
+            out,
+            format!(
+                "\"no one person can\" does not hold: {} reaches {} through a host",
+                reach.person,
+                roles.join(", ")
+            ),
+        )?;
     }
     // Accounts are a matter of the host: where they can not be read there is nothing to compare.
     let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -93,8 +107,11 @@ fn detach(common: &Flags, hash: model::Digest, out: &mut dyn Write) -> Result<()
                 .hint(format!("see `{}`", layout.output("up").display())));
         }
         if Instant::now() > deadline {
-            return Err(Fault::new(Kind::Unavailable, format!("the processes do not answer after {} s", READY_TIMEOUT.as_secs()))
-                .hint("`countersign status` shows what each waits for; are the witnesses running?"));
+            return Err(Fault::new(
+                Kind::Unavailable,
+                format!("the processes do not answer after {} s", READY_TIMEOUT.as_secs()),
+            )
+            .hint("`countersign status` shows what each waits for; are the witnesses running?"));
         }
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -37,15 +37,18 @@ pub struct Args {
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let path = args.state.join("witness.key");
     if args.new {
-        std::fs::create_dir_all(&args.state).because(Kind::Usage, format!("`{}` can not be made", args.state.display()))?;
+        std::fs::create_dir_all(&args.state)
+            .because(Kind::Usage, format!("`{}` can not be made", args.state.display()))?;
         let key = PrivateKey::generate(Scheme::Ed25519).because(Kind::Unavailable, "no key can be made")?;
         key.write_new(&path, "witness").because(Kind::Usage, format!("`{}` can not be written", path.display()))?;
-        let vkey = VerifierKey::new(&args.name, NoteKeyType::Cosignature, key.key()).because(Kind::Usage, "the name can not name a key")?;
+        let vkey = VerifierKey::new(&args.name, NoteKeyType::Cosignature, key.key())
+            .because(Kind::Usage, "the name can not name a key")?;
         return line(out, vkey);
     }
     let mut named = args.logs.clone();
     if named.is_empty() {
-        let members = common.members().map_err(|f| f.hint("add `--log VKEY`: the charter names the log's verifier key"))?;
+        let members =
+            common.members().map_err(|f| f.hint("add `--log VKEY`: the charter names the log's verifier key"))?;
         named.push(members.charter().log.vkey.clone());
     }
     let logs = named

@@ -31,7 +31,10 @@ fn refusals_say_why() {
     // The checkpoint is of more than what was read.
     world.halt("oli");
     let error = current(&policy_then, &facts, &world.fresh(), second.proposal, at(world.now)).unwrap_err();
-    assert_eq!(error.to_string(), format!("the checkpoint covers {} statements, {} are known", world.size(), world.size() - 1));
+    assert_eq!(
+        error.to_string(),
+        format!("the checkpoint covers {} statements, {} are known", world.size(), world.size() - 1)
+    );
     assert!(matches!(permission(&world, &second), Err(CurrentError::Refused(_))));
     // No such proposal.
     let error = current(&policy_then, &world.facts(), &world.fresh(), 0, at(world.now)).unwrap_err();

@@ -27,16 +27,22 @@ fn every_refusal_has_its_words() {
             |c| c.roles[0].says.push(Kind::Charter),
             "the role `developer` may not say charters; founders sign the charter",
         ),
-        (|c| {
-            let mut again = member(c, "ada").clone();
-            again.keys = vec![ledger::statement::v1::Key {
-                scheme: ledger::statement::v1::KeyScheme::Sshsig,
-                public: ledger::keys::Signer::key(&crate::world::key_of("new")).to_openssh(),
-            }];
-            c.members.push(again);
-        }, "the member `ada` stands twice"),
+        (
+            |c| {
+                let mut again = member(c, "ada").clone();
+                again.keys = vec![ledger::statement::v1::Key {
+                    scheme: ledger::statement::v1::KeyScheme::Sshsig,
+                    public: ledger::keys::Signer::key(&crate::world::key_of("new")).to_openssh(),
+                }];
+                c.members.push(again);
+            },
+            "the member `ada` stands twice",
+        ),
         (|c| member(c, "ben").keys.clear(), "the member `ben` has no key"),
-        (|c| member(c, "ben").roles.push("king".parse().unwrap()), "the member `ben` holds `king`, which is not a role"),
+        (
+            |c| member(c, "ben").roles.push("king".parse().unwrap()),
+            "the member `ben` holds `king`, which is not a role",
+        ),
         (|c| c.robots[0].role = "king".parse().unwrap(), "the robot `builder` holds `king`, which is not a role"),
         (|c| c.robots[0].controllers.clear(), "the robot `builder` lists nobody who controls it"),
         (

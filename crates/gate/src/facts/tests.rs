@@ -42,7 +42,13 @@ fn what_runs_after_each_milestone() {
     let (mut world, [first, second, third]) = three();
     assert_eq!(running(&world), [3, 2, 1]);
     // Steps on the way change nothing.
-    for what in [MilestoneKind::Begun, MilestoneKind::Healthy, MilestoneKind::GoingBack, MilestoneKind::Stuck, MilestoneKind::Drifted] {
+    for what in [
+        MilestoneKind::Begun,
+        MilestoneKind::Healthy,
+        MilestoneKind::GoingBack,
+        MilestoneKind::Stuck,
+        MilestoneKind::Drifted,
+    ] {
         world.milestone(&third, what);
     }
     assert_eq!(running(&world), [3, 2, 1]);
@@ -154,7 +160,9 @@ fn a_halt_of_everything_is_resumed_where_it_was_said() {
     let halt = world.say("oli", "operator", Claim::Halt(Halt { environment: None, reason: None }));
     assert!(halted(&world, "production") && halted(&world, "staging"));
     for who in ["oli", "pia"] {
-        world.say_with(who, "operator", Claim::Resume(Resume { halt }), |h| h.environment = Some("staging".parse().unwrap()));
+        world.say_with(who, "operator", Claim::Resume(Resume { halt }), |h| {
+            h.environment = Some("staging".parse().unwrap())
+        });
     }
     assert!(halted(&world, "production"), "only staging was meant");
     assert!(!halted(&world, "staging"));

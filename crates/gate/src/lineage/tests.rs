@@ -15,7 +15,10 @@ fn refusal(world: &World, put: &Put) -> Option<String> {
 }
 
 /// A first release that runs, a change over it made otherwise, and a good one over that, proposed and approved.
-fn three(edit: impl FnOnce(&mut ledger::statement::v1::Change), previous: impl FnOnce(u64, u64) -> Option<u64>) -> (World, Put) {
+fn three(
+    edit: impl FnOnce(&mut ledger::statement::v1::Change),
+    previous: impl FnOnce(u64, u64) -> Option<u64>,
+) -> (World, Put) {
     let mut world = World::founded(charter());
     let first = world.go_live(1, None);
     let mut between = world.good_change(2, Some(first.change));
@@ -168,7 +171,8 @@ fn a_milestone_of_another_release_than_its_proposal_is_nothing_to_build_on() {
     lie.release = crate::world::dig("release 3");
     world.say("agent", "agent", ledger::statement::v1::Claim::Milestone(Box::new(lie)));
     let change = world.good_change(4, Some(second.change));
-    let put = world.put_with(change, Some(&first), |_| {}, |_| {}, |p| p.replaces = Some(crate::world::dig("release 3")));
+    let put =
+        world.put_with(change, Some(&first), |_| {}, |_| {}, |p| p.replaces = Some(crate::world::dig("release 3")));
     world.approve("ben", &put);
     world.wait(60);
     let text = shown(&world.facts(), put.proposal).unwrap();

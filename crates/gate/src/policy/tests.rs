@@ -19,7 +19,9 @@ fn error(text: &str) -> String {
 const PERMIT: &str = r#"@id("all") permit(principal, action, resource);"#;
 
 fn forbid(condition: &str) -> String {
-    format!(r#"{PERMIT} @id("rule") @needed("something") forbid(principal, action == Action::"release", resource) {condition};"#)
+    format!(
+        r#"{PERMIT} @id("rule") @needed("something") forbid(principal, action == Action::"release", resource) {condition};"#
+    )
 }
 
 #[test]
@@ -92,7 +94,9 @@ fn a_policy_that_can_not_be_evaluated_refuses() {
 #[test]
 fn no_policy_gives_away_the_quorum_or_a_stop() {
     assert_eq!(rules(PERMIT, |w, put| w.approve_both(put)), []);
-    let of = |act: fn(&mut World, &crate::world::Put)| -> Vec<String> { rules(PERMIT, act).into_iter().map(|r| r.0).collect() };
+    let of = |act: fn(&mut World, &crate::world::Put)| -> Vec<String> {
+        rules(PERMIT, act).into_iter().map(|r| r.0).collect()
+    };
     assert_eq!(of(|_, _| {}), ["quorum-has-approved"]);
     assert_eq!(
         of(|w, put| {
@@ -113,7 +117,8 @@ fn no_policy_gives_away_the_quorum_or_a_stop() {
 
 #[test]
 fn long_lists_are_cut_in_words_and_counted() {
-    let text = forbid("when { !context.commits_without_requirement.isEmpty() }").replace("@needed", r#"@facts("commits_without_requirement halted") @needed"#);
+    let text = forbid("when { !context.commits_without_requirement.isEmpty() }")
+        .replace("@needed", r#"@facts("commits_without_requirement halted") @needed"#);
     let mut charter = charter();
     charter.policy = text;
     let mut world = World::founded(charter);

@@ -19,12 +19,26 @@ fn truth_table() {
         ("two", &two, &[("ada", &["manager"]), ("ben", &["manager"])], true),
         ("two of another role", &two, &[("ada", &["risk"]), ("ben", &["risk"])], false),
         ("one person in two roles is one person", &both, &[("ada", &["manager", "risk"])], false),
-        ("the person who can do both leaves the place that the other needs", &both,
-            &[("ada", &["manager", "risk"]), ("ben", &["manager"])], true),
+        (
+            "the person who can do both leaves the place that the other needs",
+            &both,
+            &[("ada", &["manager", "risk"]), ("ben", &["manager"])],
+            true,
+        ),
         ("and the other way round", &both, &[("ada", &["manager", "risk"]), ("ben", &["risk"])], true),
         ("whoever speaks first", &both, &[("ada", &["manager"]), ("ben", &["manager", "risk"])], true),
-        ("whoever speaks first, the other way round", &both, &[("ada", &["risk"]), ("ben", &["manager", "risk"])], true),
-        ("two of one group do not make up for the other", &both, &[("ada", &["manager"]), ("ben", &["manager"])], false),
+        (
+            "whoever speaks first, the other way round",
+            &both,
+            &[("ada", &["risk"]), ("ben", &["manager", "risk"])],
+            true,
+        ),
+        (
+            "two of one group do not make up for the other",
+            &both,
+            &[("ada", &["manager"]), ("ben", &["manager"])],
+            false,
+        ),
     ];
     for (what, quorum, who, met) in rows {
         assert_eq!(tally(quorum, &spoke(who)).is_met(), *met, "{what}");
@@ -39,7 +53,8 @@ fn an_empty_quorum_is_never_met() {
 
 #[test]
 fn a_quorum_of_billions_is_not_met_and_takes_no_memory() {
-    let tally = tally(&quorum(&[("manager", u32::MAX), ("risk", 7)]), &spoke(&[("ada", &["manager"]), ("ben", &["risk"])]));
+    let tally =
+        tally(&quorum(&[("manager", u32::MAX), ("risk", 7)]), &spoke(&[("ada", &["manager"]), ("ben", &["risk"])]));
     assert_eq!((tally.counted, tally.needed), (2, u32::MAX));
     assert!(!tally.is_met());
 }

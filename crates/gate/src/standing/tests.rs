@@ -95,7 +95,9 @@ fn the_baseline_is_something_that_ran_and_passed() {
     let other = never.evidence[0];
     let put = world.put_with(change, Some(&first), |_| {}, |e| e.baseline = Some(other), |_| {});
     world.approve_both(&put);
-    assert!(refusal(&world, &put).unwrap().contains("payments: compared with the cases of something that does not run"));
+    assert!(
+        refusal(&world, &put).unwrap().contains("payments: compared with the cases of something that does not run")
+    );
 
     // A run that itself did not count, of what runs: it has no cases, so nothing can be missing.
     let mut world = World::founded(charter());
@@ -160,7 +162,13 @@ fn evidence_of_a_withdrawn_key_is_none() {
 #[test]
 fn no_one_key_makes_both() {
     let mut charter = charter();
-    charter.roles.iter_mut().find(|r| r.name.as_str() == "builder").unwrap().says.push(ledger::statement::v1::Kind::Evidence);
+    charter
+        .roles
+        .iter_mut()
+        .find(|r| r.name.as_str() == "builder")
+        .unwrap()
+        .says
+        .push(ledger::statement::v1::Kind::Evidence);
     let mut world = World::founded(charter);
     let put = world.put(1, None);
     world.approve_both(&put);
@@ -205,7 +213,8 @@ fn what_binds_can_not_be_removed_by_the_change() {
     let first = world.go_live(1, None);
     let mut change = world.good_change(2, Some(first.change));
     change.suites.retain(|s| s.name.as_str() != "unit");
-    let put = world.put_with(change, Some(&first), |_| {}, |_| {}, |p| p.removed_suites = vec!["unit".parse().unwrap()]);
+    let put =
+        world.put_with(change, Some(&first), |_| {}, |_| {}, |p| p.removed_suites = vec!["unit".parse().unwrap()]);
     world.approve_both(&put);
     let found = refusal(&world, &put).unwrap();
     assert!(found.contains("unit: binds since the release before, and the change removes it"), "{found}");

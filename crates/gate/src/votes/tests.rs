@@ -22,7 +22,9 @@ fn answer(world: &World, put: &Put) -> Decision {
 fn quorum_reason(world: &World, put: &Put) -> Option<String> {
     match answer(world, put).verdict.ruling {
         Ruling::Granted { .. } => None,
-        Ruling::Refused { reasons } => Some(reasons.iter().find(|r| r.rule == "quorum-has-approved").unwrap().found.clone()),
+        Ruling::Refused { reasons } => {
+            Some(reasons.iter().find(|r| r.rule == "quorum-has-approved").unwrap().found.clone())
+        }
     }
 }
 

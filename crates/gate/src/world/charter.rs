@@ -24,10 +24,7 @@ pub(crate) fn quorum(groups: &[(&str, u32)]) -> Quorum {
 fn member(id: &str, keys: &[&str], roles: &[&str]) -> Member {
     Member {
         id: id.parse().unwrap(),
-        keys: keys
-            .iter()
-            .map(|k| Key { scheme: KeyScheme::Sshsig, public: key_of(k).key().to_openssh() })
-            .collect(),
+        keys: keys.iter().map(|k| Key { scheme: KeyScheme::Sshsig, public: key_of(k).key().to_openssh() }).collect(),
         roles: roles.iter().map(|r| r.parse().unwrap()).collect(),
         identity: dig(id),
         founder: ["ada", "ben"].contains(&id),
@@ -59,8 +56,8 @@ fn environment(name: &str) -> EnvironmentRule {
 
 pub(crate) fn charter() -> Charter {
     use Kind::{
-        Approval, Build, Change, Evidence, Exception, Halt, KeyWithdrawal, Milestone, Proposal, Rejection, Resume, Rollback,
-        Tick, Verdict,
+        Approval, Build, Change, Evidence, Exception, Halt, KeyWithdrawal, Milestone, Proposal, Rejection, Resume,
+        Rollback, Tick, Verdict,
     };
     let roles: [(&str, &[Kind]); 8] = [
         ("developer", &[Proposal]),
@@ -101,10 +98,7 @@ pub(crate) fn charter() -> Charter {
             member("tess", &["tess"], &[]),
             member("amy", &["amy"], &[]),
         ],
-        hosts: robots
-            .iter()
-            .map(|r| Host { name: r.host.clone(), administrators: r.controllers.clone() })
-            .collect(),
+        hosts: robots.iter().map(|r| Host { name: r.host.clone(), administrators: r.controllers.clone() }).collect(),
         robots: robots.into(),
         roles: roles.iter().map(|(n, says)| Role { name: n.parse().unwrap(), says: says.to_vec() }).collect(),
         conflicts: [("builder", "tester"), ("agent", "release-manager")]

@@ -18,7 +18,7 @@ use ledger::{
     reader::Reader,
     statement::{
         FOUNDER_ROLE, Members, PAYLOAD_TYPE, Statement,
-        v1::{Charter, Claim, Header, Kind, KeyWithdrawal, Nonce, Tick},
+        v1::{Charter, Claim, Header, KeyWithdrawal, Kind, Nonce, Tick},
     },
 };
 use model::{Digest, EnvironmentName, KeyId, SystemName, Timestamp};

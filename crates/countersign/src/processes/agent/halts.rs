@@ -10,7 +10,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use axum::{Json, Router, body::Bytes, extract::State as Shared, routing::{get, post}};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State as Shared,
+    routing::{get, post},
+};
 use ledger::{
     dsse::Envelope,
     durable,
@@ -91,7 +96,8 @@ impl Halts {
             let appended = view.log().append(&envelope, &[]).map_err(|f| f.context("a halt is not in the log yet"))?;
             if appended.index < view.facts().size() {
                 self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&identity);
-                std::fs::remove_file(self.folder.join(identity.hex())).because(Kind::Unavailable, "a logged halt can not be put away")?;
+                std::fs::remove_file(self.folder.join(identity.hex()))
+                    .because(Kind::Unavailable, "a logged halt can not be put away")?;
             }
         }
         Ok(())
@@ -101,7 +107,8 @@ impl Halts {
 /// A halt signed by somebody who may halt, and still in time.
 fn open(bytes: &[u8], members: &Members) -> Result<(Envelope, Statement), Fault> {
     let envelope = Envelope::parse(bytes).because(Kind::Input, "this is not an envelope")?;
-    let (statement, _) = ledger::statement::open(&envelope, members).because(Kind::Refused, "the halt is not acceptable")?;
+    let (statement, _) =
+        ledger::statement::open(&envelope, members).because(Kind::Refused, "the halt is not acceptable")?;
     Members::check_expiry(&statement, SystemClock.now()).because(Kind::Refused, "the halt is not acceptable")?;
     match statement.claim {
         Claim::Halt(_) => Ok((envelope, statement)),

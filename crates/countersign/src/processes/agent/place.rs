@@ -13,11 +13,8 @@ use model::{
     route::{EdgeCounts, TlsFiles},
 };
 use rollout::{
-    Grounds, Intent, Leave, Outcome, Place, Plan, Planned, Progress, Report, Seen, Version,
-    instance::Observed,
-    plan,
-    progress::State,
-    step::Step,
+    Grounds, Intent, Leave, Outcome, Place, Plan, Planned, Progress, Report, Seen, Version, instance::Observed, plan,
+    progress::State, step::Step,
 };
 use runtime::{Driver as _, DriverError};
 use serde_json::{Value, json};
@@ -64,14 +61,19 @@ impl Placement {
     pub(super) fn open(start: &Start, system: SystemName, rule: EnvironmentRule, home: &Path) -> Result<Self, Fault> {
         let path = home.join(format!("{}.{system}.progress", rule.name));
         let mut is_lost = false;
-        let progress = match std::fs::read(&path) {
-            Ok(bytes) => Progress::from_bytes(&bytes).because(Kind::Untrue, format!("`{}` can not be read", path.display()))?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                is_lost = true;
-                Progress::nothing(rule.name.clone(), system.clone())
-            }
-            Err(e) => return Err(Fault::from_error(Kind::Unavailable, e).context(format!("`{}` can not be read", path.display()))),
-        };
+        let progress =
+            match std::fs::read(&path) {
+                Ok(bytes) => Progress::from_bytes(&bytes)
+                    .because(Kind::Untrue, format!("`{}` can not be read", path.display()))?,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    is_lost = true;
+                    Progress::nothing(rule.name.clone(), system.clone())
+                }
+                Err(e) => {
+                    return Err(Fault::from_error(Kind::Unavailable, e)
+                        .context(format!("`{}` can not be read", path.display())));
+                }
+            };
         let place = Place { environment: rule.name.clone(), fabric: start.settings.fabric, tls: certificates(start)? };
         Ok(Self {
             system,
@@ -168,7 +170,8 @@ impl Placement {
 
     fn keep(&self, progress: &Progress) -> Result<(), Fault> {
         let bytes = progress.to_bytes().because(Kind::Internal, "the progress can not be written")?;
-        durable::write(&self.path, &bytes, 0o600).because(Kind::Unavailable, format!("`{}` can not be written", self.path.display()))
+        durable::write(&self.path, &bytes, 0o600)
+            .because(Kind::Unavailable, format!("`{}` can not be written", self.path.display()))
     }
 
     /// What should run: a rollback that was ordered, else the newest proposal with a granted verdict, else what is
@@ -194,12 +197,18 @@ impl Placement {
                 match may_return(agent.view.policy(), facts, &self.system, &self.rule.name, order.claim.to) {
                     Ok(leave) => {
                         if leave.alarm() {
-                            tracing::error!("{}: going back to {}, whose verdict would be refused today", self.name(), leave.release());
+                            tracing::error!(
+                                "{}: going back to {}, whose verdict would be refused today",
+                                self.name(),
+                                leave.release()
+                            );
                         }
                         let version = self.version(order.claim.to, order.index)?;
                         return Ok(Some((version, Claimed::Rollback, Some(order.claim.from))));
                     }
-                    Err(error) => self.refused.push(format!("the rollback ordered at log index {}: {error}", order.index)),
+                    Err(error) => {
+                        self.refused.push(format!("the rollback ordered at log index {}: {error}", order.index))
+                    }
                 }
             }
         }
@@ -211,7 +220,8 @@ impl Placement {
             if proposal.index <= newest_generation {
                 break;
             }
-            let decision = decide_with(agent.view.policy(), facts, proposal.index).because(Kind::Internal, "no decision")?;
+            let decision =
+                decide_with(agent.view.policy(), facts, proposal.index).because(Kind::Internal, "no decision")?;
             match &decision.verdict.ruling {
                 Ruling::Granted { .. } => {
                     let version = self.version(claim.release, proposal.index)?;
@@ -226,8 +236,7 @@ impl Placement {
         if let Some(version) = moving {
             // A rollback's generation is its order's index; everything else is a proposal's.
             let ordered = facts.rollbacks(&self.system, &self.rule.name).any(|r| r.index == version.generation);
-            let claimed =
-                if ordered { Claimed::Rollback } else { Claimed::Proposal(version.generation) };
+            let claimed = if ordered { Claimed::Rollback } else { Claimed::Proposal(version.generation) };
             return Ok(Some((version, claimed, running.map(|v| v.digest))));
         }
         Ok(running.map(|version| {
@@ -239,7 +248,8 @@ impl Placement {
     /// The release document of this digest, checked.
     fn version(&self, digest: Digest, generation: u64) -> Result<Version, Fault> {
         let path = self.images.join("blobs/sha256").join(digest.hex());
-        let bytes = std::fs::read(&path).because(Kind::Unavailable, format!("the release document {digest} can not be read"))?;
+        let bytes = std::fs::read(&path)
+            .because(Kind::Unavailable, format!("the release document {digest} can not be read"))?;
         if Digest::of(&bytes) != digest {
             return Err(Fault::new(Kind::Untrue, format!("the document kept for {digest} is another one")));
         }
@@ -293,7 +303,8 @@ impl Placement {
             if agent.halts.is_halted(&self.system, &self.rule.name) {
                 return Err(Fault::new(Kind::Refused, "halted"));
             }
-            let permission = self.permission(agent, *proposal).because(Kind::Refused, "no current verdict for this step")?;
+            let permission =
+                self.permission(agent, *proposal).because(Kind::Refused, "no current verdict for this step")?;
             return forward(agent, planned, permission);
         }
         execute(agent, &planned.step)
@@ -305,7 +316,9 @@ impl Placement {
             State::Idle { .. } => format!("{runs} runs"),
             State::Forward { transition, .. } => format!("{runs} runs, {} is rolled out", transition.to.serial()),
             State::Back { transition, why, .. } => format!("going back from {}: {why}", transition.to.serial()),
-            State::Stuck { transition, why, way_out } => format!("{} is stuck: {why}; {way_out}", transition.to.serial()),
+            State::Stuck { transition, why, way_out } => {
+                format!("{} is stuck: {why}; {way_out}", transition.to.serial())
+            }
         };
         format!("{}: {what}", self.name())
     }
@@ -340,7 +353,10 @@ impl Placement {
 /// One step forward uses up one permission.
 fn forward(agent: &mut Agent, planned: &Planned, permission: Current) -> Result<(), Fault> {
     if planned.release != permission.release() {
-        return Err(Fault::new(Kind::Refused, format!("the permission is for {}, the step for {}", permission.release(), planned.release)));
+        return Err(Fault::new(
+            Kind::Refused,
+            format!("the permission is for {}, the step for {}", permission.release(), planned.release),
+        ));
     }
     let done = execute(agent, &planned.step);
     drop(permission);
@@ -385,7 +401,8 @@ fn certificates(start: &Start) -> Result<std::collections::BTreeMap<model::Compo
             continue;
         }
         let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let component = name.parse().because(Kind::Input, format!("`{}` is not named after a component", path.display()))?;
+        let component =
+            name.parse().because(Kind::Input, format!("`{}` is not named after a component", path.display()))?;
         let files = TlsFiles {
             certificates: path.to_string_lossy().into_owned(),
             key: path.with_extension("key").to_string_lossy().into_owned(),

@@ -129,16 +129,18 @@ fn milestone(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Opt
 
 const fn went_back(reason: &BackReason) -> MilestoneKind {
     match reason {
-        BackReason::Unhealthy { .. } | BackReason::Exited { .. } | BackReason::Gone { .. } | BackReason::Drifted { .. } => {
-            MilestoneKind::WentBackUnhealthy
-        }
+        BackReason::Unhealthy { .. }
+        | BackReason::Exited { .. }
+        | BackReason::Gone { .. }
+        | BackReason::Drifted { .. } => MilestoneKind::WentBackUnhealthy,
         BackReason::Errors { .. } => MilestoneKind::WentBackErrors,
         BackReason::StepFailed { .. } | BackReason::NotStopped { .. } | BackReason::HoldTooLong { .. } => {
             MilestoneKind::WentBackFailed
         }
-        BackReason::Withdrawn { .. } | BackReason::Halted { .. } | BackReason::Ordered { .. } | BackReason::Superseded { .. } => {
-            MilestoneKind::WentBackWithdrawn
-        }
+        BackReason::Withdrawn { .. }
+        | BackReason::Halted { .. }
+        | BackReason::Ordered { .. }
+        | BackReason::Superseded { .. } => MilestoneKind::WentBackWithdrawn,
     }
 }
 

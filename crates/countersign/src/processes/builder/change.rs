@@ -79,7 +79,12 @@ impl Builder {
     }
 
     /// The manifest at a commit and its suites; no suites if it does not hold up.
-    fn manifest(&self, system: &SystemRule, mirror: &Mirror, head: Commit) -> Result<(Digest, Option<Declared>), Fault> {
+    fn manifest(
+        &self,
+        system: &SystemRule,
+        mirror: &Mirror,
+        head: Commit,
+    ) -> Result<(Digest, Option<Declared>), Fault> {
         let bytes = mirror
             .read(head, manifest::FILE_NAME, manifest::limits::TEXT_BYTES as u64)
             .because(Kind::Input, "the manifest can not be read")?;

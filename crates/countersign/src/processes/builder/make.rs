@@ -64,15 +64,15 @@ impl Builder {
                 last = words;
             }
         };
-        let built = maker
-            .build(&request, &mut workshop.runner(), &mut say)
-            .map_err(|e| {
-                let kind = if is_away(&e) { Kind::Unavailable } else { Kind::Input };
-                Fault::from_error(kind, e).context(format!("{serial} can not be built"))
-            })?;
+        let built = maker.build(&request, &mut workshop.runner(), &mut say).map_err(|e| {
+            let kind = if is_away(&e) { Kind::Unavailable } else { Kind::Input };
+            Fault::from_error(kind, e).context(format!("{serial} can not be built"))
+        })?;
 
         let mut images: BTreeMap<ComponentName, Digest> = built.digests().into_iter().collect();
-        let release = manifest.compose(serial.clone(), change.claim.commit, &images).because(Kind::Input, "no release can be composed")?;
+        let release = manifest
+            .compose(serial.clone(), change.claim.commit, &images)
+            .because(Kind::Input, "no release can be composed")?;
         images.extend(release.components.iter().map(|c| (c.name.clone(), c.image)));
         let document = release.to_bytes().because(Kind::Internal, "the release can not be written")?;
         let release = self.keep(&document)?;
@@ -100,7 +100,8 @@ impl Builder {
     fn keep(&self, bytes: &[u8]) -> Result<Digest, Fault> {
         let digest = Digest::of(bytes);
         let path = self.images.join("blobs/sha256").join(digest.hex());
-        durable::write(&path, bytes, 0o644).because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
+        durable::write(&path, bytes, 0o644)
+            .because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
         Ok(digest)
     }
 }
@@ -117,7 +118,13 @@ pub(crate) fn manifest_of(mirror: &Mirror, change: &Said<Change>) -> Result<Mani
     Ok(Manifest::parse_bytes(&bytes).because(Kind::Input, "the manifest does not hold up")?.manifest)
 }
 
-fn request(manifest: &Manifest, system: &SystemRule, change: &Said<Change>, serial: Serial, builder: &str) -> BuildRequest {
+fn request(
+    manifest: &Manifest,
+    system: &SystemRule,
+    change: &Said<Change>,
+    serial: Serial,
+    builder: &str,
+) -> BuildRequest {
     let builds = manifest.builds.values().map(BuildPlan::from).collect();
     let components = manifest.components.values().filter_map(ComponentPlan::of).collect();
     BuildRequest {
@@ -147,6 +154,9 @@ pub(crate) const fn ecosystem(tool: Option<FetchTool>) -> Ecosystem {
 const fn is_away(error: &BuildError) -> bool {
     matches!(
         error,
-        BuildError::Build { source: WorkspaceError::Sandbox { .. } | WorkspaceError::Git(_) | WorkspaceError::Io { .. }, .. }
+        BuildError::Build {
+            source: WorkspaceError::Sandbox { .. } | WorkspaceError::Git(_) | WorkspaceError::Io { .. },
+            ..
+        }
     )
 }

@@ -14,7 +14,12 @@ use crate::{
 impl Builder {
     /// Proposes the newest build where it is due. Returns what is waited for. A build whose suites failed is proposed
     /// too: the refusal, with its reasons, belongs in the log.
-    pub(super) fn propose(&mut self, system: &SystemRule, mirror: &Mirror, change: &Said<Change>) -> Result<String, Fault> {
+    pub(super) fn propose(
+        &mut self,
+        system: &SystemRule,
+        mirror: &Mirror,
+        change: &Said<Change>,
+    ) -> Result<String, Fault> {
         let facts = self.view.facts();
         let Some(build) = facts.builds().rfind(|b| b.claim.change == change.index).cloned() else {
             return Ok(format!("{}: the build of change {}", system.name, change.claim.ordinal));
@@ -24,7 +29,9 @@ impl Builder {
             .suites
             .iter()
             .filter(|s| s.kind != SuiteKind::Smoke)
-            .filter(|s| !facts.evidence(change.index).any(|e| e.claim.suite == s.name && e.claim.definition == s.definition))
+            .filter(|s| {
+                !facts.evidence(change.index).any(|e| e.claim.suite == s.name && e.claim.definition == s.definition)
+            })
             .map(|s| s.name.to_string())
             .collect();
         if !untested.is_empty() {
@@ -47,7 +54,10 @@ impl Builder {
             if let Some(after) = &after
                 && !self.has_soaked(system, after, build.claim.release, soak_s)
             {
-                return Ok(format!("{}: {} to have run {soak_s} s in {after} before {name}", system.name, build.claim.serial));
+                return Ok(format!(
+                    "{}: {} to have run {soak_s} s in {after} before {name}",
+                    system.name, build.claim.serial
+                ));
             }
             self.propose_into(system, change, &build, &release, &name)?;
             before = Some(name);
@@ -81,7 +91,9 @@ impl Builder {
         let known = (environment.to_string(), build.claim.release, replaces);
         let is_proposed = self.proposed.contains(&known)
             || facts.proposals().any(|p| {
-                &p.claim.environment == environment && p.claim.release == build.claim.release && p.claim.replaces == replaces
+                &p.claim.environment == environment
+                    && p.claim.release == build.claim.release
+                    && p.claim.replaces == replaces
             });
         if is_proposed {
             return Ok(());

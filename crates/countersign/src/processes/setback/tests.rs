@@ -37,5 +37,8 @@ fn another_kind_of_failure_counts_anew() {
     let away = Setback::after(None, &Fault::new(Kind::Unavailable, "no"), Timestamp::default());
     let mistake = Setback::after(Some(&away), &Fault::new(Kind::Input, "wrong"), Timestamp::default());
     assert_eq!(mistake.times, 1);
-    assert_eq!(mistake.fault("the build of change 3").message(), "the build of change 3 failed at 1970-01-01T00:00:00Z: wrong");
+    assert_eq!(
+        mistake.fault("the build of change 3").message(),
+        "the build of change 3 failed at 1970-01-01T00:00:00Z: wrong"
+    );
 }

@@ -43,7 +43,8 @@ pub(super) struct SystemUp {
 
 impl Tester {
     fn executor(&self) -> Result<ExecutorClient, Fault> {
-        let stream = UnixStream::connect(&self.executor_socket).because(Kind::Unavailable, "the tester's executor does not answer")?;
+        let stream = UnixStream::connect(&self.executor_socket)
+            .because(Kind::Unavailable, "the tester's executor does not answer")?;
         ExecutorClient::new(stream).because(Kind::Unavailable, "the tester's executor does not answer")
     }
 
@@ -87,11 +88,13 @@ impl Tester {
                 };
                 executor.execute(&Step::Start(Box::new(spec))).map_err(driver)?;
             }
-            let well = wait_until_well(&mut executor, &component.name, component.replicas, component.health.deadline_ms)?;
+            let well =
+                wait_until_well(&mut executor, &component.name, component.replicas, component.health.deadline_ms)?;
             addresses.insert(&component.name, well);
         }
         let open: Vec<_> = release.components.iter().filter(|c| is_open_to_clients(&release, c)).collect();
-        let reach: Vec<SocketAddr> = open.iter().flat_map(|c| addresses.get(&c.name).into_iter().flatten().copied()).collect();
+        let reach: Vec<SocketAddr> =
+            open.iter().flat_map(|c| addresses.get(&c.name).into_iter().flatten().copied()).collect();
         let netns = executor.client_netns(name, &reach).map_err(driver)?;
         let mut variables: BTreeMap<String, String> = BTreeMap::new();
         variables.insert("COUNTERSIGN_SERIAL".to_owned(), build.serial.to_string());
@@ -113,7 +116,10 @@ impl Tester {
                 return Err(Fault::new(Kind::Input, format!("{component} was not started")));
             }
             if let Some(other) = of.find(|i| i.image != *image || !matches!(i.state, InstanceState::Healthy { .. })) {
-                return Err(Fault::new(Kind::Input, format!("{} did not last through the suite: {:?}", other.id, other.state)));
+                return Err(Fault::new(
+                    Kind::Input,
+                    format!("{} did not last through the suite: {:?}", other.id, other.state),
+                ));
             }
         }
         Ok(())
@@ -125,8 +131,18 @@ impl Tester {
     }
 }
 
-fn instance(environment: &EnvironmentName, build: &Build, component: &model::release::Component, number: u32) -> InstanceId {
-    InstanceId { environment: environment.clone(), serial: build.serial.clone(), component: component.name.clone(), number }
+fn instance(
+    environment: &EnvironmentName,
+    build: &Build,
+    component: &model::release::Component,
+    number: u32,
+) -> InstanceId {
+    InstanceId {
+        environment: environment.clone(),
+        serial: build.serial.clone(),
+        component: component.name.clone(),
+        number,
+    }
 }
 
 /// Whether clients outside may reach it through the edge; an exclusive component's hand-over route is not for them.
@@ -151,7 +167,10 @@ fn wait_until_well(
             return Ok(of.iter().map(|i| i.address).collect());
         }
         let ended = of.iter().find(|i| {
-            matches!(i.state, InstanceState::Exited { .. } | InstanceState::Unhealthy { .. } | InstanceState::Drifted { .. })
+            matches!(
+                i.state,
+                InstanceState::Exited { .. } | InstanceState::Unhealthy { .. } | InstanceState::Drifted { .. }
+            )
         });
         if let Some(ended) = ended {
             return Err(Fault::new(Kind::Input, format!("{} did not become well: {:?}", ended.id, ended.state)));

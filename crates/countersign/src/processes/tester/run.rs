@@ -15,9 +15,7 @@ use build::{
 };
 use gate::{EXCEPTION_PERSONS, Said};
 use ledger::{
-    statement::v1::{
-        Build, Change, Claim, EvidenceOn, SuiteFact, SuiteOn, SystemRule,
-    },
+    statement::v1::{Build, Change, Claim, EvidenceOn, SuiteFact, SuiteOn, SystemRule},
     store::Body,
 };
 use model::{
@@ -56,9 +54,13 @@ impl Tester {
             .suites
             .get(&suite.name)
             .filter(|d| d.digest().is_ok_and(|digest| digest == suite.definition))
-            .ok_or_else(|| Fault::new(Kind::Untrue, "the builder says another definition of the suite than the commit has"))?;
+            .ok_or_else(|| {
+                Fault::new(Kind::Untrue, "the builder says another definition of the suite than the commit has")
+            })?;
         let paths: Vec<String> = definition.paths.iter().cloned().collect();
-        let files = mirror.tree_digest(change.claim.commit, &paths).because(Kind::Input, "the suite's files can not be read")?;
+        let files = mirror
+            .tree_digest(change.claim.commit, &paths)
+            .because(Kind::Input, "the suite's files can not be read")?;
         if files != suite.files {
             return Err(Fault::new(Kind::Untrue, "the builder says other files of the suite than the commit has"));
         }
@@ -76,7 +78,12 @@ impl Tester {
                 match self.start_system(&build.claim, suite.name.as_str()) {
                     Ok(system_up) => {
                         environment.extend(system_up.environment);
-                        let outcome = self.command(&mut workspace, definition, Phase::Network { netns: system_up.netns }, environment);
+                        let outcome = self.command(
+                            &mut workspace,
+                            definition,
+                            Phase::Network { netns: system_up.netns },
+                            environment,
+                        );
                         let still = self.still_runs(&build.claim);
                         self.stop_system()?;
                         let outcome = outcome?;
@@ -139,7 +146,8 @@ impl Tester {
             .plan(&self.workshop.site, phase, &definition.run, environment)
             .because(Kind::Internal, "the suite can not be planned")?;
         plan.limits.time_s = definition.timeout_s;
-        self.workshop.runner()(&plan, &mut |_| {}).map_err(|e| Fault::new(Kind::Unavailable, e).context("the suite could not be run"))
+        self.workshop.runner()(&plan, &mut |_| {})
+            .map_err(|e| Fault::new(Kind::Unavailable, e).context("the suite could not be run"))
     }
 
     fn judge(
@@ -162,7 +170,11 @@ impl Tester {
             Ok(files) if files.is_empty() => ReportFile::Missing,
             Ok(_) => ReportFile::Found(&parts),
         };
-        let exit = if outcome.timed_out { Exit::TimedOut } else { Exit::Code(if outcome.succeeded() { 0 } else { outcome.exit.max(1) }) };
+        let exit = if outcome.timed_out {
+            Exit::TimedOut
+        } else {
+            Exit::Code(if outcome.succeeded() { 0 } else { outcome.exit.max(1) })
+        };
         let exceptions = self.exceptions(change, definition);
         Ok(judge(&JudgeInput {
             definition,
@@ -185,7 +197,8 @@ impl Tester {
             .exceptions()
             .filter(|e| e.claim.suite == definition.name)
             .filter(|e| {
-                facts.excepted(&change.claim.system, &definition.name, e.claim.case, &contributors, now).len() >= EXCEPTION_PERSONS
+                facts.excepted(&change.claim.system, &definition.name, e.claim.case, &contributors, now).len()
+                    >= EXCEPTION_PERSONS
             })
             .map(|e| Exception { case: e.claim.case, until: e.claim.ends })
             .collect()
@@ -222,7 +235,10 @@ impl Tester {
 /// Milliseconds since 1970, by the clock that stamps files.
 fn now_ms() -> u64 {
     use std::time::{SystemTime, UNIX_EPOCH};
-    #[expect(clippy::disallowed_methods, reason = "compared with the times of files, which have this clock's milliseconds")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "compared with the times of files, which have this clock's milliseconds"
+    )]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
@@ -259,9 +275,11 @@ fn reports(workspace: &Path, definition: &SuiteDefinition) -> Result<Vec<Found>,
         let mut bytes = Vec::new();
         // One byte more than is read, so that a file at the limit and one above it differ.
         let limit = (REPORT_BYTES as u64 + 1).saturating_sub(total);
-        std::io::Read::read_to_end(&mut std::io::Read::take(file, limit), &mut bytes).map_err(|e| format!("{name}: {e}"))?;
+        std::io::Read::read_to_end(&mut std::io::Read::take(file, limit), &mut bytes)
+            .map_err(|e| format!("{name}: {e}"))?;
         total += bytes.len() as u64;
-        let modified_ms = meta.mtime().max(0).unsigned_abs() * 1000 + meta.mtime_nsec().max(0).unsigned_abs() / 1_000_000;
+        let modified_ms =
+            meta.mtime().max(0).unsigned_abs() * 1000 + meta.mtime_nsec().max(0).unsigned_abs() / 1_000_000;
         found.push(Found { path: format!("{}/{name}", place.folder()), bytes, modified_ms });
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));

@@ -9,15 +9,11 @@ use std::{
 
 use build::{
     junit::REPORT_BYTES,
-    suite::{
-        CaseList, Exception, Exit, JudgeInput, Judgement, ReportFile as Found, ReportPart, judge,
-    },
+    suite::{CaseList, Exception, Exit, JudgeInput, Judgement, ReportFile as Found, ReportPart, judge},
 };
 use gate::{EXCEPTION_PERSONS, Facts, Said};
 use ledger::{
-    statement::v1::{
-        Build, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, SuiteFact, SuiteOn,
-    },
+    statement::v1::{Build, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, SuiteFact, SuiteOn},
     store::Body,
 };
 use model::{

@@ -57,7 +57,8 @@ fn download(server: &Target, charter: Option<Digest>, common: &Flags) -> Result<
         // Somebody who has only the hash: the log's own first entry is the charter, or it is not this log.
         Some(hash) if !common.layout().charter().exists() => {
             let first = client.entries(0)?.into_iter().next().unwrap_or_default();
-            let envelope = Envelope::from_entry(&first).because(Kind::Untrue, "the log does not begin with a charter")?;
+            let envelope =
+                Envelope::from_entry(&first).because(Kind::Untrue, "the log does not begin with a charter")?;
             charter_file::members_of(envelope.payload(), Some(hash))?
         }
         _ => common.members()?,

@@ -41,7 +41,8 @@ pub(super) fn make(layout: &Layout, about: &About<'_>, out: &mut dyn Write) -> R
     let people = layout.root().join("people");
     let witness = layout.root().join("witness");
     for folder in [layout.root(), &people, &witness] {
-        std::fs::create_dir_all(folder).because(Kind::Unavailable, format!("`{}` can not be made", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .because(Kind::Unavailable, format!("`{}` can not be made", folder.display()))?;
     }
     let mut members = String::new();
     for (name, role, founder) in PEOPLE {
@@ -53,7 +54,8 @@ pub(super) fn make(layout: &Layout, about: &About<'_>, out: &mut dyn Write) -> R
     }
     let (name, address) = WITNESS;
     let key = make_key(&witness.join("witness.key"), "witness", Scheme::Ed25519)?;
-    let vkey = VerifierKey::new(name, NoteKeyType::Cosignature, key.key()).because(Kind::Internal, "the witness has no name")?;
+    let vkey = VerifierKey::new(name, NoteKeyType::Cosignature, key.key())
+        .because(Kind::Internal, "the witness has no name")?;
     let text = format!(
         r#"origin = "demo.countersign.local/{system}"
 witness_quorum = 1
@@ -90,11 +92,20 @@ release-manager = 2
     }
     let dir = layout.root().display();
     line(out, "")?;
-    line(out, format!("everybody's keys are in {}: this charter is marked demo and protects nothing", people.display()))?;
+    line(
+        out,
+        format!("everybody's keys are in {}: this charter is marked demo and protects nothing", people.display()),
+    )?;
     line(out, "next, in this order:")?;
     line(out, format!("  countersign witness --state {} --dir {dir} &", witness.display()))?;
     line(out, format!("  countersign up --dir {dir} --detach"))?;
-    line(out, format!("  commit as ada@example.org or ben@example.org, signed with {}/ada or ben, and push", people.display()))
+    line(
+        out,
+        format!(
+            "  commit as ada@example.org or ben@example.org, signed with {}/ada or ben, and push",
+            people.display()
+        ),
+    )
 }
 
 fn make_key(path: &Path, comment: &str, scheme: Scheme) -> Result<PrivateKey, Fault> {

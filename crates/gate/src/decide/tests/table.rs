@@ -2,8 +2,8 @@
 //! in which everything is in order, and must be refused by that rule alone.
 
 use ledger::statement::v1::{
-    ChangeProblem, Claim, CommitProblem, Evidence, EvidenceOutcome, EvidenceReason, MilestoneKind, Reason, Ruling, SuiteKind,
-    SuiteOn,
+    ChangeProblem, Claim, CommitProblem, Evidence, EvidenceOutcome, EvidenceReason, MilestoneKind, Reason, Ruling,
+    SuiteKind, SuiteOn,
 };
 
 use crate::{
@@ -102,10 +102,12 @@ const ROWS: &[Row] = &[
         what: "an unsigned commit",
         rules: &["change-is-on-the-protected-branch", "commits-are-signed-by-enrolled-people"],
         found: "000000000000: Unsigned",
-        world: || changed(|c| {
-            c.commits[0].problem = Some(CommitProblem::Unsigned);
-            c.commits[0].key = None;
-        }),
+        world: || {
+            changed(|c| {
+                c.commits[0].problem = Some(CommitProblem::Unsigned);
+                c.commits[0].key = None;
+            })
+        },
     },
     Row {
         what: "a commit without a requirement",
@@ -141,13 +143,15 @@ const ROWS: &[Row] = &[
         what: "a suite failed",
         rules: &["full-suites-passed", "tested-as-containers"],
         found: "suites not passed: payments: failed, 1 of 13 cases",
-        world: || tested(|e| {
-            if e.suite.as_str() == "payments" {
-                e.outcome = EvidenceOutcome::Failed;
-                e.totals.failed = 1;
-                e.reasons = vec![EvidenceReason::Failed];
-            }
-        }),
+        world: || {
+            tested(|e| {
+                if e.suite.as_str() == "payments" {
+                    e.outcome = EvidenceOutcome::Failed;
+                    e.totals.failed = 1;
+                    e.reasons = vec![EvidenceReason::Failed];
+                }
+            })
+        },
     },
     Row {
         what: "no suite on containers",
@@ -190,36 +194,44 @@ const ROWS: &[Row] = &[
         what: "a rejection",
         rules: &["nobody-rejected-it"],
         found: "rejections: 1",
-        world: || then(|w, _, second| {
-            w.reject("cid", second);
-        }),
+        world: || {
+            then(|w, _, second| {
+                w.reject("cid", second);
+            })
+        },
     },
     Row {
         what: "something else runs by now",
         rules: &["replaces-what-runs"],
         found: "",
-        world: || then(|w, first, _| {
-            let mut other = w.put(3, Some(first));
-            other.claim.replaces = Some(first.claim.release);
-            w.approve_both(&other);
-            w.milestone(&other, MilestoneKind::Live);
-        }),
+        world: || {
+            then(|w, first, _| {
+                let mut other = w.put(3, Some(first));
+                other.claim.replaces = Some(first.claim.release);
+                w.approve_both(&other);
+                w.milestone(&other, MilestoneKind::Live);
+            })
+        },
     },
     Row {
         what: "it went back",
         rules: &["not-gone-back-from"],
         found: "",
-        world: || then(|w, _, second| {
-            w.milestone(second, MilestoneKind::WentBackErrors);
-        }),
+        world: || {
+            then(|w, _, second| {
+                w.milestone(second, MilestoneKind::WentBackErrors);
+            })
+        },
     },
     Row {
         what: "a halt",
         rules: &["not-halted"],
         found: "",
-        world: || then(|w, _, _| {
-            w.halt("oli");
-        }),
+        world: || {
+            then(|w, _, _| {
+                w.halt("oli");
+            })
+        },
     },
 ];
 

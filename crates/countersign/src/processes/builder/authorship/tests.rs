@@ -42,21 +42,43 @@ fn truth_table() {
         ("addresses differ in case only", commit("Ada@Example.org", ada, "", by_ada()), None, &["ada"]),
         ("not signed", commit(ada, ada, "", CommitSignature::Unsigned), Some(CommitProblem::Unsigned), &["ada"]),
         ("signed with OpenPGP", commit(ada, ada, "", CommitSignature::NotSsh), Some(CommitProblem::NotSsh), &["ada"]),
-        ("changed after signing", commit(ada, ada, "", CommitSignature::BadSignature), Some(CommitProblem::BadSignature), &["ada"]),
-        ("a key that nobody enrolled", commit(ada, ada, "", signed(EVE_KEY)), Some(CommitProblem::UnknownKey), &["ada"]),
+        (
+            "changed after signing",
+            commit(ada, ada, "", CommitSignature::BadSignature),
+            Some(CommitProblem::BadSignature),
+            &["ada"],
+        ),
+        (
+            "a key that nobody enrolled",
+            commit(ada, ada, "", signed(EVE_KEY)),
+            Some(CommitProblem::UnknownKey),
+            &["ada"],
+        ),
         ("a forged author", commit(ben, ada, "", by_ada()), Some(CommitProblem::ForgedAuthor), &["ada", "ben"]),
         ("a forged committer", commit(ada, ben, "", by_ada()), Some(CommitProblem::ForgedAuthor), &["ada", "ben"]),
         ("an author whom nobody knows", commit(eve, ada, "", by_ada()), Some(CommitProblem::UnknownAuthor), &["ada"]),
         ("a co-author", commit(ada, ada, "Co-authored-by: B <ben@example.org>\n", by_ada()), None, &["ada", "ben"]),
-        ("a co-author whom nobody knows", commit(ada, ada, "Co-authored-by: E <eve@example.net>\n", by_ada()),
-            Some(CommitProblem::UnknownAuthor), &["ada"]),
-        ("a co-author who can not be read", commit(ada, ada, "Co-authored-by: ben\n", by_ada()),
-            Some(CommitProblem::UnknownAuthor), &["ada"]),
+        (
+            "a co-author whom nobody knows",
+            commit(ada, ada, "Co-authored-by: E <eve@example.net>\n", by_ada()),
+            Some(CommitProblem::UnknownAuthor),
+            &["ada"],
+        ),
+        (
+            "a co-author who can not be read",
+            commit(ada, ada, "Co-authored-by: ben\n", by_ada()),
+            Some(CommitProblem::UnknownAuthor),
+            &["ada"],
+        ),
     ];
     for (what, commit, problem, contributors) in rows {
         let fact = fact(&commit, &people(), holder);
         assert_eq!(fact.problem, problem, "{what}");
         assert_eq!(fact.contributors.iter().map(PersonId::as_str).collect::<Vec<_>>(), contributors, "{what}");
-        assert_eq!(fact.key.is_some(), problem.is_none_or(|p| matches!(p, CommitProblem::ForgedAuthor | CommitProblem::UnknownAuthor)), "{what}");
+        assert_eq!(
+            fact.key.is_some(),
+            problem.is_none_or(|p| matches!(p, CommitProblem::ForgedAuthor | CommitProblem::UnknownAuthor)),
+            "{what}"
+        );
     }
 }
