@@ -346,12 +346,7 @@ impl Play<'_, '_> {
                 Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
                 other => other.map(ToString::to_string).unwrap_or_default(),
             };
-            self.teller.quote(&format!(
-                "why: {}: there is {}; needed is {}",
-                text("rule"),
-                text("found"),
-                text("needed")
-            ))?;
+            self.teller.quote(&format!("why: {}: found {}; needed {}", text("rule"), text("found"), text("needed")))?;
         }
         Ok(())
     }

@@ -123,8 +123,9 @@ impl Agent {
             if fault.kind() == Kind::Untrue {
                 tracing::error!("the log is not believed any more: {}", fault.message());
                 self.distrust = Some(fault.message());
+            } else {
+                troubles.push(fault.message());
             }
-            troubles.push(fault.message());
         }
         troubles.extend(self.distrust.clone());
         if self.asks_log()

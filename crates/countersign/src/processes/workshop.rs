@@ -3,6 +3,7 @@
 use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use build::{
@@ -24,6 +25,11 @@ use crate::{
 
 /// The name of the socket of an executor that runs sandboxes.
 pub const SANDBOX: &str = "sandbox";
+
+/// Reading every tool's file takes the executor some seconds on a cold disk.
+const TOOLS_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two looks for what it found.
+const TOOLS_LOOK: Duration = Duration::from_millis(50);
 
 /// The sandbox's limits: both cores and a quarter of the memory of a small machine.
 const LIMITS: SandboxLimits = SandboxLimits {
@@ -70,11 +76,7 @@ impl Workshop {
     pub fn open(start: &Start) -> Result<Self, Fault> {
         let home = start.layout.home(start.role);
         let path = toolchain_file(&start.layout, start.role);
-        let bytes = std::fs::read(&path).map_err(|e| {
-            Fault::from_error(Kind::Unavailable, e)
-                .context("the sandbox's executor has not said which tools there are")
-                .hint("it needs root and `runc`; see its output")
-        })?;
+        let bytes = wait_for_tools(&path)?;
         let toolchain: Toolchain =
             serde_json::from_slice(&bytes).because(Kind::Unavailable, "the list of tools can not be read")?;
         for folder in ["workspaces", "logs", "mirrors"] {
@@ -113,6 +115,22 @@ impl Workshop {
 /// Starts the names of a role's sandboxes: two roles, or two folders on one host, never use the same name.
 fn prefix(layout: &Layout, role: RoleUser) -> String {
     format!("cs-{}-{role}-", executor::scope_of(layout))
+}
+
+/// The executor starts beside us and looks at every tool first.
+fn wait_for_tools(path: &Path) -> Result<Vec<u8>, Fault> {
+    let deadline = Instant::now() + TOOLS_TIMEOUT;
+    loop {
+        match std::fs::read(path) {
+            Ok(bytes) => return Ok(bytes),
+            Err(e) if Instant::now() > deadline => {
+                return Err(Fault::from_error(Kind::Unavailable, e)
+                    .context("the sandbox's executor has not said which tools there are")
+                    .hint("it needs root and `runc`; see its output"));
+            }
+            Err(_) => std::thread::sleep(TOOLS_LOOK),
+        }
+    }
 }
 
 fn toolchain_file(layout: &Layout, role: RoleUser) -> PathBuf {

@@ -118,7 +118,7 @@ pub fn reasons(decision: &Decision) -> Vec<String> {
         Ruling::Refused { reasons } => reasons
             .iter()
             .map(|r| {
-                let found = if r.found.is_empty() { String::new() } else { format!(" there is {};", r.found) };
+                let found = if r.found.is_empty() { String::new() } else { format!(" found {};", r.found) };
                 format!("{}:{found} needed is {}", r.rule, r.needed)
             })
             .collect(),

@@ -1,6 +1,12 @@
 //! Tests of the edge against real sockets on the loopback: clients, the edge, and instances that behave and misbehave.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests say what is wrong by failing"
+)]
 
 mod bodies;
 mod control;

@@ -22,7 +22,7 @@ fn what_is_shown_is_signed_and_the_quorum_is_told() {
     assert!(first.starts_with(&text), "{first}");
     assert!(first.contains(&format!("what is shown above has the digest {digest}\n")), "{first}");
     assert!(first.contains("\n1 of 2 approvals (ben); 1 more needed\n"), "{first}");
-    assert!(first.contains("not granted: quorum-has-approved: there is approvals: 1, approvals needed: 2;"), "{first}");
+    assert!(first.contains("not granted: quorum-has-approved: found approvals: 1, approvals needed: 2;"), "{first}");
     // The same person again is one person.
     let again = printed(|out| run(&arguments::<Args>(&["paydesk-000001", "--yes"]), &world.as_person("ben"), out));
     assert!(again.contains("\n1 of 2 approvals (ben); 1 more needed\n"), "{again}");

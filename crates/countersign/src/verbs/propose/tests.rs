@@ -22,7 +22,7 @@ fn a_person_puts_a_build_up_and_is_told_what_it_waits_for() {
     assert!(text.contains("replaces nothing: this is the first release there\n"), "{text}");
     assert!(
         text.contains(
-            "not granted yet: full-suites-passed: there is suites not passed: end-to-end: not run; unit: not run;"
+            "not granted yet: full-suites-passed: found suites not passed: end-to-end: not run; unit: not run;"
         ),
         "{text}"
     );
