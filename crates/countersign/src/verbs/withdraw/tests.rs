@@ -24,7 +24,7 @@ fn a_withdrawn_key_takes_its_approval_with_it() {
     assert!(text.contains("withdrawn by olga, in the log as "), "{text}");
     let decision = follow::decide(&world.view(), proposal).unwrap();
     assert!(
-        follow::reasons(&decision).iter().any(|r| r.starts_with("quorum-has-approved: there is approvals: 1")),
+        follow::reasons(&decision).iter().any(|r| r.starts_with("quorum-has-approved: found approvals: 1")),
         "{decision:?}"
     );
 }

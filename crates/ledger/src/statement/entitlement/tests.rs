@@ -208,7 +208,10 @@ fn nothing_signed_is_for_ever() {
     assert_eq!(at(before(1)), Ok(()));
     assert_eq!(at(end), Err(format!("the statement expired at {end}")));
     assert_eq!(at(before(LONGEST_LIFE_S)), Ok(()));
-    assert_eq!(at(before(LONGEST_LIFE_S + 1)), Err(format!("the statement would count until {end}, longer than a year")));
+    assert_eq!(
+        at(before(LONGEST_LIFE_S + 1)),
+        Err(format!("the statement would count until {end}, longer than a year"))
+    );
 }
 
 #[test]

@@ -5,11 +5,11 @@ use model::{CaseId, Digest, Serial, Timestamp};
 use super::super::{
     Statement,
     v1::{
-        Action, Approval, Build, Change, Asked, ChangeProblem, Charter, Claim, CommitFact, CommitProblem, EnvironmentRule, Evidence,
-        EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, Halt, Header, Host, Image, Key, KeyScheme,
-        KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce, Placed, Proposal, Quorum, Reason, Rejection,
-        Resume, Robot, Role, Rollback, Ruling, Seen, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick, Totals, Verdict,
-        WitnessKey,
+        Action, Approval, Asked, Build, Change, ChangeProblem, Charter, Claim, CommitFact, CommitProblem,
+        EnvironmentRule, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, Halt, Header, Host,
+        Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce, Placed, Proposal,
+        Quorum, Reason, Rejection, Resume, Robot, Role, Rollback, Ruling, Seen, SuiteFact, SuiteKind, SuiteOn,
+        SystemRule, Tick, Totals, Verdict, WitnessKey,
     },
 };
 
@@ -97,7 +97,11 @@ fn charter() -> Charter {
         hosts: vec![Host { name: "main".parse().unwrap(), administrators: vec!["ada".parse().unwrap()] }],
         roles: vec![Role { name: "builder".parse().unwrap(), says: Kind::ALL.to_vec() }],
         conflicts: vec![("builder".parse().unwrap(), "tester".parse().unwrap())],
-        systems: vec![SystemRule { name: "bank".parse().unwrap(), remote: "/srv/bank".to_owned(), branch: "main".to_owned() }],
+        systems: vec![SystemRule {
+            name: "bank".parse().unwrap(),
+            remote: "/srv/bank".to_owned(),
+            branch: "main".to_owned(),
+        }],
         environments: vec![EnvironmentRule {
             name: "production".parse().unwrap(),
             quorum: quorum(2),
@@ -167,7 +171,10 @@ pub(crate) fn all() -> Vec<(&'static str, Statement)> {
     let release = dig("release");
     let claims = vec![
         ("charter", Claim::Charter(Box::new(charter()))),
-        ("tick", Claim::Tick(Tick { checkpoint: "log.example\n1\nAA==\n\n— log.example AA==\n".to_owned(), at: at(1) })),
+        (
+            "tick",
+            Claim::Tick(Tick { checkpoint: "log.example\n1\nAA==\n\n— log.example AA==\n".to_owned(), at: at(1) }),
+        ),
         ("change", Claim::Change(Box::new(change()))),
         (
             "build",
@@ -248,7 +255,8 @@ pub(crate) fn all() -> Vec<(&'static str, Statement)> {
     ];
     let mut all: Vec<(&str, Statement)> = claims.into_iter().map(|(name, claim)| (name, statement(claim))).collect();
     all.push(("verdict granted", verdict(Ruling::Granted { until: at(60) })));
-    let reason = Reason { rule: "not-halted".to_owned(), found: "halted: yes".to_owned(), needed: "to resume".to_owned() };
+    let reason =
+        Reason { rule: "not-halted".to_owned(), found: "halted: yes".to_owned(), needed: "to resume".to_owned() };
     all.push(("verdict refused", verdict(Ruling::Refused { reasons: vec![reason] })));
     all
 }

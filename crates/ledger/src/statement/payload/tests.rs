@@ -158,7 +158,13 @@ fn a_summary_says_what_its_decision_says() {
                 ("countersign:charter#policy", "https://elsewhere.example/policy"),
             ],
         ),
-        (&refused, vec![("\"FAILED\"", "\"PASSED\""), ("\"verifiedLevels\":[]", "\"verifiedLevels\":[\"COUNTERSIGN_RELEASE\"]")]),
+        (
+            &refused,
+            vec![
+                ("\"FAILED\"", "\"PASSED\""),
+                ("\"verifiedLevels\":[]", "\"verifiedLevels\":[\"COUNTERSIGN_RELEASE\"]"),
+            ],
+        ),
     ] {
         let bytes = String::from_utf8(statement.to_bytes().unwrap()).unwrap();
         for (from, to) in edits {
