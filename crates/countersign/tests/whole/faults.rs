@@ -20,14 +20,19 @@ fn root_bad_components_and_damaged_images_go_back_and_the_rest_runs_on() {
         "command = [\"/bin/busybox\", \"httpd\", \"-f\", \"-p\", \"8081\", \"-h\", \"/www\"]",
         "command = [\"/bin/busybox\", \"sh\", \"-c\", \"trap : TERM; /bin/busybox httpd -f -p 8081 -h /www & while :; do wait; done\"]",
     );
+    // It has ten seconds to end before it is ended; a hand-over must hold its requests for longer than that.
+    it.replace("countersign.toml", "hold_ms = 10000", "hold_ms = 20000");
     it.first_release();
 
     // One that eats memory and one that forks without end hurt nobody but themselves, and not for long.
     for greedy in ["hog", "forks"] {
         drop(get(it.exposed, &format!("/cgi-bin/greedy?{greedy}")));
-        wait_for(&format!("served after {greedy}"), SHORT, || it.story(), || {
-            get(it.exposed, &format!("/cgi-bin/visit?visit-{greedy}")).ok().filter(|a| a.status == 200)
-        });
+        wait_for(
+            &format!("served after {greedy}"),
+            SHORT,
+            || it.story(),
+            || get(it.exposed, &format!("/cgi-bin/visit?visit-{greedy}")).ok().filter(|a| a.status == 200),
+        );
     }
 
     // One that is well in its tests and never on what production holds goes back, and the old one, which does not end
@@ -51,11 +56,16 @@ fn root_bad_components_and_damaged_images_go_back_and_the_rest_runs_on() {
     let whole = fs::read(&blob).unwrap();
     fs::write(&blob, [whole.as_slice(), b" "].concat()).unwrap();
     it.approve("visits-000003");
-    wait_for("the damage is noticed", LONG, || it.story(), || {
-        let milestones = it.milestones("visits-000003");
-        assert!(!milestones.iter().any(|m| m == "switched" || m == "live"), "{milestones:?}");
-        milestones.iter().any(|m| m.starts_with("went-back")).then_some(())
-    });
+    wait_for(
+        "the damage is noticed",
+        LONG,
+        || it.story(),
+        || {
+            let milestones = it.milestones("visits-000003");
+            assert!(!milestones.iter().any(|m| m == "switched" || m == "live"), "{milestones:?}");
+            milestones.iter().any(|m| m.starts_with("went-back")).then_some(())
+        },
+    );
     assert_eq!(it.visit("visit-damaged"), ["visits-000001", "visits-000001"]);
 
     it.write("version", "4");
@@ -91,11 +101,16 @@ fn root_a_full_disk_and_a_log_that_was_set_back_lose_nothing() {
     let mut zeros = std::io::repeat(0);
     let full = std::io::copy(&mut zeros, &mut fs::File::create(&filler).unwrap()).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    let said = wait_for("the log refuses", SHORT, || it.story(), || {
-        let key = it.key("cora").to_string_lossy().into_owned();
-        let output = it.program(&["reject", &proposal, "--reason", &"x".repeat(16_000), "--key", &key]);
-        (!output.status.success()).then(|| crate::installation::both(&output))
-    });
+    let said = wait_for(
+        "the log refuses",
+        SHORT,
+        || it.story(),
+        || {
+            let key = it.key("cora").to_string_lossy().into_owned();
+            let output = it.program(&["reject", &proposal, "--reason", &"x".repeat(16_000), "--key", &key]);
+            (!output.status.success()).then(|| crate::installation::both(&output))
+        },
+    );
     assert!(said.contains("could not be stored") || said.contains("has stopped writing"), "{said}");
     assert!(!it.statements().is_empty(), "the log can not be read");
     assert_eq!(it.visit("visit-full"), ["visits-000001", "visits-000001"]);
@@ -117,10 +132,15 @@ fn root_a_full_disk_and_a_log_that_was_set_back_lose_nothing() {
     copy(&log, &new);
     copy(&old, &log);
     let mut up = in_the_foreground(&it);
-    wait_for("the agent does not believe the log", SHORT, || it.story(), || {
-        let output = fs::read_to_string(it.dir().join("output/agent.log")).ok()?;
-        output.contains("the log is not believed any more").then_some(())
-    });
+    wait_for(
+        "the agent does not believe the log",
+        SHORT,
+        || it.story(),
+        || {
+            let output = fs::read_to_string(it.dir().join("output/agent.log")).ok()?;
+            output.contains("the log is not believed any more").then_some(())
+        },
+    );
     // What the agent had accepted before is the evidence: it is not replaced by the smaller one.
     let kept = fs::read_to_string(it.dir().join("agent/checkpoint")).unwrap();
     let remembered: usize = kept.lines().nth(1).unwrap().parse().unwrap();

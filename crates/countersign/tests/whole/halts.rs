@@ -37,11 +37,16 @@ fn root_one_person_halts_without_the_log_and_two_resume() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_for("the agent is halted", SHORT, || format!("{:?}", it.status()), || {
-        let status = it.status()?;
-        let waits = status["agent"]["visits in production"]["waits"].to_string();
-        waits.contains("halt").then_some(())
-    });
+    wait_for(
+        "the agent is halted",
+        SHORT,
+        || format!("{:?}", it.status()),
+        || {
+            let status = it.status()?;
+            let waits = status["agent"]["visits in production"]["waits"].to_string();
+            waits.contains("halt").then_some(())
+        },
+    );
     assert!(before.elapsed() < AT_ONCE, "the agent went on for {} ms", before.elapsed().as_millis());
     wait_for("the one who halts is told", SHORT, || format!("{:?}", it.status()), || halt.try_wait().unwrap());
     let said = crate::installation::both(&halt.wait_with_output().unwrap());

@@ -79,8 +79,16 @@ impl Installation {
         fs::create_dir(&dir).unwrap();
         let mut scope = model::Digest::of(dir.canonicalize().unwrap().to_string_lossy().as_bytes()).short();
         scope.truncate(8);
-        let mut made =
-            Self { root, scope, front, exposed, witness_at, witness: None, log_vkey: String::new(), mounts: Vec::new() };
+        let mut made = Self {
+            root,
+            scope,
+            front,
+            exposed,
+            witness_at,
+            witness: None,
+            log_vkey: String::new(),
+            mounts: Vec::new(),
+        };
         for person in PEOPLE {
             let key = made.key(person);
             run(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", person, "-f"]).arg(key));
@@ -168,7 +176,14 @@ impl Installation {
 
     /// Runs a verb on this folder, whatever comes of it.
     pub(crate) fn program(&self, args: &[&str]) -> Output {
-        Command::new(PROGRAM).args(args).arg("--dir").arg(self.dir()).stdin(Stdio::null()).env_remove("SSH_AUTH_SOCK").output().unwrap()
+        Command::new(PROGRAM)
+            .args(args)
+            .arg("--dir")
+            .arg(self.dir())
+            .stdin(Stdio::null())
+            .env_remove("SSH_AUTH_SOCK")
+            .output()
+            .unwrap()
     }
 
     /// Runs a verb that must do what it is for; what it printed.
@@ -272,9 +287,12 @@ impl Installation {
 
     /// The log index of the proposal of a serial, once there is one.
     pub(crate) fn proposal(&self, serial: &str) -> u64 {
-        wait_for(&format!("{serial} is proposed"), LONG, || self.story(), || {
-            self.claims("proposal").iter().find(|(_, c)| c["serial"] == serial).map(|(index, _)| *index)
-        })
+        wait_for(
+            &format!("{serial} is proposed"),
+            LONG,
+            || self.story(),
+            || self.claims("proposal").iter().find(|(_, c)| c["serial"] == serial).map(|(index, _)| *index),
+        )
     }
 
     /// Approves a serial's proposal as both who release. Its log index.
@@ -291,9 +309,12 @@ impl Installation {
         let proposal = self.proposal(serial).to_string();
         for person in ["cora", "dan"] {
             let key = self.key(person).to_string_lossy().into_owned();
-            wait_for(&format!("{person} approves {serial}"), LONG, || self.story(), || {
-                self.program(&["approve", &proposal, "--yes", "--key", &key]).status.success().then_some(())
-            });
+            wait_for(
+                &format!("{person} approves {serial}"),
+                LONG,
+                || self.story(),
+                || self.program(&["approve", &proposal, "--yes", "--key", &key]).status.success().then_some(()),
+            );
         }
     }
 
@@ -307,17 +328,25 @@ impl Installation {
     }
 
     pub(crate) fn wait_milestone(&self, serial: &str, what: &str) {
-        wait_for(&format!("{serial}: {what}"), LONG, || self.story(), || {
-            self.milestones(serial).iter().any(|m| m == what).then_some(())
-        });
+        wait_for(
+            &format!("{serial}: {what}"),
+            LONG,
+            || self.story(),
+            || self.milestones(serial).iter().any(|m| m == what).then_some(()),
+        );
     }
 
     /// Waits until a serial's rollout has ended, one way or the other.
     pub(crate) fn wait_end(&self, serial: &str) -> String {
-        wait_for(&format!("{serial} ends"), LONG, || self.story(), || {
-            let last = self.milestones(serial).pop()?;
-            (last == "live" || last == "stuck" || last.starts_with("went-back")).then_some(last)
-        })
+        wait_for(
+            &format!("{serial} ends"),
+            LONG,
+            || self.story(),
+            || {
+                let last = self.milestones(serial).pop()?;
+                (last == "live" || last == "stuck" || last.starts_with("went-back")).then_some(last)
+            },
+        )
     }
 
     /// Brings the first release live.
@@ -372,7 +401,10 @@ impl Installation {
             writeln!(story, "{process}").unwrap();
         }
         for (index, statement) in self.statements().iter().enumerate().skip(2) {
-            let kind = statement["predicateType"].as_str().unwrap_or_default().trim_start_matches("https://countersign.dev/statement/");
+            let kind = statement["predicateType"]
+                .as_str()
+                .unwrap_or_default()
+                .trim_start_matches("https://countersign.dev/statement/");
             if kind != "tick/v1" {
                 let mut claim = statement["predicate"]["claim"].to_string();
                 claim.truncate(claim.floor_char_boundary(600));
@@ -480,7 +512,8 @@ fn founding_file(of: &Installation, witness: &str) -> String {
         "[hosts.main]\nadministrators = [\"olga\"]\n[systems.visits]\nremote = \"{}\"\nbranch = \"main\"\n",
         of.path("remote.git").display()
     );
-    text += "[[environments]]\nname = \"production\"\nquorum = { release-manager = 2 }\nresume = { release-manager = 2 }\n";
+    text +=
+        "[[environments]]\nname = \"production\"\nquorum = { release-manager = 2 }\nresume = { release-manager = 2 }\n";
     text += "[amendment]\nrelease-manager = 2\n";
     text
 }

@@ -58,9 +58,15 @@ fn root_killing_any_process_during_an_upgrade_only_delays_it() {
         scope.spawn(move || {
             std::thread::sleep(moment);
             it.signal("up", Signal::SIGKILL);
-            wait_for("the processes end with their supervisor", LONG, || it.story(), || {
-                (it.process("process log").is_none() && it.process("executor agent components").is_none()).then_some(())
-            });
+            wait_for(
+                "the processes end with their supervisor",
+                LONG,
+                || it.story(),
+                || {
+                    (it.process("process log").is_none() && it.process("executor agent components").is_none())
+                        .then_some(())
+                },
+            );
             it.up();
         });
         it.approve_at_last("visits-000005");

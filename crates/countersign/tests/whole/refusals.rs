@@ -111,9 +111,12 @@ fn root_what_the_rules_forbid_starts_nothing() {
 impl Installation {
     /// The change with this ordinal, once there is one.
     fn change(&self, ordinal: u64) -> Value {
-        wait_for(&format!("change {ordinal}"), LONG, || self.story(), || {
-            self.claims("change").into_iter().find(|(_, c)| c["ordinal"] == ordinal).map(|(_, c)| c)
-        })
+        wait_for(
+            &format!("change {ordinal}"),
+            LONG,
+            || self.story(),
+            || self.claims("change").into_iter().find(|(_, c)| c["ordinal"] == ordinal).map(|(_, c)| c),
+        )
     }
 
     /// The serial of a change, once it is proposed and decided.
@@ -132,7 +135,8 @@ impl Installation {
 
     /// The newest evidence of a suite on a serial.
     fn evidence(&self, serial: &str, suite: &str) -> Value {
-        let change = self.claims("proposal").into_iter().rfind(|(_, p)| p["serial"] == serial).unwrap().1["change"].clone();
+        let change =
+            self.claims("proposal").into_iter().rfind(|(_, p)| p["serial"] == serial).unwrap().1["change"].clone();
         self.claims("evidence").into_iter().rfind(|(_, e)| e["suite"] == suite && e["change"] == change).unwrap().1
     }
 

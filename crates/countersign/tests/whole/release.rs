@@ -31,9 +31,14 @@ fn root_a_release_goes_live_and_is_upgraded_under_traffic() {
     for what in ["begun", "healthy", "switched", "watched", "live"] {
         assert!(milestones.iter().any(|m| m == what), "no {what}: {milestones:?}");
     }
-    wait_for("the old version is gone", SHORT, || it.story(), || {
-        let status = it.status()?;
-        let instances = status["agent"]["visits in production"]["instances"].as_array()?.clone();
-        (instances.len() == 2 && instances.iter().all(|i| i["serial"] == "visits-000002")).then_some(())
-    });
+    wait_for(
+        "the old version is gone",
+        SHORT,
+        || it.story(),
+        || {
+            let status = it.status()?;
+            let instances = status["agent"]["visits in production"]["instances"].as_array()?.clone();
+            (instances.len() == 2 && instances.iter().all(|i| i["serial"] == "visits-000002")).then_some(())
+        },
+    );
 }

@@ -29,8 +29,13 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
     let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(|| cut("no status"))?;
     let raw = &bytes[end + 4..];
-    let body = if head.contains("transfer-encoding: chunked") { unchunk(raw).ok_or_else(|| cut("cut short"))? } else { raw.to_vec() };
-    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|l| l.trim().parse::<usize>().ok());
+    let body = if head.contains("transfer-encoding: chunked") {
+        unchunk(raw).ok_or_else(|| cut("cut short"))?
+    } else {
+        raw.to_vec()
+    };
+    let length =
+        head.lines().find_map(|l| l.strip_prefix("content-length: ")).and_then(|l| l.trim().parse::<usize>().ok());
     if length.is_some_and(|l| l != body.len()) {
         return Err(cut("cut short"));
     }

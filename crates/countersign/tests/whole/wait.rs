@@ -6,7 +6,12 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Waits until `look` answers; panics with `what` and what `why` says when the limit is over.
-pub(crate) fn wait_for<T>(what: &str, limit: Duration, why: impl Fn() -> String, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    why: impl Fn() -> String,
+    mut look: impl FnMut() -> Option<T>,
+) -> T {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = look() {
