@@ -71,9 +71,9 @@ cpu() { for pid in "$1" $(pgrep -P "$1" || true); do sed 's/.*) //' "/proc/$pid/
 
 round() { # name, process or 0, address
     local before after out
-    before=$([ "$2" = 0 ] && echo 0 || cpu "$2")
+    before=$(if [ "$2" = 0 ]; then echo 0; else cpu "$2"; fi)
     out=$(wrk -t2 -c"$connections" -d"${seconds}s" --latency "http://$3/")
-    after=$([ "$2" = 0 ] && echo 0 || cpu "$2")
+    after=$(if [ "$2" = 0 ]; then echo 0; else cpu "$2"; fi)
     if grep -Eq 'Socket errors|Non-2xx' <<<"$out"; then echo "$out" >&2; exit 1; fi
     awk -v name="$1" -v ticks="$ticks" -v cpu=$((after - before)) '
         $1 == "50%" { p50 = $2 } $1 == "99%" { p99 = $2 } $1 == "Requests/sec:" { rate = $2 } $2 == "requests" && $3 == "in" { n = $1 }

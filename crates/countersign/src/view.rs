@@ -83,6 +83,7 @@ impl View {
             // The log may have grown past the cosigned checkpoint.
             more.truncate(usize::try_from(target - at).unwrap_or(usize::MAX));
             if more.is_empty() {
+                self.keep_evidence(note);
                 return Err(Fault::new(
                     Kind::Untrue,
                     format!("{target} entries were signed and the log hands out {at}"),
@@ -119,6 +120,13 @@ impl View {
             .because(Kind::Unavailable, "the checkpoint can not be kept")
     }
 
+    /// A log that can not hand out what was signed may have been set back: what was signed, and what it says now.
+    fn keep_evidence(&self, signed: &[u8]) {
+        let (Some(folder), Ok(now)) = (&self.memory, self.log.head()) else { return };
+        let evidence = ledger::follow::Fork { ours: signed.to_vec(), theirs: now };
+        keep(folder, &evidence.to_bytes());
+    }
+
     /// A log that lies is told apart from one that can not be reached; both checkpoints are kept as evidence.
     fn untrue(&self, error: LogError) -> Fault {
         if let (
@@ -126,11 +134,7 @@ impl View {
             LogError::Follow(FollowError::Shrunk { evidence, .. } | FollowError::Forked { evidence, .. }),
         ) = (&self.memory, &error)
         {
-            let bytes = evidence.to_bytes();
-            let path = folder.join(format!("fork-{}.txt", model::Digest::of(&bytes).short()));
-            if let Err(error) = ledger::durable::write(&path, &bytes, 0o600) {
-                tracing::error!("the evidence of a fork can not be kept: {error}");
-            }
+            keep(folder, &evidence.to_bytes());
         }
         Fault::from_error(Kind::Untrue, error).hint(UNTRUE_HINT)
     }
@@ -187,5 +191,13 @@ impl View {
     /// The last checkpoint, for headers.
     pub fn seen(&self) -> Option<Seen> {
         self.reader.checkpoint().map(|c| Seen { size: c.size(), root: c.root() })
+    }
+}
+
+/// Keeps two checkpoints that do not fit each other.
+fn keep(folder: &Path, evidence: &[u8]) {
+    let path = folder.join(format!("fork-{}.txt", model::Digest::of(evidence).short()));
+    if let Err(error) = ledger::durable::write(&path, evidence, 0o600) {
+        tracing::error!("the evidence of a fork can not be kept: {error}");
     }
 }

@@ -7,6 +7,7 @@
     unused_imports,
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "the tests of this room use more of the world, and a measurement may stop"
 )]
 

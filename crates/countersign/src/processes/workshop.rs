@@ -10,7 +10,7 @@ use build::{
     git::{Branch, Mirror, Remote},
     sandbox::{self, Outcome, Rules, SandboxLimits, SandboxPlan},
     toolchain::{ProgramDigests, Toolchain},
-    workspace::{SandboxFailure, Site},
+    workspace::{RunSandbox, Site},
 };
 use ledger::statement::v1::SystemRule;
 
@@ -101,14 +101,14 @@ impl Workshop {
     }
 
     /// A way to run plans, and where workspaces are.
-    pub fn runner(&self) -> impl FnMut(&SandboxPlan, &mut dyn FnMut(&str)) -> Result<Outcome, SandboxFailure> + use<> {
+    pub fn runner(&self) -> Box<RunSandbox<'static>> {
         let socket = self.socket.clone();
         let prefix = self.prefix.clone();
-        move |plan, on_line| {
+        Box::new(move |plan, on_line| {
             let mut stream = UnixStream::connect(&socket)?;
             let plan = SandboxPlan { name: format!("{prefix}{}", plan.name), ..plan.clone() };
             Ok(sandbox::ask(&mut stream, &plan, on_line)?)
-        }
+        })
     }
 }
 

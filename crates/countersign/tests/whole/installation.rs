@@ -436,10 +436,10 @@ impl Installation {
                 }
             }
         }
-        if let Some(mut child) = self.witness.take() {
-            if let Err(error) = child.kill().and_then(|()| child.wait().map(drop)) {
-                troubles.push(format!("the witness: {error}"));
-            }
+        if let Some(mut child) = self.witness.take()
+            && let Err(error) = child.kill().and_then(|()| child.wait().map(drop))
+        {
+            troubles.push(format!("the witness: {error}"));
         }
         for mount in self.mounts.drain(..) {
             if let Err(error) = nix::mount::umount(&mount) {

@@ -36,8 +36,7 @@ fn root_killing_any_process_during_an_upgrade_only_delays_it() {
             for (victim, moment) in victims.iter().zip(moments) {
                 scope.spawn(move || {
                     println!("{serial}: {victim} after {} ms", moment.as_millis());
-                    // The moment is what is being tried: any of them must do.
-                    std::thread::sleep(moment);
+                    wait_a_moment(moment);
                     it.signal(victim, Signal::SIGKILL);
                 });
             }
@@ -56,7 +55,7 @@ fn root_killing_any_process_during_an_upgrade_only_delays_it() {
     std::thread::scope(|scope| {
         let it = &it;
         scope.spawn(move || {
-            std::thread::sleep(moment);
+            wait_a_moment(moment);
             it.signal("up", Signal::SIGKILL);
             wait_for(
                 "the processes end with their supervisor",
@@ -104,4 +103,9 @@ impl Chance {
         self.0 ^= self.0 << 17;
         Duration::from_millis(self.0 % u64::try_from(limit.as_millis()).unwrap())
     }
+}
+
+/// Not for a condition: the random moment is what is being tried, and any of them must do.
+fn wait_a_moment(moment: Duration) {
+    std::thread::sleep(moment);
 }

@@ -4,8 +4,8 @@
 //! The tests are named `root_…`: they need root, and nextest runs them one at a time.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and its files need no durable writes"

@@ -13,7 +13,8 @@ fn spoke(rows: &[(&str, &[&str])]) -> BTreeMap<PersonId, BTreeSet<RoleName>> {
 fn truth_table() {
     let two = quorum(&[("manager", 2)]);
     let both = quorum(&[("manager", 1), ("risk", 1)]);
-    let rows: &[(&str, &Quorum, &[(&str, &[&str])], bool)] = &[
+    type Row<'a> = (&'a str, &'a Quorum, &'a [(&'a str, &'a [&'a str])], bool);
+    let rows: &[Row<'_>] = &[
         ("nobody", &two, &[], false),
         ("one", &two, &[("ada", &["manager"])], false),
         ("two", &two, &[("ada", &["manager"]), ("ben", &["manager"])], true),

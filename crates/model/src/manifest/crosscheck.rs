@@ -221,6 +221,20 @@ fn environments(manifest: &Manifest, declared: &Declared<'_>, document: &Documen
                 format!("let the edge hold them, as in `hold_ms = {}`", limits::HOLD_MS_DEFAULT),
             );
         }
+        let slow = manifest
+            .components
+            .values()
+            .find(|c| c.is_exclusive() && environment.hold_ms > 0 && c.limits.stop_timeout_ms >= environment.hold_ms);
+        if let Some(slow) = slow {
+            findings.error(
+                &document.place(&path("hold_ms")),
+                format!(
+                    "requests are held for {} ms, and `{}` may take {} ms to stop: its hand-over would never be done in time",
+                    environment.hold_ms, slow.name, slow.limits.stop_timeout_ms
+                ),
+                format!("make `hold_ms` longer, or `limits.stop_timeout_ms` of `{}` shorter", slow.name),
+            );
+        }
         for (other_name, other) in manifest.environments.range(..name.clone()) {
             for (component, address) in &environment.expose {
                 if other.expose.values().any(|a| collide(a, address)) {

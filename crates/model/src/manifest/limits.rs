@@ -49,8 +49,9 @@ pub const TMP_MIB: RangeInclusive<u32> = 0..=65_536;
 pub const TMP_MIB_DEFAULT: u32 = 64;
 /// Milliseconds between SIGTERM and SIGKILL. Five minutes is more than any clean stop of a service takes.
 pub const STOP_TIMEOUT_MS: RangeInclusive<u32> = 100..=300_000;
-/// Milliseconds between SIGTERM and SIGKILL if the manifest says nothing, as container engines have it.
-pub const STOP_TIMEOUT_MS_DEFAULT: u32 = 10_000;
+/// Milliseconds between SIGTERM and SIGKILL if the manifest says nothing: half of what the edge holds requests for, so
+/// that a component that does not stop by itself can still hand over.
+pub const STOP_TIMEOUT_MS_DEFAULT: u32 = 5_000;
 
 /// Milliseconds between health checks. Oftener than every 20 ms the checks are the load.
 pub const HEALTH_INTERVAL_MS: RangeInclusive<u32> = 20..=60_000;

@@ -237,6 +237,14 @@ fn doubts_are_explained() {
 }
 
 #[test]
+fn a_hand_over_that_can_not_be_done_in_time() {
+    let text = with(PAYDESK, "hold_ms = 10000", "hold_ms = 5000");
+    let said = said(&text);
+    assert!(said.contains("requests are held for 5000 ms, and `ledger` may take 5000 ms to stop"), "{said}");
+    assert!(said.contains("make `hold_ms` longer, or `limits.stop_timeout_ms` of `ledger` shorter"), "{said}");
+}
+
+#[test]
 fn nothing_at_all() {
     insta::assert_snapshot!(said(""));
 }
