@@ -8,7 +8,7 @@ use std::{
 
 use build::{
     git::{Branch, Mirror, Remote},
-    sandbox::{self, Outcome, Rules, SandboxLimits, SandboxPlan},
+    sandbox::{self, Rules, SandboxLimits, SandboxPlan},
     toolchain::{ProgramDigests, Toolchain},
     workspace::{RunSandbox, Site},
 };
