@@ -46,7 +46,7 @@ pub fn driver(layout: &Layout, settings: &Settings, role: RoleUser) -> Result<Lo
         images_dir: layout.images(),
         volumes_dir: if is_agent { layout.volumes() } else { state.join("volumes") },
         restore_dir: if is_agent { layout.restore_points() } else { state.join("restore-points") },
-        secrets_dir: layout.secrets(),
+        secrets_dir: if is_agent { layout.secrets() } else { layout.test_secrets() },
         fabric: if is_agent { settings.fabric } else { settings.tester_fabric() },
         scope: format!("cs-{}-{role}", scope_of(layout)),
         first_uid: if is_agent { identity::COMPONENT_BASE } else { identity::TESTED_BASE },
@@ -82,7 +82,8 @@ pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser) -> R
             let path = blobs.join(spec.release.hex());
             let document = std::fs::read(&path)
                 .map_err(|e| format!("the release document {} can not be read: {e}", spec.release))?;
-            runtime::plan::check(spec, &document).map_err(|e| e.to_string())
+            runtime::plan::check(spec, &document).map_err(|e| e.to_string())?;
+            if role == RoleUser::Tester { make_up_secrets(layout, spec) } else { Ok(()) }
         }
         // Production is never removed as a whole by a process, and nobody tests in it.
         Request::Purge(_) | Request::ClientNetns { .. } if role == RoleUser::Agent => {
@@ -98,6 +99,21 @@ pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser) -> R
             tracing::warn!("the {role}'s connection broke off: {error}");
         }
     }
+}
+
+/// A system under test gets secrets of its own: those in the folder for tests, and made-up ones where there is none.
+fn make_up_secrets(layout: &Layout, spec: &rollout::instance::InstanceSpec) -> Result<(), String> {
+    for name in spec.component.secrets.values() {
+        let path = layout.test_secrets().join(name.as_str());
+        if path.exists() {
+            continue;
+        }
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|e| format!("no random bytes for the secret `{name}`: {e}"))?;
+        ledger::durable::write(&path, hex::encode(bytes).as_bytes(), 0o600)
+            .map_err(|e| format!("the secret `{name}` can not be made up: {e}"))?;
+    }
+    Ok(())
 }
 
 /// Privileges are what an executor is for.

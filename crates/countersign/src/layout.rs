@@ -101,6 +101,11 @@ impl Layout {
         self.root.join("secrets")
     }
 
+    /// Secrets of systems under test, made up where nobody puts one: a suite never sees those of production.
+    pub fn test_secrets(&self) -> PathBuf {
+        self.root.join("test-secrets")
+    }
+
     /// What the processes print.
     pub fn output(&self, role: &str) -> PathBuf {
         self.root.join("output").join(format!("{role}.log"))

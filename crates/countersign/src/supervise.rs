@@ -97,6 +97,7 @@ pub fn lay_out(layout: &Layout) -> Result<(), Fault> {
     folder(&layout.volumes(), None, 0, 0o711)?;
     folder(&layout.restore_points(), None, 0, 0o700)?;
     folder(&layout.secrets(), None, 0, 0o700)?;
+    folder(&layout.test_secrets(), None, 0, 0o700)?;
     if is_root {
         for role in STARTED {
             let key = layout.key(role);

@@ -80,6 +80,17 @@ pub fn run(start: Start) -> Result<(), Fault> {
             }
         }
     }
+    if placements.len() > 1 {
+        // The edge has one route table; two rollouts would take each other's listeners away.
+        return Err(Fault::new(
+            Kind::Refused,
+            format!(
+                "this version runs one system in one environment on a host, and the charter gives it {}",
+                placements.len()
+            ),
+        )
+        .hint("make a charter and a folder for each, on hosts of their own"));
+    }
     let mut agent = Agent {
         view: View::with_memory(log, members, &home)?,
         speaker,

@@ -64,7 +64,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         if leave.alarm() {
             line(
                 out,
-                format!("ALARM: {} would be refused today; it may run again for a limited time only", to.serial),
+                format!("ALARM: {} would be refused today; the charter lets it run again all the same", to.serial),
             )?;
         }
         line(out, format!("{} will need a new change to be released again", from.serial))?;

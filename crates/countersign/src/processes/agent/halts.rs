@@ -49,12 +49,10 @@ impl Halts {
         for entry in std::fs::read_dir(&folder).because(Kind::Unavailable, "the halts can not be read")? {
             let path = entry.because(Kind::Unavailable, "the halts can not be read")?.path();
             let bytes = std::fs::read(&path).because(Kind::Unavailable, "a halt can not be read")?;
-            match open(&bytes, &members) {
-                Ok((envelope, statement)) => {
-                    waiting.insert(envelope.identity().digest(), (envelope, statement));
-                }
-                Err(fault) => tracing::warn!("`{}` is not a halt: {}", path.display(), fault.message()),
-            }
+            // A stop is never forgotten silently: what can not be read keeps the agent from starting.
+            let (envelope, statement) =
+                open(&bytes, &members).map_err(|f| f.context(format!("`{}` is kept as a halt", path.display())))?;
+            waiting.insert(envelope.identity().digest(), (envelope, statement));
         }
         Ok(Self { folder, members, waiting: Mutex::new(waiting) })
     }
@@ -62,6 +60,7 @@ impl Halts {
     /// Takes a halt: it is in force when this returns.
     fn take(&self, bytes: &[u8]) -> Result<(), Fault> {
         let (envelope, statement) = open(bytes, &self.members)?;
+        Members::check_expiry(&statement, SystemClock.now()).because(Kind::Refused, "the halt is not acceptable")?;
         let identity = envelope.identity().digest();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= WAITING_LIMIT {
@@ -92,24 +91,31 @@ impl Halts {
             let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             waiting.iter().map(|(id, (envelope, _))| (*id, envelope.clone())).collect()
         };
+        // One that the log does not take must not keep the others out of it.
+        let mut trouble = Ok(());
         for (identity, envelope) in waiting {
-            let appended = view.log().append(&envelope, &[]).map_err(|f| f.context("a halt is not in the log yet"))?;
+            let appended = match view.log().append(&envelope, &[]) {
+                Ok(appended) => appended,
+                Err(fault) => {
+                    trouble = Err(fault.context("a halt is not in the log yet"));
+                    continue;
+                }
+            };
             if appended.index < view.facts().size() {
                 self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&identity);
                 std::fs::remove_file(self.folder.join(identity.hex()))
                     .because(Kind::Unavailable, "a logged halt can not be put away")?;
             }
         }
-        Ok(())
+        trouble
     }
 }
 
-/// A halt signed by somebody who may halt, and still in time.
+/// A halt signed by somebody who may halt.
 fn open(bytes: &[u8], members: &Members) -> Result<(Envelope, Statement), Fault> {
     let envelope = Envelope::parse(bytes).because(Kind::Input, "this is not an envelope")?;
     let (statement, _) =
         ledger::statement::open(&envelope, members).because(Kind::Refused, "the halt is not acceptable")?;
-    Members::check_expiry(&statement, SystemClock.now()).because(Kind::Refused, "the halt is not acceptable")?;
     match statement.claim {
         Claim::Halt(_) => Ok((envelope, statement)),
         other => Err(Fault::new(Kind::Input, format!("this is not a halt but a {}", other.kind()))),
