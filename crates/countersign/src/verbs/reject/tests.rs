@@ -27,5 +27,5 @@ fn one_no_is_enough_and_its_reason_stays_beside_the_log() {
     let all = world.log().entries(0).unwrap().concat();
     assert!(!String::from_utf8_lossy(&all).contains("ACME"));
     let reasons = follow::reasons(&follow::decide(&view, proposal).unwrap());
-    assert!(reasons.iter().any(|r| r.starts_with("nobody-rejected-it: there is rejections: 1;")), "{reasons:?}");
+    assert!(reasons.iter().any(|r| r.starts_with("nobody-rejected-it: found rejections: 1;")), "{reasons:?}");
 }
