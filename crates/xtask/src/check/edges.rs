@@ -13,6 +13,7 @@ const NAME: &str = "edge";
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("ledger", &["model"]),
+    ("stores", &["model", "ledger"]),
     ("stats", &[]),
     ("gate", &["model", "ledger"]),
     ("build", &["model", "ledger"]),
@@ -29,8 +30,21 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// The rooms that `countersign` and `sim` may use.
-const ALL: [&str; 12] =
-    ["model", "ledger", "stats", "gate", "build", "rollout", "runtime", "edge", "load", "feeds", "vault", "inventory"];
+const ALL: [&str; 13] = [
+    "model",
+    "ledger",
+    "stores",
+    "stats",
+    "gate",
+    "build",
+    "rollout",
+    "runtime",
+    "edge",
+    "load",
+    "feeds",
+    "vault",
+    "inventory",
+];
 
 /// Fixtures and fakes: for the tests of the binary alone, so that no product code can lead to a fake.
 const FIXTURES: (&str, &str) = ("countersign", "sim");
