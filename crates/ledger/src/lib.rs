@@ -10,10 +10,12 @@ pub mod keys;
 pub mod log;
 pub mod merkle;
 pub mod note;
+pub mod proof;
 pub mod reader;
 pub mod statement;
 pub mod store;
 pub mod tick;
+pub mod tlog_policy;
 pub mod verified;
 pub mod witness;
 

@@ -75,6 +75,11 @@ impl WitnessPolicy {
         self.quorum > 0
     }
 
+    /// How many operators must have cosigned.
+    pub const fn quorum(&self) -> usize {
+        self.quorum
+    }
+
     /// The witnesses.
     pub fn witnesses(&self) -> &[WitnessKey] {
         &self.witnesses
