@@ -128,7 +128,11 @@ impl Facts {
         let (index, key) = (entry.index(), entry.key());
         // The same payload by the same key is the same statement, and it was said when it stood first: whoever holds
         // the log's key could otherwise repeat an old approval, an old milestone or an old pass as if it were new.
-        if !self.heard.insert(Identity::of(&entry.value().to_bytes()?, key).digest()) {
+        let identity = match entry.identity() {
+            Some(identity) => identity,
+            None => Identity::of(&entry.value().to_bytes()?, key),
+        };
+        if !self.heard.insert(identity.digest()) {
             self.size += 1;
             return Ok(());
         }
@@ -144,7 +148,12 @@ impl Facts {
             Claim::Tick(tick) => {
                 // Time never runs backwards: a tick with older cosignatures than the last adds nothing, and one
                 // with a smaller checkpoint takes nothing back of what was there by an earlier time.
-                if let Some(time) = LogTime::of(tick, index, self.members.charter()) {
+                let charter = self.members.charter();
+                let time = match entry.tick() {
+                    Some(open) => LogTime::of_open(tick, open, index, charter),
+                    None => LogTime::of(tick, index, charter),
+                };
+                if let Some(time) = time {
                     match self.times.last() {
                         None => self.times.push(time),
                         Some(last) if last.earliest <= time.earliest => self.times.push(LogTime {

@@ -1,6 +1,9 @@
 //! The log's time: what its ticks say, and nothing else.
 
-use ledger::statement::v1::{Charter, Tick};
+use ledger::{
+    statement::v1::{Charter, Tick},
+    tick::OpenTick,
+};
 use model::Timestamp;
 
 /// What one tick says about the time.
@@ -22,7 +25,11 @@ impl LogTime {
     /// Reads a tick under a charter. `None` if its checkpoint is not this log's, or lacks the quorum of witnesses:
     /// then it says nothing about the time.
     pub fn of(tick: &Tick, index: u64, charter: &Charter) -> Option<Self> {
-        let checkpoint = ledger::tick::open(&tick.checkpoint, charter)?;
+        Self::of_open(tick, &ledger::tick::open(&tick.checkpoint, charter)?, index, charter)
+    }
+
+    /// The same for a tick whose checkpoint was opened under that charter before.
+    pub fn of_open(tick: &Tick, checkpoint: &OpenTick, index: u64, charter: &Charter) -> Option<Self> {
         if checkpoint.size > index {
             return None;
         }

@@ -59,7 +59,10 @@ impl fmt::Display for Scheme {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     scheme: Scheme,
+    /// Decompressed once: verifying with it does not have to.
     key: VerifyingKey,
+    /// Follows from the key; kept, because every signature that is verified asks for it.
+    id: KeyId,
 }
 
 /// 80 characters of somebody's input are enough to recognise it by in a message.
@@ -122,7 +125,10 @@ impl PublicKey {
     /// From the 32 bytes of RFC 8032.
     pub fn from_raw(scheme: Scheme, raw: &[u8; 32]) -> Result<Self, KeyError> {
         let key = VerifyingKey::from_bytes(raw).map_err(|_| KeyError::Weak)?;
-        if key.is_weak() { Err(KeyError::Weak) } else { Ok(Self { scheme, key }) }
+        if key.is_weak() {
+            return Err(KeyError::Weak);
+        }
+        Ok(Self { scheme, key, id: KeyId::of_wire(&wire_of(key.as_bytes())) })
     }
 
     /// From SSH wire form (RFC 8709 section 4).
@@ -165,10 +171,7 @@ impl PublicKey {
 
     /// SSH wire form (RFC 8709 section 4).
     pub fn wire(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(51);
-        wire::put_string(&mut out, ALGORITHM.as_bytes());
-        wire::put_string(&mut out, self.key.as_bytes());
-        out
+        wire_of(self.key.as_bytes())
     }
 
     /// The 32 bytes of RFC 8032.
@@ -184,12 +187,12 @@ impl PublicKey {
     /// The same key, signing in another way.
     #[must_use]
     pub fn with_scheme(&self, scheme: Scheme) -> Self {
-        Self { scheme, key: self.key }
+        Self { scheme, key: self.key, id: self.id }
     }
 
     /// The id: SHA-256 over the SSH wire form, so the same for every scheme.
-    pub fn id(&self) -> KeyId {
-        KeyId::of_wire(&self.wire())
+    pub const fn id(&self) -> KeyId {
+        self.id
     }
 
     /// Checks a signature in this key's scheme. Ed25519 is checked strictly (`verify_strict`): no small-order points,
@@ -211,6 +214,13 @@ impl PublicKey {
         let bytes = <&[u8; 64]>::try_from(signature).map_err(|_| VerifyError::Length(signature.len()))?;
         self.key.verify_strict(message, &Signature::from_bytes(bytes)).map_err(|_| VerifyError::Mismatch(self.id()))
     }
+}
+
+fn wire_of(raw: &[u8; 32]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(51);
+    wire::put_string(&mut out, ALGORITHM.as_bytes());
+    wire::put_string(&mut out, raw);
+    out
 }
 
 impl fmt::Debug for PublicKey {

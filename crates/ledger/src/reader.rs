@@ -13,9 +13,10 @@ use crate::{
     note::{VerifierKey, VkeyError},
     statement::{
         self, Members, Statement,
-        v1::{Charter, Kind},
+        v1::{Charter, Claim, Kind},
     },
-    verified::Verified,
+    tick::{self, OpenTick},
+    verified::{Known, Verified},
 };
 
 /// Why a log can not be read any further.
@@ -159,6 +160,15 @@ impl Reader {
             return Err(LogError::Charter(index));
         }
         *begun |= !is_charter;
-        Ok(Verified::new(index, envelope.signer(), statement))
+        let known = Known { identity: Some(envelope.identity()), tick: tick_of(&statement, &self.members) };
+        Ok(Verified::new(index, envelope.signer(), statement, known))
+    }
+}
+
+/// The checkpoint of a tick, opened under the charter.
+pub(crate) fn tick_of(statement: &Statement, members: &Members) -> Option<OpenTick> {
+    match &statement.claim {
+        Claim::Tick(claim) => tick::open(&claim.checkpoint, members.charter()),
+        _ => None,
     }
 }

@@ -4,6 +4,8 @@ use std::ops::Deref;
 
 use model::KeyId;
 
+use crate::{dsse::Identity, tick::OpenTick};
+
 /// A statement's content that is in the log, signed by a key that may say it.
 ///
 /// *Invariant verified:* the entry at `index` is in the tree of a checkpoint that a [`crate::follow::Follower`] accepted,
@@ -12,7 +14,7 @@ use model::KeyId;
 ///
 /// ```compile_fail,E0451
 /// let key = model::KeyId::of_wire(b"made up");
-/// let forged = ledger::verified::Verified { index: 7, key, value: "granted" };
+/// let forged = ledger::verified::Verified { index: 7, key, value: "granted", known: Default::default() };
 /// ```
 ///
 /// nor change what one says:
@@ -27,12 +29,22 @@ pub struct Verified<T> {
     index: u64,
     key: KeyId,
     value: T,
+    known: Known,
+}
+
+/// What was computed on the way to *verified* and is asked for again by whoever folds statements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The statement's name, from the bytes of its payload.
+    pub(crate) identity: Option<Identity>,
+    /// The checkpoint that a tick carries, if it is a tick and its signatures were found to hold up.
+    pub(crate) tick: Option<OpenTick>,
 }
 
 impl<T> Verified<T> {
     /// The caller has established *verified*.
-    pub(crate) const fn new(index: u64, key: KeyId, value: T) -> Self {
-        Self { index, key, value }
+    pub(crate) const fn new(index: u64, key: KeyId, value: T, known: Known) -> Self {
+        Self { index, key, value, known }
     }
 
     /// Its index in the log.
@@ -50,9 +62,20 @@ impl<T> Verified<T> {
         &self.value
     }
 
+    /// The statement's name, if it was computed when the entry was read.
+    pub const fn identity(&self) -> Option<Identity> {
+        self.known.identity
+    }
+
+    /// The checkpoint of a tick, if it was opened when the entry was read: the log signed it and the quorum of witnesses
+    /// cosigned it. `None` says nothing: then [`crate::tick::open`] answers.
+    pub const fn tick(&self) -> Option<&OpenTick> {
+        self.known.tick.as_ref()
+    }
+
     /// The same, borrowed: *verified* holds for what is borrowed as it holds for the owner.
-    pub const fn as_ref(&self) -> Verified<&T> {
-        Verified { index: self.index, key: self.key, value: &self.value }
+    pub fn as_ref(&self) -> Verified<&T> {
+        Verified { index: self.index, key: self.key, value: &self.value, known: self.known.clone() }
     }
 }
 

@@ -169,3 +169,19 @@ proptest! {
         prop_assert_eq!(Envelope::from_entry(&envelope.canonical_bytes()).unwrap(), envelope);
     }
 }
+
+#[test]
+fn entries_are_taken_apart_as_the_parser_does() {
+    let envelope = statement(1);
+    let entry = envelope.canonical_bytes();
+    assert_eq!(Envelope::from_entry(&entry).unwrap(), envelope);
+    assert_eq!(Envelope::parse(&entry).unwrap(), envelope);
+    for at in 0..entry.len() {
+        for to in [b' ', b'"', b'=', b'A', b'\\'] {
+            let mut changed = entry.clone();
+            changed[at] = to;
+            let strict = Envelope::parse(&changed).ok().filter(|e| e.canonical_bytes() == changed);
+            assert_eq!(Envelope::from_entry(&changed).ok(), strict, "{at} {to}");
+        }
+    }
+}

@@ -73,6 +73,11 @@ pub enum Kind {
     KeyWithdrawal,
 }
 
+/// The predicate type of verdicts (`slsa-framework/slsa:spec/verification_summary.md`).
+const SUMMARY_TYPE: &str = "https://slsa.dev/verification_summary/v1";
+const TYPE_PREFIX: &str = "https://countersign.dev/statement/";
+const TYPE_SUFFIX: &str = "/v1";
+
 impl Kind {
     /// Every kind, in the order of its wire names' introduction.
     pub const ALL: [Self; 15] = [
@@ -117,14 +122,18 @@ impl Kind {
     /// The predicate type of statements of this kind.
     pub fn predicate_type(self) -> String {
         match self {
-            Self::Verdict => "https://slsa.dev/verification_summary/v1".to_owned(),
-            other => format!("https://countersign.dev/statement/{}/v1", other.name()),
+            Self::Verdict => SUMMARY_TYPE.to_owned(),
+            other => format!("{TYPE_PREFIX}{}{TYPE_SUFFIX}", other.name()),
         }
     }
 
     /// The kind that a predicate type names.
     pub fn of_predicate_type(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.predicate_type() == text)
+        if text == SUMMARY_TYPE {
+            return Some(Self::Verdict);
+        }
+        let name = text.strip_prefix(TYPE_PREFIX)?.strip_suffix(TYPE_SUFFIX)?;
+        Self::ALL.into_iter().find(|kind| kind.name() == name && *kind != Self::Verdict)
     }
 
     /// Whether only a robot may say this, only a person, or either. A charter can not change it: people decide,
