@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::{Method, StatusCode};
-use ledger::{dsse::Envelope, store::Body};
+use ledger::{dsse::Envelope, merkle::unbundle, store::Body};
 use model::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -122,7 +122,7 @@ impl LogClient {
     /// Entries from this index on, at most 256, as canonical bytes.
     pub fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>, Fault> {
         let answer = self.get(&format!("/entries/{from}"))?;
-        unbundle(&answer.body).ok_or_else(|| Fault::new(Kind::Untrue, "the log's entries are cut short"))
+        unbundle(&answer.body).because(Kind::Untrue, "the log's entries do not hold up")
     }
 
     /// The latest checkpoint that the quorum of witnesses has cosigned, if there is one.
@@ -158,18 +158,6 @@ impl LogClient {
         }
         Ok(answer.body.get(32..).map(<[u8]>::to_vec))
     }
-}
-
-/// Splits an entry bundle (C2SP tlog-tiles, "Log entries").
-pub fn unbundle(mut bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut entries = Vec::new();
-    while !bytes.is_empty() {
-        let (length, rest) = bytes.split_first_chunk::<2>()?;
-        let (entry, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        entries.push(entry.to_vec());
-        bytes = rest;
-    }
-    Some(entries)
 }
 
 /// The fault that an answer tells of.

@@ -2,6 +2,7 @@
 //!
 //! It knows hashes and positions, and refuses to know what an entry is, who signed a root and where tiles are kept.
 
+mod bundle;
 mod history;
 mod proof;
 mod range;
@@ -10,6 +11,7 @@ mod tile;
 use model::Digest;
 use sha2::{Digest as _, Sha256};
 
+pub use bundle::{BundleError, unbundle};
 pub use history::{BeforeStart, History};
 pub use proof::{ProofError, consistency_proof, inclusion_proof, range_root, verify_consistency, verify_inclusion};
 pub use range::{CompactRange, RangeError};

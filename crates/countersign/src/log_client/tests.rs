@@ -1,15 +1,6 @@
 use super::*;
 
 #[test]
-fn bundles_are_whole_or_nothing() {
-    assert_eq!(unbundle(&[]), Some(vec![]));
-    assert_eq!(unbundle(&[0, 2, b'a', b'b', 0, 0, 0, 1, b'c']), Some(vec![b"ab".to_vec(), vec![], b"c".to_vec()]));
-    for torn in [&[0][..], &[0, 2, b'a'], &[0, 1, b'a', 9]] {
-        assert_eq!(unbundle(torn), None, "{torn:?}");
-    }
-}
-
-#[test]
 fn faults_cross_the_wire_with_their_kind_and_hint() {
     let trouble = Trouble { kind: "refused".to_owned(), error: "no".to_owned(), hint: Some("ask".to_owned()) };
     let answer = Answer { status: StatusCode::FORBIDDEN, body: serde_json::to_vec(&trouble).unwrap().into() };
