@@ -23,10 +23,6 @@ impl Door for Verifying {
     fn check(&self, submission: &Submission) -> Result<(), Refusal> {
         submission.envelope.verify(&self.0).map_err(Refusal::new)
     }
-    fn admit(&self, _: u64, _: &Envelope) -> Result<(), Refusal> {
-        Ok(())
-    }
-    fn rewind(&self, _: u64) {}
 }
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -8,15 +8,19 @@
 //! first index.
 
 mod door;
+mod head;
 mod open;
+mod queue;
 mod receipt;
+mod seal;
+mod set_back;
+mod tiles;
+mod turns;
 mod writer;
 
 use std::{
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        mpsc::{self, SyncSender, TrySendError},
-    },
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -28,15 +32,18 @@ use crate::{
     dsse::{Envelope, EnvelopeError, Identity},
     merkle::{TILE_WIDTH, TilePath, consistency_proof, inclusion_proof},
     note::{NoteSignature, VerifierKey},
-    store::{BODY_LIMIT_BYTES, Body, NodeError, Store, StoreError, StoredNodes},
+    store::{BODY_LIMIT_BYTES, Body, NodeError, Store, StoreError, Turn},
 };
 
 pub use door::{Door, OpenDoor, Refusal};
 pub use open::OpenLogError;
 pub use receipt::{Receipt, ReceiptError};
+pub use set_back::SetBack;
 
-/// 1,024 waiting statements are a second of work on a slow disk; who comes then is told to try again.
-const QUEUE_LIMIT: usize = 1024;
+use head::Head;
+use queue::{Answer, NotQueued, Queue, Request};
+use tiles::Tiles;
+
 /// 64 bodies with one statement: a release has a few, and each is up to 16 MiB.
 const BODY_COUNT_LIMIT: usize = 64;
 /// 256 entries an answer: one bundle (C2SP tlog-tiles).
@@ -78,6 +85,12 @@ pub enum AppendError {
     /// The log's key did not sign the checkpoint.
     #[error("the checkpoint could not be signed")]
     Sign(#[source] Arc<crate::keys::SignError>),
+    /// The log does not continue what was served or cosigned before. Reading goes on.
+    #[error("the log takes nothing in, because it was set back")]
+    SetBack(#[source] SetBack),
+    /// Nobody gave the statement its place in time. It may come in later; sending it again is safe.
+    #[error("nobody orders the log just now; send the statement again")]
+    NoSequencer,
     /// A write failed so that nobody knows what the disk holds. Reading goes on.
     #[error("the log has stopped writing after a failed write; start it again")]
     Stopped,
@@ -114,26 +127,9 @@ pub struct Log {
     door: Arc<dyn Door>,
     vkey: VerifierKey,
     head: Arc<Head>,
-    queue: Option<SyncSender<writer::Request>>,
-    writer: Option<JoinHandle<()>>,
-}
-
-/// The latest signed checkpoint, and who waits for a later one.
-pub(crate) struct Head {
-    latest: Mutex<Arc<SignedCheckpoint>>,
-    grown: Condvar,
-}
-
-impl Head {
-    fn get(&self) -> Arc<SignedCheckpoint> {
-        // The lock only guards the exchange of a pointer, so a poisoned one is whole.
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, checkpoint: Arc<SignedCheckpoint>) {
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = checkpoint;
-        self.grown.notify_all();
-    }
+    tiles: Arc<Tiles>,
+    queue: Arc<Queue>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Log {
@@ -143,28 +139,53 @@ impl Log {
     }
 
     /// Appends several statements, each for itself, in this order. They share commits with whatever else is waiting.
+    /// However many there are, no more of them wait at a time than may.
     pub fn append_all(&self, submissions: Vec<Submission>) -> Vec<Result<Receipt, AppendError>> {
-        let waiting: Vec<_> = submissions.into_iter().map(|s| self.enqueue(s)).collect();
-        waiting.into_iter().map(|w| w.and_then(|answer| self.await_receipt(&answer))).collect()
+        let mut slots: VecDeque<Slot> = VecDeque::new();
+        let mut results = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let mut next = self.check(submission);
+            let slot = loop {
+                match next {
+                    Err(error) => break Slot::Refused(error),
+                    Ok((request, answer)) => match self.queue.push(request) {
+                        Ok(()) => break Slot::Waiting(answer),
+                        Err(NotQueued::Closed) => break Slot::Refused(AppendError::Stopped),
+                        Err(NotQueued::Full(request)) => match slots.pop_front() {
+                            // Others fill the queue.
+                            None => break Slot::Refused(AppendError::Busy),
+                            Some(oldest) => {
+                                results.push(self.settle(oldest));
+                                next = Ok((request, answer));
+                            }
+                        },
+                    },
+                }
+            };
+            slots.push_back(slot);
+        }
+        results.extend(slots.into_iter().map(|slot| self.settle(slot)));
+        results
     }
 
     /// Checks in this thread, so that the writer has only order to make.
-    fn enqueue(&self, submission: Submission) -> Result<mpsc::Receiver<writer::Answer>, AppendError> {
+    fn check(&self, submission: Submission) -> Result<(Request, mpsc::Receiver<Answer>), AppendError> {
         let bodies = &submission.bodies;
         if bodies.len() > BODY_COUNT_LIMIT || bodies.iter().any(|b| b.bytes.len() > BODY_LIMIT_BYTES) {
             return Err(AppendError::Bodies);
         }
+        if let Some(reason) = self.head.set_back() {
+            return Err(AppendError::SetBack(reason));
+        }
         self.door.check(&submission).map_err(AppendError::Refused)?;
-        let (request, answer) = writer::Request::new(submission);
-        let queue = self.queue.as_ref().ok_or(AppendError::Stopped)?;
-        queue.try_send(request).map_err(|e| match e {
-            TrySendError::Full(_) => AppendError::Busy,
-            TrySendError::Disconnected(_) => AppendError::Stopped,
-        })?;
-        Ok(answer)
+        Ok(Request::new(submission))
     }
 
-    fn await_receipt(&self, answer: &mpsc::Receiver<writer::Answer>) -> Result<Receipt, AppendError> {
+    fn settle(&self, slot: Slot) -> Result<Receipt, AppendError> {
+        let answer = match slot {
+            Slot::Refused(error) => return Err(error),
+            Slot::Waiting(answer) => answer,
+        };
         let integrated = answer.recv().map_err(|_| AppendError::Stopped)??;
         self.receipt_at(integrated.index, &integrated.head).map_err(|e| {
             let source = match e {
@@ -173,6 +194,36 @@ impl Log {
             };
             AppendError::Store(Arc::new(source))
         })
+    }
+
+    /// Finishes what is queued, gives the turn back, and takes nothing in any more. Reading goes on.
+    pub fn close(&self) {
+        self.queue.close();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A thread that panicked has nothing left to lose: its batch was rolled back.
+            drop(thread.join());
+        }
+    }
+
+    /// Whether this process gives statements their places.
+    pub fn turn(&self) -> Turn {
+        self.head.turn()
+    }
+
+    /// How many entries the store's head covers, which may be more than this process serves yet.
+    pub fn stored_size(&self) -> Result<u64, ReadError> {
+        Ok(self.store.head()?.map_or(0, |head| head.size))
+    }
+
+    /// Why nothing more is taken in, if the log was set back.
+    pub fn set_back(&self) -> Option<SetBack> {
+        self.head.set_back()
+    }
+
+    /// Takes nothing in any more, for this reason; the first reason stays.
+    pub fn stop_taking_in(&self, reason: SetBack) {
+        self.head.stop_taking_in(reason);
     }
 
     /// The key that verifies this log's checkpoints; its name is the origin.
@@ -187,9 +238,13 @@ impl Log {
 
     /// Waits until the log has more than `size` entries, but no longer than `timeout`; the head as it then is.
     pub fn wait_beyond(&self, size: u64, timeout: Duration) -> Arc<SignedCheckpoint> {
-        let latest = self.head.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.head.grown.wait_timeout_while(latest, timeout, |head| head.size() <= size);
-        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+        self.head.wait_beyond(size, timeout)
+    }
+
+    /// Waits until the log has grown or was cosigned since `seen`, but no longer than `timeout`; the number to wait for
+    /// the next time, 0 the first time.
+    pub fn wait_news(&self, seen: u64, timeout: Duration) -> u64 {
+        self.head.wait_news(seen, timeout)
     }
 
     /// Entries from this index on, in order, as canonical bytes: at most `limit`, and at most [`ENTRIES_LIMIT`].
@@ -230,7 +285,7 @@ impl Log {
         if index >= size || size > stored {
             return Err(ReadError::Beyond { asked: index.max(size), size: stored });
         }
-        Ok(inclusion_proof(&StoredNodes(&*self.store), index, size)?)
+        Ok(inclusion_proof(&*self.tiles, index, size)?)
     }
 
     /// A consistency proof (RFC 6962 section 2.1.2) between the trees of two sizes.
@@ -239,7 +294,7 @@ impl Log {
         if old > new || new > stored {
             return Err(ReadError::Beyond { asked: old.max(new), size: stored });
         }
-        Ok(consistency_proof(&StoredNodes(&*self.store), old, new)?)
+        Ok(consistency_proof(&*self.tiles, old, new)?)
     }
 
     /// What a path of C2SP tlog-tiles names; `None` if it names nothing in this log (404).
@@ -269,7 +324,9 @@ impl Log {
     /// Keeps a cosignature for the head or an earlier checkpoint. Its signature was verified by
     /// [`crate::witness::cosign`].
     pub fn add_cosignature(&self, size: u64, signature: &NoteSignature) -> Result<(), ReadError> {
-        Ok(self.store.add_cosignature(size, signature.name(), &signature.to_string())?)
+        self.store.add_cosignature(size, signature.name(), &signature.to_string())?;
+        self.head.tell();
+        Ok(())
     }
 
     /// The largest checkpoint with its cosignatures for which `enough` says yes, among the latest cosigned ones.
@@ -299,14 +356,15 @@ impl Log {
 }
 
 impl Drop for Log {
-    /// Lets the writer finish what is queued, and waits for it.
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(writer) = self.writer.take() {
-            // A writer that panicked has nothing left to lose: its batch was rolled back.
-            drop(writer.join());
-        }
+        self.close();
     }
+}
+
+/// One of several statements on their way.
+enum Slot {
+    Refused(AppendError),
+    Waiting(mpsc::Receiver<Answer>),
 }
 
 /// An entry bundle: each entry with its length as a big-endian 16-bit number in front (C2SP tlog-tiles, "Log entries").

@@ -15,8 +15,8 @@ pub use bundle::{BundleError, unbundle};
 pub use history::{BeforeStart, History};
 pub use proof::{ProofError, consistency_proof, inclusion_proof, range_root, verify_consistency, verify_inclusion};
 pub use range::{CompactRange, RangeError};
-pub(crate) use tile::tile_of;
 pub use tile::{Edge, Nodes, TILE_WIDTH, Tile, TilePath, TilePathError, node_in_tile};
+pub(crate) use tile::{TileNodes, tile_of};
 
 /// The hash of an entry: `SHA-256(0x00 ‖ entry)` (RFC 6962 section 2.1).
 pub fn leaf_hash(entry: &[u8]) -> Digest {

@@ -4,6 +4,7 @@
 //! not at all, and when [`Store::commit`] returns, what it was given outlives a power cut.
 
 mod memory;
+mod shared;
 mod sqlite;
 
 use model::Digest;
@@ -15,6 +16,7 @@ use crate::{
 };
 
 pub use memory::MemoryStore;
+pub use shared::{Changes, Offer, Shared, Turn};
 pub use sqlite::{OpenStoreError, SqliteStore};
 
 /// 16 MiB: the largest body. A list of ten thousand test cases has two; build logs and images do not belong here.
@@ -108,6 +110,12 @@ pub enum StoreError {
         /// The size that was found.
         found: u64,
     },
+    /// Another process has taken over giving statements their places; nothing was changed.
+    #[error("another process orders this log since epoch {epoch}")]
+    Fenced {
+        /// The epoch that is in force.
+        epoch: u64,
+    },
     /// The statement is there already under another index.
     #[error("the statement {0} is stored already")]
     Duplicate(Identity),
@@ -136,6 +144,18 @@ pub trait Store: Send + Sync {
     fn entries(&self, from: u64, limit: usize) -> Result<Vec<StoredEntry>, StoreError>;
     /// The index of the statement with this name.
     fn find(&self, identity: Identity) -> Result<Option<u64>, StoreError>;
+    /// The same for several, in their order.
+    fn find_all(&self, identities: &[Identity]) -> Result<Vec<Option<u64>>, StoreError> {
+        identities.iter().map(|identity| self.find(*identity)).collect()
+    }
+    /// The names of the statements from this index on, in order, at most `limit`.
+    fn identities(&self, from: u64, limit: usize) -> Result<Vec<Identity>, StoreError> {
+        Ok(self.entries(from, limit)?.into_iter().map(|entry| entry.identity).collect())
+    }
+    /// How several processes take turns, if this store can be opened by several.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
     /// The stored tile, which may be fuller than somebody asks for.
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError>;
     /// The body with this commitment.

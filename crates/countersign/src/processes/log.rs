@@ -78,12 +78,6 @@ impl Door for CharterDoor {
         };
         check().map_err(Refusal::new)
     }
-
-    fn admit(&self, _: u64, _: &Envelope) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn rewind(&self, _: u64) {}
 }
 
 /// What the handlers share.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::Submission;
-use crate::dsse::Envelope;
 
 /// Why a statement was not let in; the chain of the cause says what and why.
 #[derive(Clone, Debug)]
@@ -33,20 +32,12 @@ impl std::error::Error for Refusal {
     }
 }
 
-/// Decides what may come into a log.
+/// Decides what may come into a log, from the submission and the time alone: form, signature, entitlement, bodies, expiry.
 ///
-/// Two checks, because signatures are slow and order is not: [`Door::check`] runs in the thread of whoever appends, many
-/// at once; [`Door::admit`] runs in the log's one writer, in the order of the log.
+/// It is asked in the thread of whoever appends, many at once, so that the log's one writer has only order to make.
 pub trait Door: Send + Sync {
-    /// Form, signature, bodies, expiry: whatever can be judged from the submission, the time and the log so far.
+    /// Lets a submission in or says why not.
     fn check(&self, submission: &Submission) -> Result<(), Refusal>;
-
-    /// Judges what depends on the entries before, and from then on counts the entry among them. It may depend on
-    /// nothing else, least of all on the time: when a log is opened, every stored entry is admitted again, in order.
-    fn admit(&self, index: u64, envelope: &Envelope) -> Result<(), Refusal>;
-
-    /// The entries from this index on, though admitted, are not in the log after all: forget them.
-    fn rewind(&self, size: u64);
 }
 
 /// A door that is open to every envelope: for logs of others and for measuring. A log of statements never has it.
@@ -57,10 +48,4 @@ impl Door for OpenDoor {
     fn check(&self, _: &Submission) -> Result<(), Refusal> {
         Ok(())
     }
-
-    fn admit(&self, _: u64, _: &Envelope) -> Result<(), Refusal> {
-        Ok(())
-    }
-
-    fn rewind(&self, _: u64) {}
 }

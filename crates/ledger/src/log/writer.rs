@@ -4,196 +4,178 @@
 //! checkpoint that covers it. A crash here means that some callers never hear; what they sent is in the log or is not,
 //! and sending it again is safe.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        mpsc::{self, Receiver, SyncSender},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
-use super::{AppendError, Door, Head, Refusal, Submission};
+use super::{
+    AppendError, Head, Queue, Tiles,
+    head::CatchUpError,
+    open::{OpenLogError, edge_of},
+    queue::{Integrated, Request},
+};
 use crate::{
     checkpoint::SignedCheckpoint,
-    dsse::{Envelope, Identity},
+    dsse::Identity,
     merkle::{CompactRange, Edge, leaf_hash},
     note::NoteSigner,
-    store::{Batch, Body, Store, StoreError, StoredEntry},
+    store::{Batch, Store, StoreError, StoredEntry},
 };
 
 /// 256 entries a commit: beyond a hundred the disk is no longer what one waits for, and a batch stays under 17 MB.
-const BATCH_LIMIT: usize = 256;
+pub(super) const BATCH_LIMIT: usize = 256;
 /// 64 MiB of bodies a commit.
-const BATCH_BODIES_LIMIT_BYTES: usize = 64 * 1024 * 1024;
-
-/// Where a statement ended up, and the checkpoint that covers it.
-pub(super) struct Integrated {
-    pub(super) index: u64,
-    pub(super) head: Arc<SignedCheckpoint>,
-}
-
-pub(super) type Answer = Result<Integrated, AppendError>;
-
-/// A checked statement that waits for its place.
-pub(super) struct Request {
-    envelope: Envelope,
-    identity: Identity,
-    bytes: Vec<u8>,
-    bodies: Vec<Body>,
-    answer: SyncSender<Answer>,
-}
-
-impl Request {
-    pub(super) fn new(submission: Submission) -> (Self, Receiver<Answer>) {
-        let (answer, receiver) = mpsc::sync_channel(1);
-        let Submission { envelope, bodies } = submission;
-        let (identity, bytes) = (envelope.identity(), envelope.canonical_bytes());
-        (Self { envelope, identity, bytes, bodies, answer }, receiver)
-    }
-
-    fn body_bytes(&self) -> usize {
-        self.bodies.iter().map(|b| b.bytes.len()).sum()
-    }
-}
+pub(super) const BATCH_BODIES_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The writer's state: the tree as it is stored.
 pub(super) struct Writer {
     pub(super) store: Arc<dyn Store>,
-    pub(super) door: Arc<dyn Door>,
     pub(super) signer: NoteSigner,
     pub(super) head: Arc<Head>,
+    pub(super) tiles: Arc<Tiles>,
     pub(super) edge: Edge,
     pub(super) range: CompactRange,
 }
 
-/// What becomes of one request of a batch.
-enum Place {
-    At(u64),
-    Refused(Refusal),
-    Failed(Arc<StoreError>),
+/// A batch that was not committed: nobody whose statement is new has an answer yet.
+pub(super) struct NotCommitted {
+    pub(super) requests: Vec<Request>,
+    pub(super) error: AppendError,
+    /// Whether it is certain that nothing was changed.
+    pub(super) nothing_changed: bool,
 }
 
 impl Writer {
-    /// Works until every sender is gone, or until a write failed so that nobody knows what the disk holds.
-    pub(super) fn run(mut self, queue: &Receiver<Request>) {
-        while let Ok(first) = queue.recv() {
-            let mut requests = vec![first];
-            let mut bytes = requests.iter().map(Request::body_bytes).sum::<usize>();
-            while requests.len() < BATCH_LIMIT && bytes < BATCH_BODIES_LIMIT_BYTES {
-                let Ok(next) = queue.try_recv() else { break };
-                bytes += next.body_bytes();
-                requests.push(next);
+    /// Works until the queue is closed and empty, or until a write failed so that nobody knows what the disk holds.
+    pub(super) fn run(mut self, queue: &Queue) {
+        loop {
+            let taken = queue.take(BATCH_LIMIT, BATCH_BODIES_LIMIT_BYTES, None);
+            if let Err(failed) = self.integrate(taken.requests) {
+                let error = failed.error.clone();
+                failed.requests.into_iter().for_each(|request| request.reply(Err(error.clone())));
+                // What is refused because the log was set back has not touched the tree.
+                let untouched = matches!(failed.error, AppendError::SetBack(_));
+                if !untouched && !(failed.nothing_changed && self.reload()) {
+                    break;
+                }
             }
-            if !self.integrate(requests) {
+            if taken.closed {
                 break;
             }
         }
-        // Dropping the receiver makes every later append `Stopped`.
+        queue.end();
     }
 
-    /// One batch; false if the writer has to stop.
-    fn integrate(&mut self, mut requests: Vec<Request>) -> bool {
-        let before = self.range.clone();
-        let first = before.size();
-        let (places, batch) = self.place(&mut requests);
-        let outcome = if batch.entries.is_empty() { Ok(self.head.get()) } else { self.commit(batch) };
-        let (error, goes_on) = match outcome {
-            Ok(head) => {
-                for (request, place) in requests.into_iter().zip(places) {
-                    request.reply(match place {
-                        Place::At(index) => Ok(Integrated { index, head: head.clone() }),
-                        Place::Refused(refusal) => Err(AppendError::Refused(refusal)),
-                        Place::Failed(e) => Err(AppendError::Store(e)),
-                    });
-                }
-                return true;
-            }
-            Err(error) => error,
-        };
-        self.door.rewind(first);
-        let reloaded = goes_on && self.reload(before);
-        for (request, place) in requests.into_iter().zip(places) {
-            request.reply(match place {
-                // A duplicate of what was there before is there still.
-                Place::At(index) if index < first => Ok(Integrated { index, head: self.head.get() }),
-                Place::Refused(refusal) => Err(AppendError::Refused(refusal)),
-                Place::Failed(e) => Err(AppendError::Store(e)),
-                Place::At(_) => Err(error.clone()),
-            });
+    /// Gives each statement its place, commits the new ones in one go, and answers; the names of those that another
+    /// process handed over though they were in the log already. After an error the tree is not the
+    /// stored one until [`Writer::reload`] or [`Writer::catch_up`] said so.
+    pub(super) fn integrate(&mut self, mut requests: Vec<Request>) -> Result<Vec<Identity>, NotCommitted> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
         }
-        reloaded
-    }
-
-    /// Gives each request its place: an earlier one if the statement is there already, the next one if the door admits it.
-    fn place(&mut self, requests: &mut [Request]) -> (Vec<Place>, Batch) {
+        if let Some(reason) = self.head.set_back() {
+            return Err(NotCommitted { requests, error: AppendError::SetBack(reason), nothing_changed: true });
+        }
         let first = self.range.size();
+        let names: Vec<Identity> = requests.iter().map(|r| r.identity).collect();
+        let known = match self.store.find_all(&names) {
+            Ok(known) => known,
+            Err(e) => {
+                let error = AppendError::Store(Arc::new(e));
+                return Err(NotCommitted { requests, error, nothing_changed: true });
+            }
+        };
+        if let Some(found) = known.iter().flatten().max().filter(|index| **index >= first) {
+            let error = StoreError::OutOfStep { expected: first, found: found + 1 };
+            return Err(NotCommitted { requests, error: AppendError::Store(Arc::new(error)), nothing_changed: true });
+        }
         let mut batch = Batch { first, ..Batch::default() };
         let mut fresh: HashMap<Identity, u64> = HashMap::new();
         let mut places = Vec::with_capacity(requests.len());
-        for request in requests {
-            let known = match fresh.get(&request.identity) {
-                Some(index) => Ok(Some(*index)),
-                None => self.store.find(request.identity),
-            };
-            places.push(match known {
-                Ok(Some(index)) => Place::At(index),
-                Ok(None) => {
-                    let index = self.range.size();
-                    match self.door.admit(index, &request.envelope) {
-                        Err(refusal) => Place::Refused(refusal),
-                        Ok(()) => {
-                            let leaf = leaf_hash(&request.bytes);
-                            self.range.push(leaf);
-                            self.edge.push(leaf);
-                            fresh.insert(request.identity, index);
-                            let bytes = std::mem::take(&mut request.bytes);
-                            batch.entries.push(StoredEntry { bytes, identity: request.identity });
-                            batch.bodies.append(&mut request.bodies);
-                            Place::At(index)
-                        }
-                    }
-                }
-                Err(e) => Place::Failed(Arc::new(e)),
-            });
+        for (request, known) in requests.iter_mut().zip(known) {
+            let known = known.or_else(|| fresh.get(&request.identity).copied());
+            places.push(known.unwrap_or_else(|| {
+                let index = self.range.size();
+                let leaf = leaf_hash(&request.bytes);
+                self.range.push(leaf);
+                self.edge.push(leaf);
+                fresh.insert(request.identity, index);
+                let bytes = std::mem::take(&mut request.bytes);
+                batch.entries.push(StoredEntry { bytes, identity: request.identity });
+                batch.bodies.append(&mut request.bodies);
+                index
+            }));
         }
-        (places, batch)
+        let outcome = if batch.entries.is_empty() { Ok(self.head.get()) } else { self.commit(&mut batch) };
+        match outcome {
+            Ok(head) => {
+                let mut known = Vec::new();
+                for (request, index) in requests.into_iter().zip(places) {
+                    if index < first && !request.is_ours() {
+                        known.push(request.identity);
+                    }
+                    request.reply(Ok(Integrated { index, head: head.clone() }));
+                }
+                Ok(known)
+            }
+            Err((error, nothing_changed)) => {
+                let mut entries = batch.entries.into_iter();
+                let mut unanswered = Vec::new();
+                for (mut request, index) in requests.into_iter().zip(places) {
+                    if index < first {
+                        // A duplicate of what was there before is there still.
+                        request.reply(Ok(Integrated { index, head: self.head.get() }));
+                        continue;
+                    }
+                    if fresh.remove(&request.identity).is_some() {
+                        request.bytes = entries.next().map(|entry| entry.bytes).unwrap_or_default();
+                    }
+                    unanswered.push(request);
+                }
+                Err(NotCommitted { requests: unanswered, error, nothing_changed })
+            }
+        }
     }
 
-    /// Signs and commits; on failure says whether the writer may go on.
-    fn commit(&mut self, mut batch: Batch) -> Result<Arc<SignedCheckpoint>, (AppendError, bool)> {
+    /// Signs and commits; on failure says whether it is certain that nothing was changed.
+    fn commit(&mut self, batch: &mut Batch) -> Result<Arc<SignedCheckpoint>, (AppendError, bool)> {
         let signed = SignedCheckpoint::sign(self.range.size(), self.range.root(), &self.signer);
         let checkpoint = signed.map_err(|e| (AppendError::Sign(Arc::new(e)), true))?;
         batch.note = checkpoint.to_bytes();
         batch.tiles = self.edge.take_changed();
-        self.store.commit(&batch).map_err(|e| {
-            let goes_on = e.nothing_changed();
-            (AppendError::Store(Arc::new(e)), goes_on)
+        self.store.commit(batch).map_err(|e| {
+            let nothing_changed = e.nothing_changed();
+            (AppendError::Store(Arc::new(e)), nothing_changed)
         })?;
+        self.tiles.keep(&batch.tiles);
         let checkpoint = Arc::new(checkpoint);
         self.head.set(checkpoint.clone());
         Ok(checkpoint)
     }
 
     /// Back to the tree that is stored, after a commit that changed nothing. False if the store does not say the same.
-    fn reload(&mut self, before: CompactRange) -> bool {
+    pub(super) fn reload(&mut self) -> bool {
+        let head = self.head.get();
         let stored = self.store.head().ok().flatten();
-        let unchanged =
-            stored.is_some_and(|head| head.size == before.size() && head.note == self.head.get().to_bytes());
-        let edge = Edge::load(before.size(), |level, index| self.store.tile(level, index));
-        match edge {
-            Ok(Some(edge)) if unchanged && edge.compact() == before => {
-                self.edge = edge;
-                self.range = before;
+        let unchanged = stored.is_some_and(|stored| stored.size == head.size() && stored.note == head.to_bytes());
+        match edge_of(&*self.store, &head) {
+            Ok((edge, range)) if unchanged => {
+                (self.edge, self.range) = (edge, range);
                 true
             }
             _ => false,
         }
     }
-}
 
-impl Request {
-    fn reply(self, answer: Answer) {
-        // Whoever asked may be gone; the statement is in the log all the same.
-        drop(self.answer.try_send(answer));
+    /// To the tree that is stored by now, whoever stored it, if it continues the one that is served.
+    pub(super) fn catch_up(&mut self) -> Result<(), CatchUpError> {
+        self.head.catch_up(&*self.store, &self.tiles, self.signer.vkey())?;
+        let head = self.head.get();
+        match edge_of(&*self.store, &head) {
+            Ok((edge, range)) => {
+                (self.edge, self.range) = (edge, range);
+                Ok(())
+            }
+            Err(OpenLogError::Store(e)) => Err(e.into()),
+            Err(e) => Err(StoreError::Failed(e.into()).into()),
+        }
     }
 }

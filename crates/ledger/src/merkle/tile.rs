@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 
 use model::Digest;
 
-use super::CompactRange;
+use super::{CompactRange, node_hash};
 
 /// 256 hashes of 32 bytes: 8,192 bytes a full tile.
 pub const TILE_WIDTH: usize = 256;
@@ -146,6 +146,45 @@ pub fn node_in_tile(tile: &[u8], level: u32, index: u64) -> Option<Digest> {
     let bytes = tile.get(first * HASH_BYTES..(first + width) * HASH_BYTES)?;
     let hashes: Vec<Digest> = split_hashes(bytes).collect();
     Some(perfect_root(&hashes))
+}
+
+/// A tile with the hashes of every perfect subtree inside it, so that a proof only looks them up.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TileNodes {
+    /// A row for each of the eight levels of the tree in a tile, the entries of the tile first.
+    rows: [Vec<Digest>; HEIGHT as usize],
+}
+
+impl TileNodes {
+    /// From the bytes of a tile.
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        Self::default().extended(bytes)
+    }
+
+    /// The same tile when it has become fuller; only what is new is hashed.
+    pub(crate) fn extended(&self, bytes: &[u8]) -> Self {
+        let mut rows = self.rows.clone();
+        let mut below: Option<&mut Vec<Digest>> = None;
+        for row in &mut rows {
+            match below {
+                None => row.extend(split_hashes(bytes).skip(row.len())),
+                Some(below) => {
+                    let (pairs, _) = below.as_chunks::<2>();
+                    let known = row.len();
+                    row.extend(pairs.iter().skip(known).map(|[left, right]| node_hash(left, right)));
+                }
+            }
+            below = Some(row);
+        }
+        Self { rows }
+    }
+
+    /// The root of a perfect subtree in this tile (`level` counted in the whole tree); `None` if it is too short.
+    pub(crate) fn node(&self, level: u32, index: u64) -> Option<Digest> {
+        let row = level % HEIGHT;
+        let at = index % (TILE_WIDTH as u64 >> row);
+        self.rows.get(row as usize)?.get(usize::try_from(at).ok()?).copied()
+    }
 }
 
 /// Which tile holds the perfect subtree: its level and index.

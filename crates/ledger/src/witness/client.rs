@@ -5,7 +5,7 @@ use model::Timestamp;
 use super::{AddCheckpoint, RequestError};
 use crate::{
     checkpoint::{SignedCheckpoint, parse_size},
-    log::{Log, ReadError},
+    log::{Log, ReadError, SetBack},
     note::{NoteError, NoteSignature, VerifierKey},
 };
 
@@ -86,6 +86,7 @@ pub fn cosign<E>(
             return Ok((head.size(), time));
         }
         if reply.status == 422 {
+            log.stop_taking_in(SetBack::Fork(name()));
             return Err(CosignError::Inconsistent(name()));
         }
         let text = shown(&reply.body);
@@ -94,6 +95,10 @@ pub fn cosign<E>(
         let Some(theirs) = other_size else { break };
         let ours = log.head().size();
         if theirs > ours {
+            // A process that was paused may only not have heard yet what another one of this log has done.
+            if log.stored_size()? < theirs {
+                log.stop_taking_in(SetBack::Witness { witness: name(), theirs, ours });
+            }
             return Err(CosignError::Ahead { witness: name(), theirs, ours });
         }
         old = theirs;

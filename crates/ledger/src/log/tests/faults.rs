@@ -117,7 +117,7 @@ fn run(store: &Arc<FaultyStore>, from: u64, to: u64) -> (Vec<(u64, Receipt)>, us
     let mut log = None;
     while next < to {
         let Some(opened) = &log else {
-            log = Log::open(store.clone(), log_signer(), Arc::new(Guard::default())).ok();
+            log = Log::open(store.clone(), log_signer(), Arc::new(Guard)).ok();
             not_opened += usize::from(log.is_none());
             assert!(not_opened < OPEN_LIMIT, "one fault is one failure");
             continue;
@@ -196,7 +196,7 @@ fn every_write_lost_or_misreported_leaves_a_whole_log() {
 #[test]
 fn a_full_disk_refuses_with_the_reason_while_reading_goes_on() {
     let store = FaultyStore::new(Arc::new(MemoryStore::new()), 2, Fault::Full);
-    let log = open_log_with(store, Arc::new(Guard::default()));
+    let log = open_log_with(store, Arc::new(Guard));
     fill(&log, 0, 1);
     let Err(AppendError::Store(reason)) = log.append(Submission::new(statement(1))) else { panic!("appended") };
     assert_eq!(reason.to_string(), "the disk of the log is full");
