@@ -143,11 +143,11 @@ pub fn may_return(
     environment: &EnvironmentName,
     to: Digest,
 ) -> Result<Return, ReturnError> {
-    let live = facts.live(system, environment);
+    let live = facts.running(system, environment);
     if live.first().is_some_and(|l| l.returned) {
         return Err(ReturnError::AlreadyBack);
     }
-    let before = live.get(1).filter(|l| l.release == to).ok_or(ReturnError::NotPredecessor(to))?;
+    let before = live.iter().nth(1).filter(|l| l.release == to).ok_or(ReturnError::NotPredecessor(to))?;
     // What it replaced then is not what runs now, and its approvals have aged: only what speaks against the
     // release itself counts here, whatever the charter's policy calls its rules.
     let alarm = Dossier::gather(facts, before.proposal)

@@ -1,7 +1,6 @@
 //! `decide`: from the first N statements of a log to yes, until a time, or no, for these reasons.
 
 use ledger::statement::v1::{Reason, Ruling, Verdict};
-use model::Digest;
 
 use crate::{
     dossier::Dossier,
@@ -47,7 +46,7 @@ pub fn decide(facts: &Facts, proposal: u64) -> Result<Decision, DecideError> {
 pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Decision, DecideError> {
     let dossier = Dossier::gather(facts, proposal).ok_or(DecideError::NoProposal(proposal))?;
     let charter = facts.members().charter();
-    if policy.digest() != Digest::of(charter.policy.as_bytes()) {
+    if policy.digest() != facts.policy() {
         return Err(PolicyError::Other.into());
     }
     let claim = &dossier.proposal.claim;
@@ -82,7 +81,7 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
             size: facts.size(),
             rests_on: dossier.rests_on.iter().copied().collect(),
             decide: DECIDE_VERSION.to_owned(),
-            policy: Digest::of(charter.policy.as_bytes()),
+            policy: facts.policy(),
             at: dossier.now,
             unwitnessed: !dossier.witnessed,
         },

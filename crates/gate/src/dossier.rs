@@ -108,8 +108,7 @@ impl<'a> Dossier<'a> {
         let spent = facts.spent(proposal);
         rests_on.extend(rejections.iter().copied().chain(halt.map(|h| h.index)).chain(spent));
 
-        let running = facts.live(system, &claim.environment);
-        let top = running.first();
+        let top = facts.running(system, &claim.environment).first();
         rests_on.extend(top.map(|l| l.index));
         let replaces_what_runs = match top {
             Some(live) if live.proposal == proposal => live.release == claim.release && live.before == claim.replaces,

@@ -1,9 +1,19 @@
 //! Facts: the statements of a log, folded into what `decide` asks about.
 //!
 //! Nothing is thrown away by the fold: a withdrawn key makes earlier statements void, so facts are kept as they
-//! were said and judged when asked.
+//! were said and judged when asked. Whatever a question names is indexed, so that an answer costs what has been said
+//! about it and not what is in the log.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod exceptions;
+mod halts;
+mod live;
+mod said;
+mod table;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ledger::{
     Verified,
@@ -11,46 +21,21 @@ use ledger::{
     statement::{
         Members, Signatory, Statement,
         v1::{
-            Approval, Build, Change, Claim, Evidence, EvidenceOutcome, Exception, Halt, Header, Kind, Milestone,
-            MilestoneKind, Proposal, Rejection, Resume, Rollback,
+            Approval, Build, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt, KeyWithdrawal,
+            Kind, Milestone, Proposal, Rejection, Resume, Rollback, Tick,
         },
     },
+    tick::OpenTick,
 };
-use model::{Digest, EnvironmentName, KeyId, PersonId, RoleName, Serial, SystemName, Timestamp};
+use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RoleName, SuiteName, SystemName};
 
-use crate::{quorum::tally, time::LogTime};
+pub use live::{Live, Stack};
+pub use said::{Heading, Said};
 
-/// One statement with who said it and where it stands.
-#[derive(Clone, Debug)]
-pub struct Said<T> {
-    /// Its log index.
-    pub index: u64,
-    /// The key that signed it.
-    pub key: KeyId,
-    /// Who that is.
-    pub by: Signatory,
-    /// Its header.
-    pub header: Header,
-    /// What it says.
-    pub claim: T,
-}
-
-/// What runs in an environment, by the agent's word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Live {
-    /// The release.
-    pub release: Digest,
-    /// Its serial.
-    pub serial: Serial,
-    /// The proposal under which it came.
-    pub proposal: u64,
-    /// The log index of the milestone.
-    pub index: u64,
-    /// What it replaced.
-    pub before: Option<Digest>,
-    /// Whether it runs again because it was gone back to. Going back is one step: from here on it takes a release.
-    pub returned: bool,
-}
+use crate::time::LogTime;
+use live::{History, is_back};
+use said::Names;
+use table::{Index, Table};
 
 /// Why a statement can not be folded.
 #[derive(Debug, thiserror::Error)]
@@ -75,44 +60,95 @@ pub enum FactsError {
 #[derive(Clone, Debug)]
 pub struct Facts {
     members: Members,
+    policy: Digest,
+    names: Names,
+    signatories: BTreeMap<KeyId, Arc<Signatory>>,
     size: u64,
-    heard: BTreeSet<Digest>,
+    heard: BTreeSet<Identity>,
     founders: BTreeSet<PersonId>,
-    changes: BTreeMap<u64, Said<Change>>,
-    builds: BTreeMap<u64, Said<Build>>,
-    evidence: BTreeMap<u64, Said<Evidence>>,
-    proposals: BTreeMap<u64, Said<Proposal>>,
-    approvals: BTreeMap<u64, Said<Approval>>,
-    rejections: BTreeMap<u64, Said<Rejection>>,
-    milestones: BTreeMap<u64, Said<Milestone>>,
-    halts: BTreeMap<u64, Said<Halt>>,
-    resumes: BTreeMap<u64, Said<Resume>>,
-    rollbacks: BTreeMap<u64, Said<Rollback>>,
-    exceptions: BTreeMap<u64, Said<Exception>>,
+    changes: Table<Change>,
+    changes_of: Index<SystemName>,
+    /// The accepted changes of each system, and how many of the first of them are void.
+    accepted: BTreeMap<SystemName, (Vec<usize>, usize)>,
+    builds: Table<Build>,
+    builds_of: Index<u64>,
+    builds_as: Index<Digest>,
+    evidence: Table<Evidence>,
+    evidence_of: Index<u64>,
+    failures_on_source: Index<Commit>,
+    failures_on_release: Index<Digest>,
+    proposals: Table<Proposal>,
+    approvals: Table<Approval>,
+    approvals_of: Index<u64>,
+    rejections: Table<Rejection>,
+    rejections_of: Index<u64>,
+    milestones: Table<Milestone>,
+    /// The first milestone that says that a proposal was gone back from.
+    went_back: BTreeMap<u64, u64>,
+    halts: Table<Halt>,
+    resumes: Table<Resume>,
+    resumes_of: Index<u64>,
+    rollbacks: Table<Rollback>,
+    rollbacks_from: Index<Digest>,
+    exceptions: Table<Exception>,
+    exceptions_of: Index<(SuiteName, Digest)>,
+    /// Every environment of every system of the charter.
+    places: BTreeMap<SystemName, BTreeMap<EnvironmentName, Place>>,
     void_from: BTreeMap<KeyId, u64>,
     withdrawals: BTreeMap<KeyId, u64>,
     times: Vec<LogTime>,
 }
 
+/// What is known of one environment of one system.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    proposals: Vec<usize>,
+    milestones: Vec<usize>,
+    rollbacks: Vec<usize>,
+    /// What ran, by the milestones that stand.
+    history: History,
+    /// The log indices of the halts in force.
+    halts: BTreeSet<u64>,
+}
+
 impl Facts {
     /// No statements yet, under this charter.
     pub fn new(members: Members) -> Self {
+        let charter = members.charter();
+        let environments = || charter.environments.iter().map(|e| (e.name.clone(), Place::default())).collect();
         Self {
+            policy: Digest::of(charter.policy.as_bytes()),
+            names: Names::of(charter),
+            signatories: members.keys().map(|(key, who)| (key, Arc::new(who.clone()))).collect(),
+            places: charter.systems.iter().map(|s| (s.name.clone(), environments())).collect(),
             members,
             size: 0,
             heard: BTreeSet::new(),
             founders: BTreeSet::new(),
-            changes: BTreeMap::new(),
-            builds: BTreeMap::new(),
-            evidence: BTreeMap::new(),
-            proposals: BTreeMap::new(),
-            approvals: BTreeMap::new(),
-            rejections: BTreeMap::new(),
-            milestones: BTreeMap::new(),
-            halts: BTreeMap::new(),
-            resumes: BTreeMap::new(),
-            rollbacks: BTreeMap::new(),
-            exceptions: BTreeMap::new(),
+            changes: Table::new(),
+            changes_of: Index::new(),
+            accepted: BTreeMap::new(),
+            builds: Table::new(),
+            builds_of: Index::new(),
+            builds_as: Index::new(),
+            evidence: Table::new(),
+            evidence_of: Index::new(),
+            failures_on_source: Index::new(),
+            failures_on_release: Index::new(),
+            proposals: Table::new(),
+            approvals: Table::new(),
+            approvals_of: Index::new(),
+            rejections: Table::new(),
+            rejections_of: Index::new(),
+            milestones: Table::new(),
+            went_back: BTreeMap::new(),
+            halts: Table::new(),
+            resumes: Table::new(),
+            resumes_of: Index::new(),
+            rollbacks: Table::new(),
+            rollbacks_from: Index::new(),
+            exceptions: Table::new(),
+            exceptions_of: Index::new(),
             void_from: BTreeMap::new(),
             withdrawals: BTreeMap::new(),
             times: Vec::new(),
@@ -121,71 +157,191 @@ impl Facts {
 
     /// Takes the next statement.
     pub fn apply(&mut self, entry: &Verified<Statement>) -> Result<(), FactsError> {
-        if entry.index() != self.size {
-            return Err(FactsError::Order { expected: self.size, found: entry.index() });
-        }
-        let by = self.members.holder(entry.key())?.clone();
-        let (index, key) = (entry.index(), entry.key());
-        // The same payload by the same key is the same statement, and it was said when it stood first: whoever holds
-        // the log's key could otherwise repeat an old approval, an old milestone or an old pass as if it were new.
         let identity = match entry.identity() {
             Some(identity) => identity,
-            None => Identity::of(&entry.value().to_bytes()?, key),
+            None => Identity::of(&entry.value().to_bytes()?, entry.key()),
         };
-        if !self.heard.insert(identity.digest()) {
-            self.size += 1;
+        self.fold(entry.index(), entry.key(), identity, entry.tick(), entry.value())
+    }
+
+    /// The same for who has the parts; the caller has verified them.
+    pub(crate) fn fold(
+        &mut self,
+        index: u64,
+        key: KeyId,
+        identity: Identity,
+        opened: Option<&OpenTick>,
+        statement: &Statement,
+    ) -> Result<(), FactsError> {
+        if index != self.size {
+            return Err(FactsError::Order { expected: self.size, found: index });
+        }
+        let by = match self.signatories.get(&key) {
+            Some(by) => Arc::clone(by),
+            None => Arc::new(self.members.holder(key)?.clone()),
+        };
+        self.size += 1;
+        // A verdict is never read by a verdict.
+        if matches!(statement.claim, Claim::Verdict(_)) {
             return Ok(());
         }
-        let header = entry.value().header.clone();
+        // The same payload by the same key is the same statement, and it was said when it stood first: whoever holds
+        // the log's key could otherwise repeat an old approval, an old milestone or an old pass as if it were new.
+        if !self.heard.insert(identity) {
+            return Ok(());
+        }
+        let header = self.names.heading(&statement.header);
         macro_rules! keep {
             ($map:ident, $claim:expr) => {{
                 let claim = Clone::clone($claim);
-                self.$map.insert(index, Said { index, key, by, header, claim });
+                self.$map.add(Said { index, key, by, header, claim })
             }};
         }
-        match &entry.value().claim {
+        match &statement.claim {
             Claim::Charter(_) => self.founders.extend(by.persons().iter().cloned()),
-            Claim::Tick(tick) => {
-                // Time never runs backwards: a tick with older cosignatures than the last adds nothing, and one
-                // with a smaller checkpoint takes nothing back of what was there by an earlier time.
-                let charter = self.members.charter();
-                let time = match entry.tick() {
-                    Some(open) => LogTime::of_open(tick, open, index, charter),
-                    None => LogTime::of(tick, index, charter),
-                };
-                if let Some(time) = time {
-                    match self.times.last() {
-                        None => self.times.push(time),
-                        Some(last) if last.earliest <= time.earliest => self.times.push(LogTime {
-                            covers: time.covers.max(last.covers),
-                            latest: time.latest.max(last.latest),
-                            ..time
-                        }),
-                        Some(_) => {}
+            Claim::Tick(tick) => self.keep_time(tick, opened, index),
+            Claim::Change(c) => {
+                let at = keep!(changes, c.as_ref());
+                self.changes_of.add(c.system.clone(), at);
+                if c.is_accepted() {
+                    self.accepted.entry(c.system.clone()).or_default().0.push(at);
+                    self.skip_void_changes();
+                }
+            }
+            Claim::Build(c) => {
+                let at = keep!(builds, c.as_ref());
+                self.builds_of.add(c.change, at);
+                self.builds_as.add(c.release, at);
+            }
+            Claim::Evidence(c) => {
+                let at = keep!(evidence, c.as_ref());
+                self.evidence_of.add(c.change, at);
+                if c.outcome == EvidenceOutcome::Failed {
+                    match &c.on {
+                        EvidenceOn::Source { commit } => self.failures_on_source.add(commit.clone(), at),
+                        EvidenceOn::Containers { release, .. } => self.failures_on_release.add(*release, at),
                     }
                 }
             }
-            Claim::Change(c) => keep!(changes, c.as_ref()),
-            Claim::Build(c) => keep!(builds, c.as_ref()),
-            Claim::Evidence(c) => keep!(evidence, c.as_ref()),
-            Claim::Proposal(c) => keep!(proposals, c.as_ref()),
-            Claim::Approval(c) => keep!(approvals, c),
-            Claim::Rejection(c) => keep!(rejections, c),
-            Claim::Milestone(c) => keep!(milestones, c.as_ref()),
-            Claim::Halt(c) => keep!(halts, c),
-            Claim::Resume(c) => keep!(resumes, c),
-            Claim::Rollback(c) => keep!(rollbacks, c),
-            Claim::Exception(c) => keep!(exceptions, c),
-            Claim::KeyWithdrawal(c) => {
-                let from = self.void_from.entry(c.key).or_insert(c.void_from);
-                *from = c.void_from.min(*from);
-                self.withdrawals.entry(c.key).or_insert(index);
+            Claim::Proposal(c) => {
+                let at = keep!(proposals, c.as_ref());
+                if let Some(place) = self.place_mut(c.serial.system(), &c.environment) {
+                    place.proposals.push(at);
+                }
             }
-            // A verdict is never read by a verdict.
+            Claim::Approval(c) => {
+                let at = keep!(approvals, c);
+                self.approvals_of.add(c.proposal, at);
+            }
+            Claim::Rejection(c) => {
+                let at = keep!(rejections, c);
+                self.rejections_of.add(c.proposal, at);
+            }
+            Claim::Milestone(c) => {
+                let at = keep!(milestones, c.as_ref());
+                if is_back(c.what) {
+                    self.went_back.entry(c.proposal).or_insert(index);
+                }
+                let stands = !self.is_void(key, index);
+                if let Some(place) = self.place_mut(c.serial.system(), &c.environment) {
+                    place.milestones.push(at);
+                    if stands {
+                        place.history.apply(index, c);
+                    }
+                }
+            }
+            Claim::Halt(c) => {
+                keep!(halts, c);
+                self.begin_halt(index);
+            }
+            Claim::Resume(c) => {
+                let at = keep!(resumes, c);
+                self.resumes_of.add(c.halt, at);
+                self.weigh_halt(c.halt);
+            }
+            Claim::Rollback(c) => {
+                let system = header.system.clone();
+                let at = keep!(rollbacks, c);
+                self.rollbacks_from.add(c.from, at);
+                if let Some(place) = system.and_then(|system| self.place_mut(&system, &c.environment)) {
+                    place.rollbacks.push(at);
+                }
+            }
+            Claim::Exception(c) => {
+                let at = keep!(exceptions, c);
+                self.exceptions_of.add((c.suite.clone(), c.case), at);
+            }
+            Claim::KeyWithdrawal(c) => self.withdraw(c, index),
             Claim::Verdict(_) => {}
         }
-        self.size += 1;
         Ok(())
+    }
+
+    /// Time never runs backwards: a tick with older cosignatures than the last adds nothing, and one with a smaller
+    /// checkpoint takes nothing back of what was there by an earlier time.
+    fn keep_time(&mut self, tick: &Tick, opened: Option<&OpenTick>, index: u64) {
+        let charter = self.members.charter();
+        let time = match opened {
+            Some(open) => LogTime::of_open(tick, open, index, charter),
+            None => LogTime::of(tick, index, charter),
+        };
+        let Some(time) = time else { return };
+        match self.times.last() {
+            None => self.times.push(time),
+            Some(last) if last.earliest <= time.earliest => self.times.push(LogTime {
+                covers: time.covers.max(last.covers),
+                latest: time.latest.max(last.latest),
+                ..time
+            }),
+            Some(_) => {}
+        }
+    }
+
+    /// What a key signed from some index on is void, and whatever was derived from it is derived again.
+    fn withdraw(&mut self, claim: &KeyWithdrawal, index: u64) {
+        let (key, from) = (claim.key, claim.void_from);
+        let before = self.void_from.get(&key).copied().unwrap_or(u64::MAX);
+        self.void_from.insert(key, from.min(before));
+        self.withdrawals.entry(key).or_insert(index);
+        if self.milestones.within(from..before).iter().any(|m| m.key == key) {
+            self.tell_histories_again();
+        }
+        let resumed = self.resumes.within(from..before).iter().filter(|r| r.key == key);
+        let halts: BTreeSet<u64> = resumed.map(|r| r.claim.halt).collect();
+        halts.into_iter().for_each(|halt| self.weigh_halt(halt));
+        self.skip_void_changes();
+    }
+
+    fn tell_histories_again(&mut self) {
+        let (milestones, void_from) = (&self.milestones, &self.void_from);
+        for place in self.places.values_mut().flat_map(BTreeMap::values_mut) {
+            let mut history = History::default();
+            let all = place.milestones.iter().filter_map(|at| milestones.row(*at));
+            for said in all.filter(|s| void_from.get(&s.key).is_none_or(|from| s.index < *from)) {
+                history.apply(said.index, &said.claim);
+            }
+            place.history = history;
+        }
+    }
+
+    /// What is void stays void, so each accepted change is passed over once.
+    fn skip_void_changes(&mut self) {
+        let (changes, void_from) = (&self.changes, &self.void_from);
+        let is_void =
+            |at: usize| changes.row(at).is_some_and(|s| void_from.get(&s.key).is_some_and(|from| s.index >= *from));
+        for (accepted, void) in self.accepted.values_mut() {
+            while accepted.get(*void).is_some_and(|at| is_void(*at)) {
+                *void += 1;
+            }
+        }
+    }
+
+    fn place(&self, system: &SystemName, environment: &EnvironmentName) -> Option<&Place> {
+        self.places.get(system)?.get(environment)
+    }
+
+    fn place_mut(&mut self, system: &SystemName, environment: &EnvironmentName) -> Option<&mut Place> {
+        self.places.get_mut(system)?.get_mut(environment)
     }
 
     /// How many statements.
@@ -196,6 +352,11 @@ impl Facts {
     /// The charter and its keys.
     pub const fn members(&self) -> &Members {
         &self.members
+    }
+
+    /// The digest of the charter's policy.
+    pub(crate) const fn policy(&self) -> Digest {
+        self.policy
     }
 
     /// Whether every founder has signed the charter.
@@ -230,241 +391,166 @@ impl Facts {
         self.withdrawals.get(&key).copied()
     }
 
-    fn standing<'a, T>(&'a self, map: &'a BTreeMap<u64, Said<T>>) -> impl DoubleEndedIterator<Item = &'a Said<T>> {
-        map.values().filter(|said| !self.is_void(said.key, said.index))
+    fn stands<T>(&self, said: &Said<T>) -> bool {
+        !self.is_void(said.key, said.index)
+    }
+
+    fn standing<'a, T: 'a>(
+        &'a self,
+        rows: impl DoubleEndedIterator<Item = &'a Said<T>>,
+    ) -> impl DoubleEndedIterator<Item = &'a Said<T>> {
+        rows.filter(|said| self.stands(said))
     }
 
     /// A change, unless its signer's key was withdrawn.
     pub fn change(&self, index: u64) -> Option<&Said<Change>> {
-        self.changes.get(&index).filter(|s| !self.is_void(s.key, s.index))
+        self.changes.get(index).filter(|s| self.stands(s))
     }
 
     /// A change also if its signer's key was withdrawn since: what binds does not cease to bind by that.
     pub(crate) fn any_change(&self, index: u64) -> Option<&Said<Change>> {
-        self.changes.get(&index)
+        self.changes.get(index)
     }
 
     /// All changes of a system that stand, oldest first.
     pub fn changes(&self, system: &SystemName) -> impl DoubleEndedIterator<Item = &Said<Change>> {
-        self.standing(&self.changes).filter(move |s| &s.claim.system == system)
+        self.standing(self.changes.by(&self.changes_of, system))
+    }
+
+    /// The first accepted change of a system that stands.
+    pub fn first_accepted(&self, system: &SystemName) -> Option<&Said<Change>> {
+        let (accepted, void) = self.accepted.get(system)?;
+        self.changes.row(*accepted.get(*void)?)
     }
 
     /// A build.
     pub fn build(&self, index: u64) -> Option<&Said<Build>> {
-        self.builds.get(&index).filter(|s| !self.is_void(s.key, s.index))
+        self.builds.get(index).filter(|s| self.stands(s))
     }
 
     /// All builds that stand.
     pub fn builds(&self) -> impl DoubleEndedIterator<Item = &Said<Build>> {
-        self.standing(&self.builds)
+        self.standing(self.builds.iter())
+    }
+
+    /// The builds of a change that stand, oldest first.
+    pub fn builds_of(&self, change: u64) -> impl DoubleEndedIterator<Item = &Said<Build>> {
+        self.standing(self.builds.by(&self.builds_of, &change))
+    }
+
+    /// The builds that made a release and stand, oldest first.
+    pub fn builds_as(&self, release: Digest) -> impl DoubleEndedIterator<Item = &Said<Build>> {
+        self.standing(self.builds.by(&self.builds_as, &release))
     }
 
     /// One evidence.
     pub fn one_evidence(&self, index: u64) -> Option<&Said<Evidence>> {
-        self.evidence.get(&index).filter(|s| !self.is_void(s.key, s.index))
+        self.evidence.get(index).filter(|s| self.stands(s))
     }
 
     /// All evidence about a change that stands, oldest first. Bad news stands even when its signer's key was
     /// withdrawn: otherwise whoever withdraws a key could make a failure disappear.
     pub fn evidence(&self, change: u64) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
-        self.evidence.values().filter(move |s| {
-            let good = s.claim.outcome == EvidenceOutcome::Passed;
-            s.claim.change == change && !(good && self.is_void(s.key, s.index))
-        })
+        self.evidence
+            .by(&self.evidence_of, &change)
+            .filter(|s| s.claim.outcome != EvidenceOutcome::Passed || self.stands(s))
     }
 
-    /// All evidence that a suite failed, also by keys withdrawn since, about whatever change it was said.
-    pub fn failures(&self) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
-        self.evidence.values().filter(|s| s.claim.outcome == EvidenceOutcome::Failed)
+    /// All evidence that a suite failed on a commit, also by keys withdrawn since, oldest first.
+    pub fn failures_on_source(&self, commit: &Commit) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
+        self.evidence.by(&self.failures_on_source, commit)
+    }
+
+    /// All evidence that a suite failed on the containers of a release, also by keys withdrawn since, oldest first.
+    pub fn failures_on_release(&self, release: Digest) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
+        self.evidence.by(&self.failures_on_release, &release)
     }
 
     /// A proposal also if its signer's key was withdrawn since.
     pub(crate) fn any_proposal(&self, index: u64) -> Option<&Said<Proposal>> {
-        self.proposals.get(&index)
+        self.proposals.get(index)
     }
 
     /// All approvals of a proposal, also by keys withdrawn since.
-    pub(crate) fn any_approvals(&self, proposal: u64) -> impl Iterator<Item = &Said<Approval>> {
-        self.approvals.values().filter(move |s| s.claim.proposal == proposal)
+    pub(crate) fn any_approvals(&self, proposal: u64) -> impl DoubleEndedIterator<Item = &Said<Approval>> {
+        self.approvals.by(&self.approvals_of, &proposal)
     }
 
     /// A proposal.
     pub fn proposal(&self, index: u64) -> Option<&Said<Proposal>> {
-        self.proposals.get(&index).filter(|s| !self.is_void(s.key, s.index))
+        self.proposals.get(index).filter(|s| self.stands(s))
     }
 
     /// All proposals that stand, oldest first.
     pub fn proposals(&self) -> impl DoubleEndedIterator<Item = &Said<Proposal>> {
-        self.standing(&self.proposals)
+        self.standing(self.proposals.iter())
+    }
+
+    /// The proposals for an environment of a system that stand, oldest first.
+    pub fn proposals_for(
+        &self,
+        system: &SystemName,
+        environment: &EnvironmentName,
+    ) -> impl DoubleEndedIterator<Item = &Said<Proposal>> {
+        let all: &[usize] = self.place(system, environment).map(|p| p.proposals.as_slice()).unwrap_or_default();
+        self.standing(all.iter().filter_map(|at| self.proposals.row(*at)))
     }
 
     /// All approvals of a proposal that stand.
     pub fn approvals(&self, proposal: u64) -> impl DoubleEndedIterator<Item = &Said<Approval>> {
-        self.standing(&self.approvals).filter(move |s| s.claim.proposal == proposal)
+        self.standing(self.any_approvals(proposal))
     }
 
     /// All rejections of a proposal, also by keys withdrawn since: stopping is not undone by a withdrawal.
     pub fn rejections(&self, proposal: u64) -> impl DoubleEndedIterator<Item = &Said<Rejection>> {
-        self.rejections.values().filter(move |s| s.claim.proposal == proposal)
+        self.rejections.by(&self.rejections_of, &proposal)
     }
 
     /// All milestones of an environment of a system that stand, oldest first.
-    pub fn milestones<'a>(
-        &'a self,
-        system: &'a SystemName,
-        environment: &'a EnvironmentName,
-    ) -> impl DoubleEndedIterator<Item = &'a Said<Milestone>> {
-        self.standing(&self.milestones)
-            .filter(move |s| s.claim.serial.system() == system && &s.claim.environment == environment)
+    pub fn milestones(
+        &self,
+        system: &SystemName,
+        environment: &EnvironmentName,
+    ) -> impl DoubleEndedIterator<Item = &Said<Milestone>> {
+        let all: &[usize] = self.place(system, environment).map(|p| p.milestones.as_slice()).unwrap_or_default();
+        self.standing(all.iter().filter_map(|at| self.milestones.row(*at)))
     }
 
     /// All rollback orders, also by keys withdrawn since.
-    pub fn rollbacks<'a>(
-        &'a self,
-        system: &'a SystemName,
-        environment: &'a EnvironmentName,
-    ) -> impl DoubleEndedIterator<Item = &'a Said<Rollback>> {
-        self.rollbacks
-            .values()
-            .filter(move |s| s.header.system.as_ref() == Some(system) && &s.claim.environment == environment)
+    pub fn rollbacks(
+        &self,
+        system: &SystemName,
+        environment: &EnvironmentName,
+    ) -> impl DoubleEndedIterator<Item = &Said<Rollback>> {
+        let all: &[usize] = self.place(system, environment).map(|p| p.rollbacks.as_slice()).unwrap_or_default();
+        all.iter().filter_map(|at| self.rollbacks.row(*at))
     }
 
-    /// What runs now, and what ran before it, newest first.
+    /// What runs now and what ran before it, newest first: as long as the history of the environment. Who asks only
+    /// what runs, or about one release, asks [`Facts::running`].
     pub fn live(&self, system: &SystemName, environment: &EnvironmentName) -> Vec<Live> {
-        self.live_before(system, environment, u64::MAX)
+        self.running(system, environment).iter().cloned().collect()
+    }
+
+    /// The same, without copying any of it.
+    pub fn running(&self, system: &SystemName, environment: &EnvironmentName) -> Stack<'_> {
+        self.place(system, environment).map_or(Stack::empty(), |place| place.history.now())
     }
 
     /// What ran when the log had so many statements, newest first.
-    pub(crate) fn live_before(&self, system: &SystemName, environment: &EnvironmentName, size: u64) -> Vec<Live> {
-        let mut stack: Vec<Live> = Vec::new();
-        for said in self.milestones(system, environment).take_while(|m| m.index < size) {
-            let m = &said.claim;
-            let known = stack.iter().position(|l| l.proposal == m.proposal);
-            if m.what == MilestoneKind::Live {
-                // Going back to the predecessor ends with that one live again: the stack shrinks to it, and what it
-                // replaced is what it replaced the first time.
-                let again = known.and_then(|at| stack.get(at)).filter(|l| l.release == m.release).cloned();
-                let is_below = known.is_some_and(|at| at + 1 < stack.len());
-                stack.truncate(known.unwrap_or(stack.len()));
-                stack.push(Live {
-                    release: m.release,
-                    serial: m.serial.clone(),
-                    proposal: m.proposal,
-                    index: said.index,
-                    before: again.as_ref().map_or(m.other, |l| l.before),
-                    returned: is_below || again.is_some_and(|l| l.returned),
-                });
-            } else if let Some(at) = known.filter(|_| is_back(m.what)) {
-                let was_top = at + 1 == stack.len();
-                stack.remove(at);
-                if let Some(top) = stack.last_mut().filter(|_| was_top) {
-                    top.returned = true;
-                }
-            }
-        }
-        stack.reverse();
-        stack
+    pub(crate) fn running_before(&self, system: &SystemName, environment: &EnvironmentName, size: u64) -> Stack<'_> {
+        self.place(system, environment).map_or(Stack::empty(), |place| place.history.before(size))
     }
 
     /// Whether a proposal has been tried and gone back from, or ordered back from: it needs a new proposal.
     pub fn spent(&self, proposal: u64) -> Option<u64> {
         let said = self.proposal(proposal)?;
         let (system, environment) = (said.claim.serial.system(), &said.claim.environment);
-        // Bad news stands, also by an agent's key that was withdrawn since.
-        let back = self.milestones.values().find(|m| m.claim.proposal == proposal && is_back(m.claim.what));
-        let ordered =
-            self.rollbacks(system, environment).find(|r| r.index > proposal && r.claim.from == said.claim.release);
-        back.map(|m| m.index).or(ordered.map(|r| r.index))
-    }
-
-    /// The halt in force for an environment of a system, if there is one; also by a key withdrawn since.
-    pub fn halted(&self, system: &SystemName, environment: &EnvironmentName) -> Option<&Said<Halt>> {
-        self.halts.values().find(|halt| {
-            let here = halt.claim.environment.as_ref().is_none_or(|e| e == environment)
-                && halt.header.system.as_ref().is_none_or(|s| s == system);
-            here && !self.is_resumed(halt.index, system, environment)
-        })
-    }
-
-    /// Whether enough people said that a halt is over here: a resume that names a system or an environment is about
-    /// that one alone.
-    fn is_resumed(&self, halt: u64, system: &SystemName, environment: &EnvironmentName) -> bool {
-        let Some(rule) = self.members.charter().environment(environment) else { return false };
-        let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
-        let here = |h: &Header| {
-            h.environment.as_ref().is_none_or(|e| e == environment) && h.system.as_ref().is_none_or(|s| s == system)
-        };
-        let resumes =
-            self.standing(&self.resumes).filter(|r| r.claim.halt == halt && r.index > halt && here(&r.header));
-        for resume in resumes {
-            for person in resume.by.persons() {
-                spoke.entry(person.clone()).or_default().insert(resume.header.role.clone());
-            }
-        }
-        tally(&rule.resume, &spoke).is_met()
-    }
-
-    /// The persons who made exceptions for a case of a suite that count at a time, without those who contributed.
-    pub fn excepted(
-        &self,
-        system: &SystemName,
-        suite: &model::SuiteName,
-        case: Digest,
-        contributors: &BTreeSet<PersonId>,
-        now: Timestamp,
-    ) -> BTreeSet<PersonId> {
-        let by_terms = self.exceptions_by_terms(system, suite, case, contributors, now);
-        by_terms.into_values().map(|who| who.into_keys().collect()).max_by_key(BTreeSet::len).unwrap_or_default()
-    }
-
-    /// Until when a case of a suite is excepted by so many persons who did not contribute, and the log indices of
-    /// their exceptions. `None` if it is not.
-    pub(crate) fn excepted_until(
-        &self,
-        (system, suite, case): (&SystemName, &model::SuiteName, Digest),
-        contributors: &BTreeSet<PersonId>,
-        now: Timestamp,
-        persons: usize,
-    ) -> Option<(Timestamp, BTreeSet<u64>)> {
-        let by_terms = self.exceptions_by_terms(system, suite, case, contributors, now);
-        let each = by_terms.into_values().filter_map(|who| {
-            let mut said: Vec<(Timestamp, u64)> = who.into_values().collect();
-            said.sort_unstable_by(|a, b| b.cmp(a));
-            said.truncate(persons);
-            let until = said.get(persons.checked_sub(1)?)?.0;
-            Some((until, said.into_iter().map(|(_, index)| index).collect()))
+        // Bad news stands, also by an agent's key that was withdrawn since, and so does an operator's order.
+        let ordered = self.rollbacks.by(&self.rollbacks_from, &said.claim.release).find(|r| {
+            r.index > proposal && r.header.system.as_ref() == Some(system) && &r.claim.environment == environment
         });
-        each.max_by_key(|(until, _): &(Timestamp, BTreeSet<u64>)| *until)
-    }
-
-    /// By owner and end, who made an exception, until when each one's counts, and where it stands.
-    fn exceptions_by_terms(
-        &self,
-        system: &SystemName,
-        suite: &model::SuiteName,
-        case: Digest,
-        contributors: &BTreeSet<PersonId>,
-        now: Timestamp,
-    ) -> BTreeMap<(PersonId, Timestamp), BTreeMap<PersonId, (Timestamp, u64)>> {
-        let mut by_terms: BTreeMap<_, BTreeMap<PersonId, (Timestamp, u64)>> = BTreeMap::new();
-        for said in self.standing(&self.exceptions) {
-            let claim = &said.claim;
-            let until = claim.ends.min(said.header.expires);
-            if said.header.system.as_ref() == Some(system) && &claim.suite == suite && claim.case == case && now < until
-            {
-                let who = by_terms.entry((claim.owner.clone(), claim.ends)).or_default();
-                for person in said.by.persons().iter().filter(|p| !contributors.contains(*p)) {
-                    let best = who.entry(person.clone()).or_insert((until, said.index));
-                    *best = (*best).max((until, said.index));
-                }
-            }
-        }
-        by_terms
-    }
-
-    /// The exceptions that stand, for the tester: those that two persons who did not contribute have signed.
-    pub fn exceptions(&self) -> impl Iterator<Item = &Said<Exception>> {
-        self.standing(&self.exceptions)
+        self.went_back.get(&proposal).copied().or(ordered.map(|r| r.index))
     }
 
     /// Whether the holder of a key exercised a role that may say a kind. Readers check entitlement when they
@@ -472,17 +558,6 @@ impl Facts {
     pub fn may_say(&self, role: &RoleName, kind: Kind) -> bool {
         self.members.charter().may_say(role, kind)
     }
-}
-
-/// Whether a milestone says that a release was gone back from.
-const fn is_back(what: MilestoneKind) -> bool {
-    matches!(
-        what,
-        MilestoneKind::WentBackUnhealthy
-            | MilestoneKind::WentBackErrors
-            | MilestoneKind::WentBackFailed
-            | MilestoneKind::WentBackWithdrawn
-    )
 }
 
 #[cfg(test)]

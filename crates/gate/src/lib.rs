@@ -21,7 +21,7 @@ mod world;
 pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
 pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
 pub use dossier::{CHANGE_COMMITS, Dossier};
-pub use facts::{Facts, FactsError, Live, Said};
+pub use facts::{Facts, FactsError, Heading, Live, Said, Stack};
 pub use quorum::{Tally, tally};
 pub use shown::{shown, shown_digest};
 pub use standing::{EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};

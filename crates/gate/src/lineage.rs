@@ -9,7 +9,7 @@ use ledger::statement::v1::{Change, Proposal, SuiteFact};
 use model::{Digest, EnvironmentName, PersonId, RoleName, SystemName};
 
 use crate::{
-    facts::{Facts, Live, Said},
+    facts::{Facts, Live, Said, Stack},
     quorum::tally,
 };
 
@@ -32,15 +32,14 @@ impl<'a> Base<'a> {
         environment: &EnvironmentName,
         replaces: Option<Digest>,
     ) -> Self {
-        Self::over(facts, replaces, &facts.live(system, environment))
+        Self::over(facts, replaces, facts.running(system, environment))
     }
 
-    /// The base over what ran at another time, newest first.
-    pub(crate) fn over(facts: &'a Facts, replaces: Option<Digest>, live: &[Live]) -> Self {
+    /// The base over what ran at another time.
+    pub(crate) fn over(facts: &'a Facts, replaces: Option<Digest>, live: Stack<'_>) -> Self {
         let Some(replaces) = replaces else { return Self::Nothing };
-        let from = live.iter().position(|l| l.release == replaces).unwrap_or(live.len());
-        let below = live.get(from..).unwrap_or_default();
-        below.iter().find_map(|l| approved_change(facts, l)).map_or(Self::Unknown, Self::Approved)
+        let mut from = live.from_release(replaces);
+        from.find_map(|l| approved_change(facts, l)).map_or(Self::Unknown, Self::Approved)
     }
 
     /// The suites that bind. They bind also when the key that declared them was withdrawn since.
@@ -106,7 +105,7 @@ impl<'a> Lineage<'a> {
             below = index;
             at = change.claim.previous;
             // Whoever says that nothing came before would hide all that did.
-            if at.is_none() && facts.changes(system).any(|c| c.index < index && c.claim.is_accepted()) {
+            if at.is_none() && facts.first_accepted(system).is_some_and(|c| c.index < index) {
                 broken = Some("a change does not say what came before it");
             }
         }

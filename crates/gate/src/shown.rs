@@ -16,8 +16,8 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
     let said = facts.proposal(proposal)?;
     let p = &said.claim;
     let change = facts.change(p.change)?;
-    let live = facts.live_before(p.serial.system(), &p.environment, proposal);
-    let lineage = Lineage::of(facts, said, Base::over(facts, p.replaces, &live));
+    let live = facts.running_before(p.serial.system(), &p.environment, proposal);
+    let lineage = Lineage::of(facts, said, Base::over(facts, p.replaces, live));
     let mut text = String::new();
     let mut line = |words: String| {
         text.push_str(&words);

@@ -140,12 +140,11 @@ impl Judge<'_> {
         let facts = self.facts;
         // A failure sticks to what it was seen on, whichever change it was said about: running again until green is
         // not testing.
-        let failed = facts.failures().find(|e| {
-            e.claim.suite == suite.name
-                && e.header.system.as_ref() == Some(self.claim.serial.system())
-                && self.saw(&e.claim)
-        });
-        if let Some(failed) = failed {
+        let system = Some(self.claim.serial.system());
+        let of_suite = |e: &&Said<Evidence>| e.claim.suite == suite.name && e.header.system.as_ref() == system;
+        let on_source = facts.failures_on_source(&self.change.claim.commit).find(of_suite);
+        let on_containers = facts.failures_on_release(self.claim.release).find(of_suite);
+        if let Some(failed) = on_source.into_iter().chain(on_containers).min_by_key(|e| e.index) {
             let t = failed.claim.totals;
             let all = u64::from(t.failed) + u64::from(t.passed) + u64::from(t.skipped);
             return Err(format!("failed, {} of {all} cases", t.failed));
@@ -203,14 +202,6 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether a failure was seen on what is proposed, as source or as containers.
-    fn saw(&self, evidence: &Evidence) -> bool {
-        match &evidence.on {
-            EvidenceOn::Source { commit } => *commit == self.change.claim.commit,
-            EvidenceOn::Containers { release, .. } => *release == self.claim.release,
-        }
-    }
-
     /// The cases that bind are those of what runs: a run that was compared with nothing, or with something that never
     /// ran, does not show that no case was removed.
     fn check_baseline(&self, evidence: &Said<Evidence>) -> Result<(), String> {
@@ -218,13 +209,15 @@ impl Judge<'_> {
         let passed = |e: &&Said<Evidence>| e.claim.suite == *suite && e.claim.outcome == EvidenceOutcome::Passed;
         match evidence.claim.baseline {
             Some(index) => {
-                let mut ran: BTreeSet<Digest> = claim.replaces.into_iter().collect();
-                for environment in &facts.members().charter().environments {
-                    ran.extend(facts.live(claim.serial.system(), &environment.name).iter().map(|l| l.release));
-                }
-                ran.remove(&claim.release);
+                let system = claim.serial.system();
+                let ran = |release| {
+                    let mut environments = facts.members().charter().environments.iter();
+                    release != claim.release
+                        && (claim.replaces == Some(release)
+                            || environments.any(|e| facts.running(system, &e.name).holds(release)))
+                };
                 let base = facts.one_evidence(index).filter(passed).filter(|e| e.index < evidence.index);
-                let runs = |change| facts.builds().any(|b| b.claim.change == change && ran.contains(&b.claim.release));
+                let runs = |change| facts.builds_of(change).any(|b| ran(b.claim.release));
                 if base.is_some_and(|e| runs(e.claim.change)) {
                     Ok(())
                 } else {
@@ -233,10 +226,7 @@ impl Judge<'_> {
             }
             None => {
                 let has_cases = claim.replaces.is_some_and(|release| {
-                    facts
-                        .builds()
-                        .filter(|b| b.claim.release == release)
-                        .any(|b| facts.evidence(b.claim.change).any(|e| passed(&e)))
+                    facts.builds_as(release).any(|b| facts.evidence(b.claim.change).any(|e| passed(&e)))
                 });
                 if has_cases { Err("not compared with the cases of what runs".to_owned()) } else { Ok(()) }
             }

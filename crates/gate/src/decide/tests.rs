@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use ledger::statement::v1::{Claim, Ruling};
+use model::Digest;
 use proptest::prelude::*;
 
 use super::*;
