@@ -89,7 +89,7 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
 
 /// A checkpoint with a valid signature of its log, and whatever other signatures came with it.
 ///
-/// *Invariant log-signed:* the note's text is the checkpoint's, and the key that is named by the origin has signed it.
+/// *Invariant log-signed:* the note's text is the checkpoint's, and a key that was trusted for its origin has signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,
@@ -99,12 +99,18 @@ pub struct SignedCheckpoint {
 impl SignedCheckpoint {
     /// Parses a note and insists on *log-signed*. The origin must be the name of the log's key.
     pub fn open(bytes: &[u8], log: &VerifierKey) -> Result<Self, CheckpointError> {
+        Self::open_by(bytes, log.name(), std::slice::from_ref(log))
+    }
+
+    /// The same for a log whose origin is not its key's name, or that has several keys: one of them must have signed, and
+    /// no signature of any of them may be wrong (signed-note, "Signatures").
+    pub fn open_by(bytes: &[u8], origin: &str, keys: &[VerifierKey]) -> Result<Self, CheckpointError> {
         let note = Note::parse(bytes)?;
         let checkpoint: Checkpoint = note.text().parse()?;
-        if checkpoint.origin != log.name() {
-            return Err(CheckpointError::Origin { found: checkpoint.origin, wanted: log.name().to_owned() });
+        if checkpoint.origin != origin {
+            return Err(CheckpointError::Origin { found: checkpoint.origin, wanted: origin.to_owned() });
         }
-        note.verify(log)?;
+        note.verify_any(keys, origin)?;
         Ok(Self { checkpoint, note })
     }
 

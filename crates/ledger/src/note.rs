@@ -228,9 +228,9 @@ impl Note {
         self.signatures.clear();
     }
 
-    /// Drops every signature line that is not under this name.
-    pub(crate) fn retain_name(&mut self, name: &str) {
-        self.signatures.retain(|s| s.name == name);
+    /// Drops every signature line that is not one of these keys'.
+    pub(crate) fn retain_keys(&mut self, keys: &[VerifierKey]) {
+        self.signatures.retain(|s| keys.iter().any(|key| key.matches(s)));
     }
 
     /// Insists on a valid signature of this key (type 0x01), and on all of its signatures being valid.
@@ -246,6 +246,20 @@ impl Note {
             signed = true;
         }
         if signed { Ok(()) } else { Err(NoteError::Unsigned(key.name.clone())) }
+    }
+
+    /// Insists on a valid signature of at least one of these keys, and on all of their signatures being valid. `who` is
+    /// named if none has signed.
+    pub fn verify_any(&self, keys: &[VerifierKey], who: &str) -> Result<(), NoteError> {
+        let mut signed = false;
+        for key in keys {
+            match self.verify(key) {
+                Ok(()) => signed = true,
+                Err(NoteError::Unsigned(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if signed { Ok(()) } else { Err(NoteError::Unsigned(who.to_owned())) }
     }
 
     /// When this key (type 0x04) cosigned the note, the latest time if it did so twice; `None` if it did not.

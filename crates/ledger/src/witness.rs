@@ -6,16 +6,17 @@
 //! the 409 tells it; nothing is ever cosigned that does not continue what was.
 
 mod client;
+mod logs;
 mod record;
 mod request;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use model::Timestamp;
+use model::{Digest, Timestamp};
 
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint},
@@ -26,9 +27,10 @@ use crate::{
 };
 
 pub use client::{CosignError, Reply, cosign};
-pub use request::{AddCheckpoint, RequestError};
+pub use logs::{LogListError, WitnessedLog, merge, parse_list};
+pub use request::{AddCheckpoint, REQUEST_LIMIT_BYTES, RequestError};
 
-use record::Record;
+use record::{Enrolled, Record};
 
 /// The response to a request, for any transport that speaks HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,17 @@ pub enum OpenWitnessError {
     /// A record is damaged. It is never started from nothing, for then it would cosign anything.
     #[error("the record `{}` of the witness is damaged; restore it, or give the witness a new key", .0.display())]
     Record(PathBuf),
+    /// A log that was cosigned before has no record any more.
+    #[error("the record `{}` of the log `{origin}` is gone, and this witness has cosigned that log", path.display())]
+    Gone {
+        /// Where it was.
+        path: PathBuf,
+        /// The log.
+        origin: String,
+    },
+    /// The list of the logs that were ever cosigned is gone, or was never made.
+    #[error("the list `{}` of the logs that this witness has cosigned is not there", .0.display())]
+    NoList(PathBuf),
     /// A record can not be read.
     #[error("the record `{}` of the witness can not be read", .0.display())]
     Read(PathBuf, #[source] std::io::Error),
@@ -66,12 +79,37 @@ pub enum OpenWitnessError {
 /// A witness with its state in a folder.
 pub struct Witness {
     signer: NoteSigner,
-    logs: BTreeMap<String, VerifierKey>,
+    logs: BTreeMap<String, Log>,
+    /// The origin of each log by its SHA-256 in hex.
+    by_hash: BTreeMap<String, String>,
     folder: PathBuf,
-    /// The latest cosigned checkpoint of each origin. One lock for checking, persisting and signing, so that the race
-    /// which the specification warns of (section `add-checkpoint`) can not happen.
-    latest: Mutex<BTreeMap<String, Record>>,
+    /// Which logs were ever cosigned; locked only inside of a log's own lock.
+    enrolled: Mutex<Enrolled>,
     _lock: Lock,
+}
+
+/// A log that it cosigns for.
+struct Log {
+    keys: Vec<VerifierKey>,
+    /// The latest cosigned checkpoint. One lock for checking, signing and persisting, so that the race which the
+    /// specification warns of (section `add-checkpoint`) can not happen; another log does not wait for it.
+    latest: Mutex<Option<Record>>,
+}
+
+impl Log {
+    fn latest(&self) -> MutexGuard<'_, Option<Record>> {
+        // What is in it is replaced as a whole, after everything that can fail.
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a witness has cosigned of a log, for its operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogStatus {
+    /// The log.
+    pub origin: String,
+    /// Size and time of the latest cosigned checkpoint; `None` before the first.
+    pub latest: Option<(u64, Timestamp)>,
 }
 
 /// Why a request was not answered with a cosignature: the statuses of the specification, in the order of its checks.
@@ -88,21 +126,33 @@ enum Denied {
 }
 
 impl Witness {
-    /// Opens the folder, making it if it is not there, and reads the record of each log.
-    pub fn open(folder: &Path, signer: NoteSigner, logs: Vec<VerifierKey>) -> Result<Self, OpenWitnessError> {
+    /// Makes the folder of a new witness, with the list of what it has cosigned: nothing. To be done before its key is
+    /// made, and only then: a key that has cosigned must never begin again.
+    pub fn begin(folder: &Path) -> Result<(), DurableError> {
+        durable::create_folder(folder, 0o700)?;
+        Enrolled::begin(folder)
+    }
+
+    /// Opens the folder and reads the record of each log. A log that was cosigned before must have one.
+    pub fn open(folder: &Path, signer: NoteSigner, logs: Vec<WitnessedLog>) -> Result<Self, OpenWitnessError> {
         if signer.vkey().key_type() != NoteKeyType::Cosignature {
             return Err(OpenWitnessError::Key);
         }
         durable::create_folder(folder, 0o700)?;
         let lock = Lock::take(&folder.join("lock"))?;
-        let mut latest = BTreeMap::new();
-        for log in &logs {
-            if let Some(record) = Record::read(folder, log.name(), signer.vkey())? {
-                latest.insert(log.name().to_owned(), record);
+        let enrolled = Enrolled::read(folder)?;
+        let mut opened = BTreeMap::new();
+        for log in merge(logs) {
+            let (origin, keys) = log.into_parts();
+            let latest = Record::read(folder, &origin, signer.vkey())?;
+            if latest.is_none() && enrolled.has(&origin) {
+                return Err(OpenWitnessError::Gone { path: record::path_of(folder, &origin), origin });
             }
+            opened.insert(origin, Log { keys, latest: Mutex::new(latest) });
         }
-        let logs = logs.into_iter().map(|log| (log.name().to_owned(), log)).collect();
-        Ok(Self { signer, logs, folder: folder.to_owned(), latest: Mutex::new(latest), _lock: lock })
+        let by_hash = opened.keys().map(|o| (Digest::of(o.as_bytes()).hex(), o.clone())).collect();
+        let (folder, enrolled) = (folder.to_owned(), Mutex::new(enrolled));
+        Ok(Self { signer, logs: opened, by_hash, folder, enrolled, _lock: lock })
     }
 
     /// The key that verifies its cosignatures.
@@ -110,16 +160,26 @@ impl Witness {
         self.signer.vkey()
     }
 
-    /// The latest checkpoint that it cosigned for an origin.
-    pub fn latest(&self, origin: &str) -> Option<Checkpoint> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.get(origin).map(|record| record.checkpoint.clone())
+    /// What it has cosigned of each log that it is configured for.
+    pub fn status(&self) -> Vec<LogStatus> {
+        let latest = |log: &Log| log.latest().as_ref().map(|r| (r.checkpoint.size, r.time));
+        self.logs.iter().map(|(origin, log)| LogStatus { origin: origin.clone(), latest: latest(log) }).collect()
     }
 
-    /// The note of that checkpoint, with the log's signature and the cosignature: what an auditor compares with.
+    /// The latest checkpoint that it cosigned for an origin.
+    pub fn latest(&self, origin: &str) -> Option<Checkpoint> {
+        self.logs.get(origin)?.latest().as_ref().map(|record| record.checkpoint.clone())
+    }
+
+    /// The note of that checkpoint, with the log's signatures and the cosignature: what an auditor compares with.
     pub fn latest_note(&self, origin: &str) -> Option<Vec<u8>> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.get(origin).map(|record| record.note.to_string().into_bytes())
+        self.logs.get(origin)?.latest().as_ref().map(|record| record.note.to_string().into_bytes())
+    }
+
+    /// Answers `GET <prefix>/<origin hash>/checkpoint` (tlog-witness, "Monitor Retrieval Mechanism"): the same note for
+    /// the origin with this SHA-256, in lowercase hex. `None` is 404.
+    pub fn monitored(&self, origin_hash: &str) -> Option<Vec<u8>> {
+        self.latest_note(self.by_hash.get(origin_hash)?)
     }
 
     /// Answers `POST <prefix>/add-checkpoint`.
@@ -132,13 +192,14 @@ impl Witness {
 
     fn try_add(&self, request: &[u8], now: Timestamp) -> Result<Vec<u8>, Denied> {
         let request = AddCheckpoint::parse(request).map_err(Denied::Malformed)?;
-        let log = self.logs.get(request.origin()).ok_or(Denied::UnknownOrigin)?;
-        let theirs = SignedCheckpoint::open(request.note(), log).map_err(Denied::Signature)?;
+        let origin = request.origin();
+        let log = self.logs.get(origin).ok_or(Denied::UnknownOrigin)?;
+        let theirs = SignedCheckpoint::open_by(request.note(), origin, &log.keys).map_err(Denied::Signature)?;
         if request.old() > theirs.size() {
             return Err(Denied::OldBeyondSize);
         }
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = latest.get(log.name());
+        let mut latest = log.latest();
+        let ours = latest.as_ref();
         let (old_size, old_root) = ours.map_or((0, empty_root()), |r| (r.checkpoint.size, r.checkpoint.root));
         if request.old() != old_size {
             return Err(Denied::OtherSize(old_size));
@@ -155,9 +216,12 @@ impl Witness {
             return Err(Denied::ClockWentBack(time));
         }
         let cosignature = self.signer.sign(theirs.note().text(), now).map_err(|_| Denied::NotSigned)?;
-        let record = Record::new(&theirs, cosignature.clone(), now);
+        let record = Record::new(&theirs, &log.keys, cosignature.clone(), now);
         record.write(&self.folder).map_err(Denied::NotPersisted)?;
-        latest.insert(log.name().to_owned(), record);
+        let mut enrolled = self.enrolled.lock().unwrap_or_else(PoisonError::into_inner);
+        enrolled.add(&self.folder, origin).map_err(Denied::NotPersisted)?;
+        drop(enrolled);
+        *latest = Some(record);
         Ok(cosignature.to_string().into_bytes())
     }
 }

@@ -1,9 +1,15 @@
-//! What a witness keeps on disk: one note an origin, and the evidence of forks.
+//! What a witness keeps on disk: one note an origin, the list of origins that it has ever cosigned, and the evidence of
+//! forks.
+//!
+//! *Invariant listed-before-reply:* an origin is on the list before its first cosignature leaves. So a record that is gone
+//! is told from one that never was, and the list is made together with the key. A crash between record and list leaves a
+//! record that is not listed yet, which counts all the same.
 //!
 //! The files are named by the digest of the origin, so that no origin can name a path. A record carries the witness's
 //! own cosignature, which is verified when it is read: a file that was put there by somebody else does not count.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -21,6 +27,57 @@ use crate::{
 /// 256 pieces of evidence: one is enough to stop a log, and nobody shall fill the disk with more.
 const FORK_LIMIT: usize = 256;
 
+/// The file with the origins that were ever cosigned.
+const LIST: &str = "cosigned-logs";
+/// Its first line.
+const LIST_HEADER: &str = "countersign-witness/1";
+
+/// The origins that were ever cosigned, as the folder has them.
+pub(super) struct Enrolled {
+    origins: BTreeSet<String>,
+}
+
+impl Enrolled {
+    /// Begins the list of a witness that has cosigned nothing. One that is there stays.
+    pub(super) fn begin(folder: &Path) -> Result<(), DurableError> {
+        match durable::write_new(&folder.join(LIST), format!("{LIST_HEADER}\n").as_bytes(), 0o600) {
+            Err(DurableError::Exists(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    pub(super) fn read(folder: &Path) -> Result<Self, OpenWitnessError> {
+        let path = folder.join(LIST);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(OpenWitnessError::NoList(path)),
+            Err(e) => return Err(OpenWitnessError::Read(path, e)),
+        };
+        let lines = text.strip_prefix(LIST_HEADER).and_then(|t| t.strip_prefix('\n'));
+        let lines = lines.filter(|l| l.is_empty() || l.ends_with('\n')).ok_or(OpenWitnessError::Record(path))?;
+        Ok(Self { origins: lines.lines().map(str::to_owned).collect() })
+    }
+
+    pub(super) fn has(&self, origin: &str) -> bool {
+        self.origins.contains(origin)
+    }
+
+    /// Puts an origin on the list, synced. Nothing is done if it is there.
+    pub(super) fn add(&mut self, folder: &Path, origin: &str) -> Result<(), DurableError> {
+        if self.has(origin) {
+            return Ok(());
+        }
+        let mut text = format!("{LIST_HEADER}\n");
+        for listed in self.origins.iter().map(String::as_str).chain([origin]) {
+            text.push_str(listed);
+            text.push('\n');
+        }
+        durable::write(&folder.join(LIST), text.as_bytes(), 0o600)?;
+        self.origins.insert(origin.to_owned());
+        Ok(())
+    }
+}
+
 /// The latest cosigned checkpoint of one origin.
 pub(super) struct Record {
     pub(super) checkpoint: Checkpoint,
@@ -29,10 +86,15 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(signed: &SignedCheckpoint, cosignature: NoteSignature, time: Timestamp) -> Self {
-        // Only the log's own signature is kept beside ours: what else came with the request is nobody's.
+    pub(super) fn new(
+        signed: &SignedCheckpoint,
+        keys: &[VerifierKey],
+        cosignature: NoteSignature,
+        time: Timestamp,
+    ) -> Self {
+        // Only the log's own signatures are kept beside ours: what else came with the request is nobody's.
         let mut note = signed.note().clone();
-        note.retain_name(&signed.checkpoint().origin);
+        note.retain_keys(keys);
         note.add(cosignature);
         Self { checkpoint: signed.checkpoint().clone(), note, time }
     }
@@ -72,6 +134,6 @@ pub(super) fn keep_fork(folder: &Path, fork: &Fork) -> Result<(), DurableError> 
     }
 }
 
-fn path_of(folder: &Path, origin: &str) -> PathBuf {
+pub(super) fn path_of(folder: &Path, origin: &str) -> PathBuf {
     folder.join(format!("{}.checkpoint", Digest::of(origin.as_bytes()).hex()))
 }

@@ -11,6 +11,9 @@ use crate::{
 /// 63 hashes, as the specification says: no proof in a tree of 64-bit size is longer.
 const PROOF_LIMIT: usize = 63;
 
+/// The largest request: a note, and 4 KiB for 63 hashes of 45 characters and the first line.
+pub const REQUEST_LIMIT_BYTES: usize = NOTE_LIMIT_BYTES + 4 * 1024;
+
 /// A parsed request. Nothing in it is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddCheckpoint {
@@ -50,7 +53,7 @@ impl AddCheckpoint {
 
     /// Parses the body of a request.
     pub fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
-        if bytes.len() > NOTE_LIMIT_BYTES {
+        if bytes.len() > REQUEST_LIMIT_BYTES {
             return Err(RequestError::TooLarge);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| RequestError::Checkpoint)?;

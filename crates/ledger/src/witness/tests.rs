@@ -13,7 +13,12 @@ use crate::{
 const NOW: Timestamp = Timestamp::from_unix(1_000);
 
 fn open(folder: &Path) -> Witness {
-    Witness::open(folder, witness_signer("w.example", 9), vec![log_signer().vkey().clone()]).unwrap()
+    Witness::begin(folder).unwrap();
+    opened(folder, vec![WitnessedLog::new(log_signer().vkey().clone()).unwrap()]).unwrap()
+}
+
+fn opened(folder: &Path, logs: Vec<WitnessedLog>) -> Result<Witness, OpenWitnessError> {
+    Witness::open(folder, witness_signer("w.example", 9), logs)
 }
 
 fn ask(log: &Log, old: u64) -> AddCheckpoint {
@@ -55,6 +60,9 @@ fn it_cosigns_what_continues_and_remembers_it() {
     let note = again.latest_note(ORIGIN).unwrap();
     SignedCheckpoint::open(&note, log.vkey()).unwrap();
     assert_eq!(again.latest("other"), None);
+    assert_eq!(again.monitored(&Digest::of(ORIGIN.as_bytes()).hex()), Some(note));
+    assert_eq!(again.monitored(&Digest::of(ORIGIN.as_bytes()).hex().to_uppercase()), None);
+    assert_eq!(again.status(), [LogStatus { origin: ORIGIN.to_owned(), latest: Some((300, NOW)) }]);
 }
 
 /// The statuses of C2SP tlog-witness, in the order in which they are checked.
@@ -161,7 +169,7 @@ fn a_damaged_record_stops_it_for_good() {
     let (log, _) = log_of(3);
     let witness = open(folder.path());
     assert_eq!(send(&witness, &ask(&log, 0)).0, 200);
-    let twice = Witness::open(folder.path(), witness_signer("w.example", 9), Vec::new()).map(|_| ()).unwrap_err();
+    let twice = opened(folder.path(), Vec::new()).map(|_| ()).unwrap_err();
     assert_eq!(twice.to_string(), "the folder of the witness is in use");
     drop(witness);
     let path = record_path(folder.path());
@@ -169,13 +177,143 @@ fn a_damaged_record_stops_it_for_good() {
     for bad in ["".to_owned(), good.replace("\n3\n", "\n2\n"), good.lines().take(5).map(|l| format!("{l}\n")).collect()]
     {
         crate::durable::write(&path, bad.as_bytes(), 0o600).unwrap();
-        let refused = Witness::open(folder.path(), witness_signer("w.example", 9), vec![log_signer().vkey().clone()]);
+        let log = WitnessedLog::new(log_signer().vkey().clone()).unwrap();
+        let refused = opened(folder.path(), vec![log]);
         assert!(matches!(refused.map(|_| ()), Err(OpenWitnessError::Record(_))), "{bad}");
     }
     crate::durable::write(&path, good.as_bytes(), 0o600).unwrap();
     assert_eq!(open(folder.path()).latest(ORIGIN).unwrap().size, 3);
     let log_key = Witness::open(folder.path(), log_signer(), Vec::new()).map(|_| ());
     assert!(matches!(log_key, Err(OpenWitnessError::Key)));
+}
+
+#[test]
+fn a_record_that_is_gone_is_not_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = log_of(3);
+    let logs = || vec![WitnessedLog::new(log_signer().vkey().clone()).unwrap()];
+    let never = opened(folder.path(), logs()).map(|_| ()).unwrap_err();
+    assert!(never.to_string().ends_with("of the logs that this witness has cosigned is not there"), "{never}");
+    let witness = open(folder.path());
+    drop(witness);
+    let witness = open(folder.path());
+    assert_eq!(witness.status(), [LogStatus { origin: ORIGIN.to_owned(), latest: None }], "nothing cosigned yet");
+    assert_eq!(send(&witness, &ask(&log, 0)).0, 200);
+    drop(witness);
+    let record = record_path(folder.path());
+    durable::replace(&record, &folder.path().join("away")).unwrap();
+    let gone = opened(folder.path(), logs()).map(|_| ()).unwrap_err();
+    assert!(
+        gone.to_string().ends_with(&format!("of the log `{ORIGIN}` is gone, and this witness has cosigned that log")),
+        "{gone}"
+    );
+    opened(folder.path(), Vec::new()).map(|_| ()).unwrap();
+    // The list is not begun again either, by whoever makes the folder once more.
+    Witness::begin(folder.path()).unwrap();
+    assert!(matches!(opened(folder.path(), logs()).map(|_| ()), Err(OpenWitnessError::Gone { .. })));
+    durable::replace(&folder.path().join("away"), &record).unwrap();
+    assert_eq!(open(folder.path()).latest(ORIGIN).unwrap().size, 3);
+}
+
+/// A log with an origin that is no key's name, two trusted keys, extension lines, and lines of strangers.
+#[test]
+fn any_log_of_the_specification_is_cosigned() {
+    let folder = tempfile::tempdir().unwrap();
+    Witness::begin(folder.path()).unwrap();
+    let origin = "go.sum database tree";
+    let signer = |name: &str, number| {
+        NoteSigner::new(
+            name,
+            NoteKeyType::Ed25519,
+            std::sync::Arc::new(crate::fixtures::key(crate::keys::Scheme::Ed25519, number)),
+        )
+        .unwrap()
+    };
+    let (old, new, stranger) = (signer("sum.old", 31), signer("sum.new", 32), signer("sum.old", 33));
+    let named = |s: &NoteSigner| WitnessedLog::named(origin, s.vkey().clone()).unwrap();
+    let logs = vec![named(&old), WitnessedLog::new(log_signer().vkey().clone()).unwrap(), named(&new)];
+    let witness = opened(folder.path(), logs).unwrap();
+    let mut range = CompactRange::new();
+    let mut note = |signers: &[&NoteSigner], extension: &str| {
+        range.push_entry(b"an entry");
+        let text = format!("{}{extension}", Checkpoint::new(origin, range.size(), range.root()));
+        let mut note = crate::note::Note::new(text.clone()).unwrap();
+        signers.iter().for_each(|s| note.add(s.sign(&text, NOW).unwrap()));
+        (text, note.to_string())
+    };
+    let post = |old: u64, note: &str, proof: &[Digest]| {
+        let request = AddCheckpoint::new(old, proof.to_vec(), note.as_bytes().to_vec()).unwrap();
+        send(&witness, &request)
+    };
+    let (text, first) = note(&[&stranger, &new], "an extension line\nand another\n");
+    let (status, body) = post(0, &first, &[]);
+    assert_eq!(status, 200, "{body}");
+    let mut cosigned = crate::note::Note::new(text.clone()).unwrap();
+    crate::note::NoteSignature::parse_lines(&body).unwrap().into_iter().for_each(|s| cosigned.add(s));
+    assert_eq!(cosigned.cosigned_at(witness.vkey()), Ok(Some(NOW)), "extension lines are cosigned with the rest");
+    let kept = String::from_utf8(witness.latest_note(origin).unwrap()).unwrap();
+    assert!(kept.starts_with(&text));
+    assert!(
+        kept.contains("\u{2014} sum.new ") && kept.contains("\u{2014} w.example ") && !kept.contains("sum.old"),
+        "{kept}"
+    );
+
+    let before = crate::merkle::leaf_hash(b"an entry");
+    let (_, by_nobody) = note(&[&stranger], "");
+    assert_eq!(post(1, &by_nobody, &[before]).0, 403);
+    let (_, both) = note(&[&old, &new], "");
+    // From 1 to 3: the sibling of the first leaf, then the third.
+    assert_eq!(post(1, &both, &[before, before]).0, 200);
+    let spoiled = both.replace("\n3\n", "\n2\n");
+    assert_eq!(post(3, &spoiled, &[]).0, 403);
+    let (text, _) = note(&[&old], "");
+    let mut half = crate::note::Note::new(text.clone()).unwrap();
+    half.add(old.sign(&text, NOW).unwrap());
+    half.add(new.sign("something else\n", NOW).unwrap());
+    assert_eq!(post(3, &half.to_string(), &[]).0, 403, "one trusted key's signature is right and another's is wrong");
+    assert_eq!(witness.latest(origin).unwrap().size, 3);
+    assert_eq!(witness.latest(ORIGIN), None, "the other log is another log");
+    let (log, _) = log_of(2);
+    assert_eq!(send(&witness, &ask(&log, 0)).0, 200);
+}
+
+/// Many requests at once: whatever was answered with a cosignature is one line of trees, and what is kept is the largest.
+#[test]
+fn requests_at_once_never_roll_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let witness = open(folder.path());
+    let (log, _) = log_of(0);
+    let requests: Vec<(u64, u64, AddCheckpoint)> = (0..24_u64)
+        .map(|n| {
+            fill(&log, n, n + 1);
+            // Each asks from some earlier size; which of them fit depends on who comes first.
+            let old = n / 3 * 2;
+            (old, n + 1, ask(&log, old))
+        })
+        .collect();
+    let cosigned = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for half in 0..4 {
+            let (witness, requests, cosigned) = (&witness, &requests, &cosigned);
+            scope.spawn(move || {
+                for (old, size, request) in requests.iter().skip(half).chain(requests) {
+                    if send(witness, request).0 == 200 {
+                        cosigned.lock().unwrap().push((*old, *size));
+                    }
+                }
+            });
+        }
+    });
+    let mut steps = cosigned.into_inner().unwrap();
+    steps.sort_unstable();
+    assert!(steps.len() > 2, "{steps:?}");
+    for pair in steps.windows(2) {
+        assert!(pair[0].1 <= pair[1].0 || pair[0] == pair[1], "each step begins where the one before ended: {steps:?}");
+    }
+    let last = steps.last().unwrap().1;
+    assert_eq!(witness.latest(ORIGIN).unwrap().size, last);
+    drop(witness);
+    assert_eq!(open(folder.path()).latest(ORIGIN).unwrap().size, last);
 }
 
 fn record_path(folder: &Path) -> PathBuf {
