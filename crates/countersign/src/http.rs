@@ -55,6 +55,20 @@ impl Target {
         })
     }
 
+    /// Reads the same with a path behind it, as a URL prefix may have one (C2SP tlog-witness, "HTTP Interface"): who to
+    /// ask, and what to put before every path, without a slash at its end.
+    pub fn parse_prefix(text: &str) -> Result<(Self, String), Fault> {
+        let Some(rest) = text.strip_prefix("http://") else { return Ok((Self::parse(text)?, String::new())) };
+        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let path = path.trim_end_matches('/');
+        if !path.bytes().all(|b| b.is_ascii_graphic() && b != b'?' && b != b'#') {
+            return Err(Fault::new(Kind::Usage, format!("`{text}` is not the prefix of a URL"))
+                .hint("write `http://192.0.2.1:7075` or `http://192.0.2.1:7075/path`"));
+        }
+        let prefix = if path.is_empty() { String::new() } else { format!("/{path}") };
+        Ok((Self::parse(address)?, prefix))
+    }
+
     /// Asks and waits for the whole answer.
     pub async fn ask(&self, method: Method, path: &str, body: Vec<u8>, timeout: Duration) -> Result<Answer, Fault> {
         let work = async {

@@ -4,9 +4,13 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use axum::{
     Json, Router,
-    http::StatusCode,
+    http::{
+        HeaderName, HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
     response::{IntoResponse, Response},
 };
+use ledger::merkle::TilePath;
 
 use crate::{
     fault::{Because as _, Fault, Kind},
@@ -32,6 +36,18 @@ impl IntoResponse for Fault {
         };
         (status, Json(trouble)).into_response()
     }
+}
+
+/// How checkpoints and tiles are sent (C2SP tlog-tiles, "APIs"): a checkpoint is another one in a moment, a tile of these
+/// names is the same for ever.
+pub fn tile_headers(path: TilePath) -> [(HeaderName, HeaderValue); 2] {
+    let (kind, keep) = match path {
+        TilePath::Checkpoint => ("text/plain; charset=utf-8", "no-cache"),
+        TilePath::Hashes { .. } | TilePath::Entries { .. } => {
+            ("application/octet-stream", "public, max-age=31536000, immutable")
+        }
+    };
+    [(CONTENT_TYPE, HeaderValue::from_static(kind)), (CACHE_CONTROL, HeaderValue::from_static(keep))]
 }
 
 /// Makes a socket that every role of this host may connect to and nobody else: the folder's group and mode say so.

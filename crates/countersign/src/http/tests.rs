@@ -11,6 +11,22 @@ fn targets_in_words() {
 }
 
 #[test]
+fn a_prefix_may_have_a_path() {
+    let address = Target::Tcp("192.0.2.1:7075".parse().unwrap());
+    for (text, path) in [
+        ("http://192.0.2.1:7075", ""),
+        ("http://192.0.2.1:7075/", ""),
+        ("http://192.0.2.1:7075/w/one/", "/w/one"),
+        ("192.0.2.1:7075", ""),
+    ] {
+        assert_eq!(Target::parse_prefix(text).unwrap(), (address.clone(), path.to_owned()), "{text}");
+    }
+    for bad in ["http://192.0.2.1:7075/a b", "http://192.0.2.1:7075/a?b", "http://example.org/w"] {
+        assert_eq!(Target::parse_prefix(bad).unwrap_err().kind(), Kind::Usage, "{bad}");
+    }
+}
+
+#[test]
 fn nobody_there_is_unavailable_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let target = Target::Unix(folder.path().join("socket"));

@@ -8,16 +8,17 @@
 //!
 //! A halt goes straight to the agent as well, so that it works when the log does not.
 
-use std::{sync::Arc, time::Duration};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
     body::Bytes,
     extract::State,
-    http::{Method, StatusCode, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
+use ledger::merkle::TilePath;
 use serde_json::{Value, json};
 
 use super::Start;
@@ -27,7 +28,7 @@ use crate::{
     http::Target,
     identity::RoleUser,
     layout::Layout,
-    serve::serve_tcp,
+    serve::{serve_tcp, tile_headers},
     supervise::STARTED,
 };
 
@@ -75,7 +76,14 @@ pub fn run(start: Start) -> Result<(), Fault> {
         .block_on(serve_tcp(listener, router))
 }
 
-async fn relay(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, body: Bytes) -> Result<Response, Fault> {
+async fn relay(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Fault> {
+    let resource: Option<TilePath> = uri.path().trim_start_matches("/log/").parse().ok();
     let path = uri.path_and_query().map_or("/", |p| p.as_str()).trim_start_matches("/log").to_owned();
     let halted = if method == Method::POST && path == "/statements" && is_halt(&body) {
         let answer = shared.agent.ask(Method::POST, "/halt", body.to_vec(), HALT_TIMEOUT).await;
@@ -92,7 +100,32 @@ async fn relay(State(shared): State<Arc<Shared>>, method: Method, uri: Uri, body
         }
         answer => answer?,
     };
-    Ok((answer.status, answer.body).into_response())
+    match resource.filter(|_| answer.status.is_success()) {
+        Some(resource) => tile(resource, &headers, answer.body),
+        None => Ok((answer.status, answer.body).into_response()),
+    }
+}
+
+/// A checkpoint or tile with its headers; entries are compressed for who can read that (C2SP tlog-tiles, "Log entries").
+fn tile(resource: TilePath, asked: &HeaderMap, body: Bytes) -> Result<Response, Fault> {
+    let headers = tile_headers(resource);
+    if !matches!(resource, TilePath::Entries { .. }) || !takes_gzip(asked) {
+        return Ok((headers, body).into_response());
+    }
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&body).because(Kind::Internal, "the entries can not be compressed")?;
+    let packed = packed.finish().because(Kind::Internal, "the entries can not be compressed")?;
+    Ok((headers, [(header::CONTENT_ENCODING, "gzip"), (header::VARY, "accept-encoding")], packed).into_response())
+}
+
+/// Whether `Accept-Encoding` names gzip and does not weigh it as nothing (RFC 9110 section 12.5.3).
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
+    values.flat_map(|v| v.split(',')).any(|item| {
+        let (coding, weight) = item.split_once(';').unwrap_or((item, ""));
+        let weight = weight.trim().strip_prefix("q=").map(str::trim);
+        coding.trim().eq_ignore_ascii_case("gzip") && !weight.is_some_and(|q| q.parse::<f32>() == Ok(0.0))
+    })
 }
 
 /// Whether a submission is a halt, by its predicate type. A wrong guess harms nothing: the agent checks it.
@@ -124,3 +157,6 @@ async fn status_of(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let agent = ask(&shared.agent, "/state").await;
     Json(json!({ "processes": processes, "edge": edge, "agent": agent }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use axum::{
     body::Bytes,
     extract::{Path as UrlPath, Query, State},
     http::{StatusCode, Uri},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -38,7 +38,7 @@ use crate::{
     fault::{Because as _, Fault, Kind},
     http::Target,
     log_client::{Appended, LONG_POLL},
-    serve::{blocking, listen_unix, serve_unix},
+    serve::{blocking, listen_unix, serve_unix, tile_headers},
     status::StatusFile,
 };
 
@@ -117,10 +117,11 @@ impl Shared {
 pub fn run(start: Start) -> Result<(), Fault> {
     let key: Arc<dyn Signer> = Arc::new(start.key()?);
     let charter = start.charter.members.charter().clone();
-    let ports = charter.witnesses.iter().filter_map(|w| Target::parse(&w.url).ok()).filter_map(|t| match t {
-        Target::Tcp(address) => Some(address.port()),
-        Target::Unix(_) => None,
-    });
+    let ports =
+        charter.witnesses.iter().filter_map(|w| Target::parse_prefix(&w.url).ok()).filter_map(|(t, _)| match t {
+            Target::Tcp(address) => Some(address.port()),
+            Target::Unix(_) => None,
+        });
     let mut confinement = Confinement::nothing();
     confinement.connect_tcp = Some(ports.collect());
     confinement.bind_tcp = Some(Vec::new());
@@ -269,14 +270,14 @@ async fn body(State(shared): State<Arc<Shared>>, UrlPath(hex): UrlPath<String>) 
 }
 
 /// Checkpoint and tiles, as C2SP tlog-tiles names them.
-async fn resource(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<impl IntoResponse, Fault> {
+async fn resource(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Response, Fault> {
     let path = uri.path().trim_start_matches('/').to_owned();
     blocking(move || {
-        let Ok(path) = path.parse() else { return Ok((StatusCode::NOT_FOUND, Vec::new())) };
+        let Ok(path) = path.parse() else { return Ok(StatusCode::NOT_FOUND.into_response()) };
         let found = shared.log.resource(path).because(Kind::Unavailable, "the log can not be read")?;
         Ok(match found {
-            Some(bytes) => (StatusCode::OK, bytes),
-            None => (StatusCode::NOT_FOUND, Vec::new()),
+            Some(bytes) => (tile_headers(path), bytes).into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
         })
     })
     .await
@@ -327,11 +328,12 @@ fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
 }
 
 fn ask_witness(shared: &Shared, witness: &ledger::statement::v1::WitnessKey, old: u64) -> Result<u64, Fault> {
-    let target = Target::parse(&witness.url)?;
+    let (target, prefix) = Target::parse_prefix(&witness.url)?;
+    let path = format!("{prefix}/add-checkpoint");
     let key = witness.vkey.parse().because(Kind::Input, "its key does not parse")?;
     let send = |body: &[u8]| {
         target
-            .ask_blocking(hyper::Method::POST, "/add-checkpoint", body.to_vec(), WITNESS_TIMEOUT)
+            .ask_blocking(hyper::Method::POST, &path, body.to_vec(), WITNESS_TIMEOUT)
             .map(|a| ledger::witness::Reply { status: a.status.as_u16(), body: a.body.to_vec() })
             .map_err(|fault| std::io::Error::other(fault.message()))
     };

@@ -136,7 +136,7 @@ fn show_one(index: u64, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
 
 /// The envelope of a statement, and the proof that it is under the checkpoint that the view accepted. Both are checked
 /// here, as anyone can.
-fn receipt(view: &View, index: u64) -> Result<(Envelope, Receipt), Fault> {
+pub(super) fn receipt(view: &View, index: u64) -> Result<(Envelope, Receipt), Fault> {
     let checkpoint =
         view.reader().checkpoint().ok_or_else(|| Fault::new(Kind::Unavailable, "there is no checkpoint yet"))?;
     let entries = entries(view.log(), checkpoint)?;

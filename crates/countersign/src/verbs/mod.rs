@@ -12,6 +12,7 @@ pub mod halt;
 pub mod import;
 pub mod init;
 pub mod log;
+pub mod proof;
 pub mod propose;
 pub mod reject;
 pub mod release;

@@ -5,6 +5,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf};
 use ledger::{
     keys::{PrivateKey, Scheme, Signer as _},
     note::{NoteKeyType, VerifierKey},
+    witness::{LogListError, Witness, WitnessedLog, merge, parse_list},
 };
 
 use crate::{
@@ -28,34 +29,59 @@ pub struct Args {
     /// Where to take checkpoints
     #[arg(long, default_value = "127.0.0.1:7075")]
     listen: SocketAddr,
-    /// The verifier key of a log to cosign for; may be given several times. That of the charter in `--dir` if not given
-    #[arg(long = "log", value_name = "VKEY")]
+    /// The verifier key of a log to cosign for, and its origin after a space if that is not the key's name; may be given
+    /// several times. That of the charter in `--dir` if no log is named
+    #[arg(long = "log", value_name = "VKEY [ORIGIN]")]
     logs: Vec<String>,
+    /// A file with more logs: lines `log <vkey>`, or a list of the witness network (`logs/v0`)
+    #[arg(long = "logs", value_name = "FILE")]
+    list: Option<PathBuf>,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let path = args.state.join("witness.key");
     if args.new {
-        std::fs::create_dir_all(&args.state)
-            .because(Kind::Usage, format!("`{}` can not be made", args.state.display()))?;
+        if path.exists() {
+            return Err(Fault::new(Kind::Usage, format!("there is a key already: `{}`", path.display()))
+                .hint("a witness keeps one key; name another folder for another witness"));
+        }
+        // The list of what was cosigned is made before the key, so that no key is ever without it.
+        Witness::begin(&args.state).because(Kind::Usage, format!("`{}` can not be made", args.state.display()))?;
         let key = PrivateKey::generate(Scheme::Ed25519).because(Kind::Unavailable, "no key can be made")?;
         key.write_new(&path, "witness").because(Kind::Usage, format!("`{}` can not be written", path.display()))?;
         let vkey = VerifierKey::new(&args.name, NoteKeyType::Cosignature, key.key())
             .because(Kind::Usage, "the name can not name a key")?;
         return line(out, vkey);
     }
+    let logs = logs(args, common)?;
+    let count = super::show::plural(logs.len(), "log");
+    line(out, format!("cosigning for {count} on http://{}", args.listen))?;
+    out.flush().because(Kind::Unavailable, "the output is closed")?;
+    witness::run(&args.state, &args.name, args.listen, logs)
+}
+
+fn logs(args: &Args, common: &Flags) -> Result<Vec<WitnessedLog>, Fault> {
+    let mut logs = Vec::new();
+    if let Some(path) = &args.list {
+        let shown = format!("`{}`", path.display());
+        let bytes = std::fs::read(path).because(Kind::Usage, format!("{shown} can not be read"))?;
+        logs = parse_list(&bytes).because(Kind::Input, format!("{shown} is not a list of logs"))?;
+    }
     let mut named = args.logs.clone();
-    if named.is_empty() {
+    if named.is_empty() && args.list.is_none() {
         let members =
             common.members().map_err(|f| f.hint("add `--log VKEY`: the charter names the log's verifier key"))?;
         named.push(members.charter().log.vkey.clone());
     }
-    let logs = named
-        .iter()
-        .map(|l| l.parse().because(Kind::Usage, format!("`{l}` is not a verifier key")))
-        .collect::<Result<Vec<VerifierKey>, _>>()?;
-    line(out, format!("cosigning for {} logs on http://{}", logs.len(), args.listen))?;
-    out.flush().because(Kind::Unavailable, "the output is closed")?;
-    witness::run(&args.state, &args.name, args.listen, logs)
+    for text in &named {
+        let (vkey, origin) = text.split_once(' ').map_or((text.as_str(), None), |(vkey, origin)| (vkey, Some(origin)));
+        let vkey: VerifierKey = vkey.parse().because(Kind::Usage, format!("`{vkey}` is not a verifier key"))?;
+        let log: Result<WitnessedLog, LogListError> = match origin {
+            Some(origin) => WitnessedLog::named(origin, vkey),
+            None => WitnessedLog::new(vkey),
+        };
+        logs.push(log.because(Kind::Usage, format!("`{text}` is not a log"))?);
+    }
+    Ok(merge(logs))
 }

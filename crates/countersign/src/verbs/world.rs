@@ -22,7 +22,7 @@ use ledger::{
         },
     },
     store::SqliteStore,
-    witness::Witness,
+    witness::{Witness, WitnessedLog},
 };
 use model::{
     Clock as _, Commit, ComponentName, Digest, EnvironmentName, Serial, SystemName,
@@ -127,7 +127,9 @@ impl World {
         let witness_signer = NoteSigner::new("witness.test", NoteKeyType::Cosignature, Arc::new(witness_key)).unwrap();
         found(&layout, &dir, &witness_signer.vkey().to_string(), witness_address);
 
-        let witness = Witness::open(&dir.path().join("witness"), witness_signer, vec![log_vkey(&layout)]).unwrap();
+        Witness::begin(&dir.path().join("witness")).unwrap();
+        let log = WitnessedLog::new(log_vkey(&layout)).unwrap();
+        let witness = Witness::open(&dir.path().join("witness"), witness_signer, vec![log]).unwrap();
         serve(witness_listener, processes::witness::router(witness));
         let charter = charter_file::read(&layout, None).unwrap();
         let store = SqliteStore::open(&dir.path().join("log/log.sqlite3")).unwrap();
