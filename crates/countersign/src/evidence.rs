@@ -4,8 +4,13 @@
 use std::collections::BTreeSet;
 
 use build::suite::{Judgement, Kind as Why, Reason};
-use ledger::statement::v1::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteFact, Totals};
+use ledger::{
+    bodies::KeptBody,
+    statement::v1::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteFact, Totals},
+};
 use model::{CaseId, Digest};
+
+use crate::fault::{Fault, Kind};
 
 /// What was run and compared.
 pub struct Run<'a> {
@@ -49,6 +54,20 @@ pub fn of(run: &Run<'_>, on: EvidenceOn, judged: Option<&Judgement>, cases: Opti
         excepted: pseudonyms(judged.map(|j| j.excepted.as_slice()).unwrap_or_default()),
         covers: judged.into_iter().flat_map(|j| j.covers.iter().cloned()).collect(),
         cases,
+    }
+}
+
+/// The kept list of cases of the evidence at this log index. Without it nothing can be compared with that run.
+pub fn list_of(kept: KeptBody, index: u64) -> Result<Vec<u8>, Fault> {
+    match kept {
+        KeptBody::Kept(body) => Ok(body.bytes),
+        KeptBody::Erased => {
+            Err(Fault::new(Kind::Refused, format!("the list of cases of log index {index} was erased"))
+                .hint("a run can not be compared with it; until another release runs, there is no baseline"))
+        }
+        KeptBody::Missing => {
+            Err(Fault::new(Kind::Unavailable, format!("the list of cases of log index {index} is not kept any more")))
+        }
     }
 }
 

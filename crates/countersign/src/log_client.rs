@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::{Method, StatusCode};
-use ledger::{dsse::Envelope, merkle::unbundle, store::Body};
+use ledger::{
+    bodies::{Body, KeptBody, SubjectBody},
+    dsse::Envelope,
+    merkle::unbundle,
+};
 use model::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -30,10 +34,31 @@ pub struct Submission {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubmittedBody {
+    /// Whom it is about, such as `person:ada`: whose erasure takes it away.
+    pub subject: String,
     /// The salt, as hex.
     pub salt: String,
     /// The bytes, as base64.
     pub body: String,
+}
+
+impl SubmittedBody {
+    /// A body as it goes to the log.
+    pub fn of(said: &SubjectBody) -> Self {
+        let SubjectBody { subject, body } = said;
+        let (salt, bytes) = (hex::encode(body.salt), BASE64_STANDARD.encode(&body.bytes));
+        Self { subject: subject.to_string(), salt, body: bytes }
+    }
+
+    /// The body that came.
+    pub fn open(&self) -> Result<SubjectBody, Fault> {
+        let subject = self.subject.parse().because(Kind::Input, "a body does not say whom it is about")?;
+        let mut salt = [0; 32];
+        hex::decode_to_slice(&self.salt, &mut salt)
+            .because(Kind::Input, "the salt of a body is not 32 bytes of hex")?;
+        let bytes = BASE64_STANDARD.decode(&self.body).because(Kind::Input, "a body is not base64")?;
+        Ok(Body { salt, bytes }.about(subject))
+    }
 }
 
 /// What the log answers to a statement.
@@ -100,16 +125,13 @@ impl LogClient {
     }
 
     /// Appends a statement with its bodies. Returns when it is in a signed, synced checkpoint.
-    pub fn append(&self, envelope: &Envelope, bodies: &[Body]) -> Result<Appended, Fault> {
+    pub fn append(&self, envelope: &Envelope, bodies: &[SubjectBody]) -> Result<Appended, Fault> {
         let envelope =
             String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
         let submission = Submission {
             envelope: serde_json::value::RawValue::from_string(envelope)
                 .because(Kind::Internal, "the envelope is not JSON")?,
-            bodies: bodies
-                .iter()
-                .map(|b| SubmittedBody { salt: hex::encode(b.salt), body: BASE64_STANDARD.encode(&b.bytes) })
-                .collect(),
+            bodies: bodies.iter().map(SubmittedBody::of).collect(),
         };
         let body = serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")?;
         let answer = self.ask(Method::POST, "/statements", body, self.patience)?;
@@ -144,11 +166,15 @@ impl LogClient {
         if answer.status.is_success() { Ok(()) } else { Err(fault_of(&answer)) }
     }
 
-    /// A body that is kept beside the log, checked against its commitment.
-    pub fn body(&self, commitment: Digest) -> Result<Option<Vec<u8>>, Fault> {
-        let answer = self.get(&format!("/body/{}", commitment.hex()))?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Ok(None);
+    /// A body that is kept beside the log, checked against its commitment; or that its subject was erased.
+    pub fn body(&self, commitment: Digest) -> Result<KeptBody, Fault> {
+        let path = format!("/body/{}", commitment.hex());
+        let answer = self.ask(Method::GET, &path, Vec::new(), self.patience)?;
+        match answer.status {
+            StatusCode::NOT_FOUND => return Ok(KeptBody::Missing),
+            StatusCode::GONE => return Ok(KeptBody::Erased),
+            status if status.is_success() => {}
+            _ => return Err(fault_of(&answer)),
         }
         if Digest::of(&answer.body) != commitment {
             return Err(Fault::new(
@@ -156,7 +182,11 @@ impl LogClient {
                 format!("the body kept for {commitment} is not the one that was committed to"),
             ));
         }
-        Ok(answer.body.get(32..).map(<[u8]>::to_vec))
+        let (salt, bytes) = answer
+            .body
+            .split_first_chunk::<32>()
+            .ok_or_else(|| Fault::new(Kind::Untrue, format!("the body kept for {commitment} has no salt")))?;
+        Ok(KeptBody::Kept(Body { salt: *salt, bytes: bytes.to_vec() }))
     }
 }
 

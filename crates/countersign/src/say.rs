@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ledger::{
+    bodies::SubjectBody,
     dsse::Envelope,
     keys::Signer,
     statement::{
         PAYLOAD_TYPE, Statement,
         v1::{Claim, Header, Nonce, Seen},
     },
-    store::Body,
 };
 use model::{Clock as _, Digest, EnvironmentName, RoleName, SystemName};
 
@@ -87,7 +87,7 @@ impl Speaker {
     }
 
     /// Signs a claim and puts it into the log with its bodies.
-    pub fn say(&self, log: &LogClient, claim: Claim, about: About, bodies: &[Body]) -> Result<Appended, Fault> {
+    pub fn say(&self, log: &LogClient, claim: Claim, about: About, bodies: &[SubjectBody]) -> Result<Appended, Fault> {
         let kind = claim.kind();
         let envelope = self.sign(claim, about)?;
         log.append(&envelope, bodies).map_err(|e| e.context(format!("the {kind} was not taken by the log")))

@@ -1,4 +1,6 @@
 //! The `ledger` room.
+pub mod blobs;
+pub mod bodies;
 pub mod check;
 pub mod checkpoint;
 pub mod dsse;

@@ -28,11 +28,12 @@ use std::{
 use model::Digest;
 
 use crate::{
+    bodies::{BODY_LIMIT_BYTES, Bodies, BodyError, KeepError, KeptBody, SubjectBody},
     checkpoint::SignedCheckpoint,
     dsse::{Envelope, EnvelopeError, Identity},
     merkle::{TILE_WIDTH, TilePath, consistency_proof, inclusion_proof},
     note::{NoteSignature, VerifierKey},
-    store::{BODY_LIMIT_BYTES, Body, NodeError, Store, StoreError, Turn},
+    store::{NodeError, Store, StoreError, Turn},
 };
 
 pub use door::{Door, OpenDoor, Refusal};
@@ -56,8 +57,8 @@ const COSIGNED_LOOKBACK: usize = 64;
 pub struct Submission {
     /// The signed statement.
     pub envelope: Envelope,
-    /// Bodies to be kept beside it.
-    pub bodies: Vec<Body>,
+    /// Bodies to be kept beside it, each with whom it is about.
+    pub bodies: Vec<SubjectBody>,
 }
 
 impl Submission {
@@ -76,6 +77,12 @@ pub enum AppendError {
     /// A body is too large, or there are too many.
     #[error("a statement has at most {BODY_COUNT_LIMIT} bodies of at most {BODY_LIMIT_BYTES} bytes each")]
     Bodies,
+    /// A body could not be kept.
+    #[error("a body of the statement can not be kept")]
+    Keep(#[source] Arc<KeepError>),
+    /// The log was opened without a place for bodies.
+    #[error("this log keeps no bodies")]
+    NoBodies,
     /// Too many statements are waiting.
     #[error("the log is busy; try again")]
     Busy,
@@ -110,9 +117,9 @@ pub enum ReadError {
     /// A stored entry is not an envelope: the file was changed.
     #[error("entry {0} of the log is damaged")]
     Damaged(u64, #[source] EnvelopeError),
-    /// A stored body is not what its commitment says: the file was changed.
-    #[error("the body with the commitment {0} is damaged")]
-    Body(Digest),
+    /// A body is damaged, or the place where bodies are kept failed.
+    #[error("the body can not be read")]
+    Body(#[from] BodyError),
     /// The store failed.
     #[error("the log can not be read")]
     Store(#[from] StoreError),
@@ -124,6 +131,7 @@ pub enum ReadError {
 /// An open log.
 pub struct Log {
     store: Arc<dyn Store>,
+    bodies: Option<Bodies>,
     door: Arc<dyn Door>,
     vkey: VerifierKey,
     head: Arc<Head>,
@@ -133,6 +141,13 @@ pub struct Log {
 }
 
 impl Log {
+    /// The same log, which keeps bodies there. Without it, a statement that comes with bodies is refused.
+    #[must_use]
+    pub fn keeping(mut self, bodies: Bodies) -> Self {
+        self.bodies = Some(bodies);
+        self
+    }
+
     /// Appends a statement. Waits until it is in the log and a signed checkpoint that covers it is synced.
     pub fn append(&self, submission: Submission) -> Result<Receipt, AppendError> {
         self.append_all(vec![submission]).pop().unwrap_or(Err(AppendError::Stopped))
@@ -171,14 +186,19 @@ impl Log {
     /// Checks in this thread, so that the writer has only order to make.
     fn check(&self, submission: Submission) -> Result<(Request, mpsc::Receiver<Answer>), AppendError> {
         let bodies = &submission.bodies;
-        if bodies.len() > BODY_COUNT_LIMIT || bodies.iter().any(|b| b.bytes.len() > BODY_LIMIT_BYTES) {
+        if bodies.len() > BODY_COUNT_LIMIT || bodies.iter().any(|b| b.body.bytes.len() > BODY_LIMIT_BYTES) {
             return Err(AppendError::Bodies);
         }
         if let Some(reason) = self.head.set_back() {
             return Err(AppendError::SetBack(reason));
         }
         self.door.check(&submission).map_err(AppendError::Refused)?;
-        Ok(Request::new(submission))
+        for body in bodies {
+            // Before the entry, so that no entry promises a body that a power cut took. Without the entry it is harmless.
+            let kept = self.bodies.as_ref().ok_or(AppendError::NoBodies)?.keep(body);
+            kept.map_err(|e| AppendError::Keep(Arc::new(e)))?;
+        }
+        Ok(Request::new(&submission.envelope))
     }
 
     fn settle(&self, slot: Slot) -> Result<Receipt, AppendError> {
@@ -313,12 +333,17 @@ impl Log {
         }
     }
 
-    /// The body with this commitment, if it is kept and still what was committed to.
-    pub fn body(&self, commitment: &Digest) -> Result<Option<Body>, ReadError> {
-        match self.store.body(commitment)? {
-            Some(body) if body.commitment() != *commitment => Err(ReadError::Body(*commitment)),
-            found => Ok(found),
+    /// The body with this commitment, if it is kept, its subject was not erased, and it is still what was committed to.
+    pub fn body(&self, commitment: &Digest) -> Result<KeptBody, ReadError> {
+        match &self.bodies {
+            Some(bodies) => Ok(bodies.read(commitment)?),
+            None => Ok(KeptBody::Missing),
         }
+    }
+
+    /// Where the bodies are kept, if they are.
+    pub const fn bodies(&self) -> Option<&Bodies> {
+        self.bodies.as_ref()
     }
 
     /// Keeps a cosignature for the head or an earlier checkpoint. Its signature was verified by

@@ -8,7 +8,6 @@ mod shared;
 mod sqlite;
 
 use model::Digest;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     dsse::Identity,
@@ -18,40 +17,6 @@ use crate::{
 pub use memory::MemoryStore;
 pub use shared::{Changes, Offer, Shared, Turn};
 pub use sqlite::{OpenStoreError, SqliteStore};
-
-/// 16 MiB: the largest body. A list of ten thousand test cases has two; build logs and images do not belong here.
-pub const BODY_LIMIT_BYTES: usize = 16 * 1024 * 1024;
-
-/// Bytes that an entry commits to without containing them: `SHA-256(salt ‖ bytes)` stands in the entry.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Body {
-    /// 32 random bytes, so that nobody can guess short bodies from their commitments.
-    pub salt: [u8; 32],
-    /// The body.
-    pub bytes: Vec<u8>,
-}
-
-impl Body {
-    /// A body with a fresh salt. `None` if the system gives no random numbers.
-    pub fn new(bytes: Vec<u8>) -> Option<Self> {
-        let mut salt = [0; 32];
-        getrandom::fill(&mut salt).ok()?;
-        Some(Self { salt, bytes })
-    }
-
-    /// What stands in the entry.
-    pub fn commitment(&self) -> Digest {
-        let hasher = Sha256::new_with_prefix(self.salt).chain_update(&self.bytes);
-        Digest::from_bytes(hasher.finalize().into())
-    }
-}
-
-impl std::fmt::Debug for Body {
-    /// Bodies hold what a log must not learn; they are not printed.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Body({} bytes, {})", self.bytes.len(), self.commitment())
-    }
-}
 
 /// An entry with its statement's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +45,6 @@ pub struct Batch {
     pub entries: Vec<StoredEntry>,
     /// Tiles that changed, replacing what is stored under the same level and index.
     pub tiles: Vec<Tile>,
-    /// Bodies to be kept beside.
-    pub bodies: Vec<Body>,
     /// The signed checkpoint over everything up to the last new entry.
     pub note: Vec<u8>,
 }
@@ -158,8 +121,6 @@ pub trait Store: Send + Sync {
     }
     /// The stored tile, which may be fuller than somebody asks for.
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError>;
-    /// The body with this commitment.
-    fn body(&self, commitment: &Digest) -> Result<Option<Body>, StoreError>;
     /// Signed checkpoints of this size and larger, in order, at most `limit`.
     fn checkpoints(&self, from_size: u64, limit: usize) -> Result<Vec<StoredCheckpoint>, StoreError>;
     /// Keeps a cosignature line for the checkpoint of this size, replacing an earlier one by the same name.

@@ -16,15 +16,16 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ledger::{
+    blobs::FileBlobs,
+    bodies::{Bodies, KeepError, KeptBody},
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
     keys::Signer,
-    log::{Door, Log, Refusal, Submission},
+    log::{AppendError, Door, Log, Refusal, Submission},
     note::{NoteKeyType, NoteSigner},
     statement::{Members, ReadError},
-    store::{Body, SqliteStore, Store},
+    store::{SqliteStore, Store},
     tick,
 };
 use model::{Clock, Digest};
@@ -37,7 +38,7 @@ use crate::{
     confine::{Confinement, Sockets},
     fault::{Because as _, Fault, Kind},
     http::Target,
-    log_client::{Appended, LONG_POLL},
+    log_client::{Appended, LONG_POLL, SubmittedBody, Trouble},
     serve::{blocking, listen_unix, serve_unix, tile_headers},
     status::StatusFile,
 };
@@ -67,8 +68,8 @@ impl Door for CharterDoor {
         let check = || -> Result<(), DoorError> {
             let (statement, _) = ledger::statement::open(&submission.envelope, &self.members)?;
             Members::check_expiry(&statement, SystemClock.now())?;
-            for body in &submission.bodies {
-                let commitment = body.commitment().to_string();
+            for said in &submission.bodies {
+                let commitment = said.body.commitment().to_string();
                 let payload = submission.envelope.payload();
                 if !payload.windows(commitment.len()).any(|w| w == commitment.as_bytes()) {
                     return Err(DoorError::StrayBody);
@@ -131,7 +132,11 @@ pub fn run(start: Start) -> Result<(), Fault> {
 
     let store = SqliteStore::open(&start.layout.home(start.role).join("log.sqlite3"))
         .because(Kind::Unavailable, "the log's store can not be opened")?;
-    let router = open(Arc::new(store), key, &start.charter, status)?;
+    let store = Arc::new(store);
+    let blobs = FileBlobs::open(&start.layout.home(start.role).join("bodies"))
+        .because(Kind::Unavailable, "there is no place for bodies")?;
+    let bodies = Bodies::new(Arc::new(blobs), store.clone());
+    let router = open(store, bodies, key, &start.charter, status)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -143,6 +148,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
 /// Opens the log in a store, keeps its head cosigned from a thread of its own, and returns what it answers.
 pub(crate) fn open(
     store: Arc<dyn Store>,
+    bodies: Bodies,
     key: Arc<dyn Signer>,
     charter: &CharterFile,
     mut status: StatusFile,
@@ -155,7 +161,7 @@ pub(crate) fn open(
     }
     let members = charter.members.clone();
     let door = Arc::new(CharterDoor { members: members.clone() });
-    let log = Log::open(store, signer, door).because(Kind::Untrue, "the log does not open")?;
+    let log = Log::open(store, signer, door).because(Kind::Untrue, "the log does not open")?.keeping(bodies);
     for envelope in &charter.envelopes {
         log.append(Submission::new(envelope.clone()))
             .because(Kind::Unavailable, "the charter can not be written into the log")?;
@@ -187,22 +193,13 @@ async fn append(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Json<
             serde_json::from_slice(&bytes).because(Kind::Input, "this is not a submission of a statement")?;
         let envelope =
             Envelope::parse(submitted.envelope.get().as_bytes()).because(Kind::Input, "this is not an envelope")?;
-        let bodies = submitted
-            .bodies
-            .iter()
-            .map(|b| {
-                let mut salt = [0; 32];
-                hex::decode_to_slice(&b.salt, &mut salt)
-                    .because(Kind::Input, "the salt of a body is not 32 bytes of hex")?;
-                let bytes = BASE64_STANDARD.decode(&b.body).because(Kind::Input, "a body is not base64")?;
-                Ok(Body { salt, bytes })
-            })
-            .collect::<Result<Vec<_>, Fault>>()?;
+        let bodies = submitted.bodies.iter().map(SubmittedBody::open).collect::<Result<Vec<_>, Fault>>()?;
         let receipt = shared.log.append(Submission { envelope, bodies }).map_err(|e| match &e {
-            ledger::log::AppendError::Refused(_) | ledger::log::AppendError::Bodies => {
-                Fault::from_error(Kind::Refused, e)
+            AppendError::Refused(_) | AppendError::Bodies => Fault::from_error(Kind::Refused, e),
+            AppendError::Keep(reason) if matches!(**reason, KeepError::Erased(_)) => {
+                Fault::from_error(Kind::Refused, e).hint("say it without a reason or a list of cases")
             }
-            ledger::log::AppendError::Stopped => {
+            AppendError::Stopped => {
                 // Nobody knows what the disk holds. Opened again, the log finds out; the supervisor does that.
                 tracing::error!("the log has stopped writing and ends, to be opened again");
                 std::process::exit(i32::from(Kind::Unavailable.exit_code()));
@@ -261,12 +258,18 @@ async fn body(State(shared): State<Arc<Shared>>, UrlPath(hex): UrlPath<String>) 
     blocking(move || {
         let commitment = Digest::from_hex(&hex).because(Kind::Input, "this is not a commitment")?;
         let body = shared.log.body(&commitment).because(Kind::Unavailable, "the body can not be read")?;
-        Ok(match body {
-            Some(body) => (StatusCode::OK, [body.salt.as_slice(), &body.bytes].concat()),
-            None => (StatusCode::NOT_FOUND, Vec::new()),
-        })
+        match body {
+            KeptBody::Kept(body) => Ok((StatusCode::OK, [body.salt.as_slice(), &body.bytes].concat())),
+            KeptBody::Missing => trouble(StatusCode::NOT_FOUND, "nothing is kept for this commitment"),
+            KeptBody::Erased => trouble(StatusCode::GONE, "the body was erased with its subject, by two persons"),
+        }
     })
     .await
+}
+
+fn trouble(status: StatusCode, error: &str) -> Result<(StatusCode, Vec<u8>), Fault> {
+    let trouble = Trouble { kind: Kind::Refused.name().to_owned(), error: error.to_owned(), hint: None };
+    Ok((status, serde_json::to_vec(&trouble).because(Kind::Internal, "an answer that is not JSON")?))
 }
 
 /// Checkpoint and tiles, as C2SP tlog-tiles names them.

@@ -25,7 +25,7 @@ use model::{CaseId, Clock as _, RoleName};
 use super::{Start, setback::Setback, workshop::Workshop};
 use crate::{
     clock::SystemClock,
-    executor,
+    evidence, executor,
     fault::{Because as _, Fault, Kind},
     http::Target,
     identity::RoleUser,
@@ -210,9 +210,7 @@ impl Tester {
         let cases = cases.ok_or_else(|| {
             Fault::new(Kind::Untrue, format!("the evidence at log index {index} has no list of cases"))
         })?;
-        let body = self.view.log().body(cases)?.ok_or_else(|| {
-            Fault::new(Kind::Unavailable, format!("the list of cases of log index {index} is not kept any more"))
-        })?;
+        let body = evidence::list_of(self.view.log().body(cases)?, index)?;
         let list =
             build::suite::CaseList::from_bytes(&body).because(Kind::Untrue, "the list of cases does not hold up")?;
         Ok(Baseline { evidence: Some(index), cases: list.baseline() })

@@ -7,9 +7,9 @@ use std::{io::Write, time::Duration};
 
 use hyper::{Method, StatusCode};
 use ledger::{
+    bodies::SubjectBody,
     dsse::Envelope,
     statement::v1::{Claim, Halt, Kind as Says},
-    store::Body,
 };
 use model::{EnvironmentName, SystemName};
 use serde_json::{Value, json};
@@ -61,8 +61,9 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     }
     let speaker = common.speaker(&members, Says::Halt, people::LONG_LIFE_S)?;
     let who = people::person(&members, speaker.signer().key().id())?;
-    let body = people::reason_body(args.reason.as_deref())?;
-    let claim = Halt { environment: args.environment.clone(), reason: body.as_ref().map(Body::commitment) };
+    let body = people::reason_body(&who, args.reason.as_deref())?;
+    let claim =
+        Halt { environment: args.environment.clone(), reason: body.as_ref().map(|said| said.body.commitment()) };
     let about = About { system: args.system.clone(), environment: args.environment.clone(), ..About::default() };
     let envelope = speaker.sign(Claim::Halt(claim), about)?;
     let submission = submission(&envelope, body.as_ref())?;
@@ -126,15 +127,11 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     line(out, "what runs goes on; `countersign resume` is how people agree to go on")
 }
 
-fn submission(envelope: &Envelope, body: Option<&Body>) -> Result<Vec<u8>, Fault> {
-    use base64::{Engine as _, prelude::BASE64_STANDARD};
+fn submission(envelope: &Envelope, body: Option<&SubjectBody>) -> Result<Vec<u8>, Fault> {
     let text = String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
     let submission = Submission {
         envelope: serde_json::value::RawValue::from_string(text).because(Kind::Internal, "the envelope is not JSON")?,
-        bodies: body
-            .iter()
-            .map(|b| SubmittedBody { salt: hex::encode(b.salt), body: BASE64_STANDARD.encode(&b.bytes) })
-            .collect(),
+        bodies: body.into_iter().map(SubmittedBody::of).collect(),
     };
     serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")
 }

@@ -10,8 +10,8 @@ use std::{
 
 use gate::Dossier;
 use ledger::{
+    bodies::{Body, Subject, SubjectBody},
     statement::{Members, v1::Kind as Says},
-    store::Body,
 };
 use model::{EnvironmentName, PersonId, SystemName};
 
@@ -62,8 +62,8 @@ pub fn confirm(out: &mut dyn Write, yes: bool, question: &str) -> Result<(), Fau
     }
 }
 
-/// A reason as a body beside the log, salted.
-pub fn reason_body(reason: Option<&str>) -> Result<Option<Body>, Fault> {
+/// A person's reason as a body beside the log, salted. It is erased with the person who gave it.
+pub fn reason_body(who: &PersonId, reason: Option<&str>) -> Result<Option<SubjectBody>, Fault> {
     let Some(text) = reason else { return Ok(None) };
     if text.len() > REASON_BYTES {
         return Err(Fault::new(
@@ -74,7 +74,7 @@ pub fn reason_body(reason: Option<&str>) -> Result<Option<Body>, Fault> {
     }
     let body = Body::new(text.as_bytes().to_vec())
         .ok_or_else(|| Fault::new(Kind::Unavailable, "no random bytes for the salt"))?;
-    Ok(Some(body))
+    Ok(Some(body.about(Subject::Person(who.clone()))))
 }
 
 /// The system that is meant: the one named, or the only one of the charter.

@@ -30,12 +30,9 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     let (index, claim) = (proposal.index, proposal.claim.clone());
     let speaker = common.speaker(&members, Says::Rejection, people::LONG_LIFE_S)?;
     let who = people::person(&members, speaker.signer().key().id())?;
-    let body = people::reason_body(args.reason.as_deref())?;
-    let rejection = Rejection {
-        proposal: index,
-        release: claim.release,
-        reason: body.as_ref().map(ledger::store::Body::commitment),
-    };
+    let body = people::reason_body(&who, args.reason.as_deref())?;
+    let rejection =
+        Rejection { proposal: index, release: claim.release, reason: body.as_ref().map(|said| said.body.commitment()) };
     let about = About {
         system: Some(claim.serial.system().clone()),
         environment: Some(claim.environment.clone()),

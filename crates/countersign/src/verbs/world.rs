@@ -12,6 +12,8 @@ use std::{
 
 use axum::{Json, Router, extract::State, routing::get};
 use ledger::{
+    blobs::FileBlobs,
+    bodies::{Bodies, KeptBody},
     keys::{PrivateKey, Scheme, Signer},
     note::{NoteKeyType, NoteSigner, VerifierKey},
     statement::{
@@ -132,10 +134,12 @@ impl World {
         let witness = Witness::open(&dir.path().join("witness"), witness_signer, vec![log]).unwrap();
         serve(witness_listener, processes::witness::router(witness));
         let charter = charter_file::read(&layout, None).unwrap();
-        let store = SqliteStore::open(&dir.path().join("log/log.sqlite3")).unwrap();
+        let store = Arc::new(SqliteStore::open(&dir.path().join("log/log.sqlite3")).unwrap());
+        let blobs = Arc::new(FileBlobs::open(&dir.path().join("log/bodies")).unwrap());
+        let bodies = Bodies::new(blobs, store.clone());
         let key = PrivateKey::read(Scheme::Ed25519, &layout.key(RoleUser::Log), &mut || None).unwrap();
         let file = StatusFile::new(&layout, RoleUser::Log, "not confined".to_owned());
-        let log = processes::log::open(Arc::new(store), Arc::new(key), &charter, file).unwrap();
+        let log = processes::log::open(store, bodies, Arc::new(key), &charter, file).unwrap();
         let status: Arc<Mutex<Value>> = Arc::new(Mutex::new(json!({ "processes": [], "edge": null, "agent": null })));
         let front = Router::new()
             .route(
@@ -390,6 +394,14 @@ pub(super) fn arguments<A: clap::Args>(given: &[&str]) -> A {
     let command = A::augment_args(clap::Command::new("verb"));
     let matches = command.try_get_matches_from(std::iter::once(&"verb").chain(given)).unwrap();
     A::from_arg_matches(&matches).unwrap()
+}
+
+/// The bytes of a body that must be kept.
+pub(super) fn kept(body: KeptBody) -> Vec<u8> {
+    match body {
+        KeptBody::Kept(body) => body.bytes,
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(super) fn system() -> SystemName {

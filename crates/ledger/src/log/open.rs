@@ -121,7 +121,7 @@ impl Log {
             let queue = queue.clone();
             vec![thread("log-writer", move || writer.run(&queue))?]
         };
-        Ok(Self { store, door, vkey, head, tiles, queue, threads: Mutex::new(threads) })
+        Ok(Self { store, bodies: None, door, vkey, head, tiles, queue, threads: Mutex::new(threads) })
     }
 }
 

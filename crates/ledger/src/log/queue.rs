@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{AppendError, Submission};
+use super::AppendError;
 use crate::{
     checkpoint::SignedCheckpoint,
-    dsse::Identity,
-    store::{Body, Changes},
+    dsse::{Envelope, Identity},
+    store::Changes,
 };
 use std::sync::Arc;
 
@@ -31,30 +31,24 @@ pub(super) type Answer = Result<Integrated, AppendError>;
 pub(super) struct Request {
     pub(super) identity: Identity,
     pub(super) bytes: Vec<u8>,
-    pub(super) bodies: Vec<Body>,
     pub(super) since: Instant,
     /// Nobody waits for one that another process handed over.
     answer: Option<mpsc::SyncSender<Answer>>,
 }
 
 impl Request {
-    pub(super) fn new(submission: Submission) -> (Self, mpsc::Receiver<Answer>) {
+    pub(super) fn new(envelope: &Envelope) -> (Self, mpsc::Receiver<Answer>) {
         let (answer, receiver) = mpsc::sync_channel(1);
-        let Submission { envelope, bodies } = submission;
         let (identity, bytes) = (envelope.identity(), envelope.canonical_bytes());
-        (Self { identity, bytes, bodies, since: Instant::now(), answer: Some(answer) }, receiver)
+        (Self { identity, bytes, since: Instant::now(), answer: Some(answer) }, receiver)
     }
 
     pub(super) fn handed_over(identity: Identity, bytes: Vec<u8>) -> Self {
-        Self { identity, bytes, bodies: Vec::new(), since: Instant::now(), answer: None }
+        Self { identity, bytes, since: Instant::now(), answer: None }
     }
 
     pub(super) const fn is_ours(&self) -> bool {
         self.answer.is_some()
-    }
-
-    fn body_bytes(&self) -> usize {
-        self.bodies.iter().map(|b| b.bytes.len()).sum()
     }
 
     pub(super) fn reply(self, answer: Answer) {
@@ -142,9 +136,8 @@ impl Queue {
         self.held().closed
     }
 
-    /// What waits now, at most `limit` requests with bodies of about `limit_bytes`; waits for something to come, for ever
-    /// or as long as `patience`.
-    pub(super) fn take(&self, limit: usize, limit_bytes: usize, patience: Option<Duration>) -> Taken {
+    /// What waits now, at most `limit` requests; waits for something to come, for ever or as long as `patience`.
+    pub(super) fn take(&self, limit: usize, patience: Option<Duration>) -> Taken {
         let idle = |held: &mut Held| (limit == 0 || held.waiting.is_empty()) && !held.changes.any() && !held.closed;
         let mut held = match patience {
             None => self.filled.wait_while(self.held(), idle).unwrap_or_else(PoisonError::into_inner),
@@ -153,10 +146,8 @@ impl Queue {
             }
         };
         let mut taken = Taken { requests: Vec::new(), changes: std::mem::take(&mut held.changes), closed: held.closed };
-        let mut bytes = 0;
-        while taken.requests.len() < limit && bytes < limit_bytes {
+        while taken.requests.len() < limit {
             let Some(request) = held.waiting.pop_front() else { break };
-            bytes += request.body_bytes();
             taken.requests.push(request);
         }
         taken.closed &= held.waiting.is_empty();

@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, thread};
 
 use super::*;
 use crate::{
+    blobs::FileBlobs,
+    bodies::{Body, Subject},
     fixtures::{ORIGIN, entries, fill, key, log_of, log_signer, open_log, open_log_with, statement, witness_signer},
     keys::{Scheme, Signer as _},
     merkle::{CompactRange, leaf_hash, verify_consistency},
@@ -168,26 +170,44 @@ fn consistency_proofs_join_any_two_heads() {
 }
 
 #[test]
-fn bodies_are_kept_beside_and_checked() {
+fn bodies_are_kept_beside_before_the_entry() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("log.db");
-    let log = open_log(Arc::new(SqliteStore::open(&path).unwrap()));
+    let store = Arc::new(SqliteStore::open(&folder.path().join("log.db")).unwrap());
+    let blobs = Arc::new(FileBlobs::open(&folder.path().join("bodies")).unwrap());
+    let log = open_log(store.clone());
+    let subject = Subject::Change(0);
     let body = Body::new(b"names, times and output".to_vec()).unwrap();
     let again = Body::new(body.bytes.clone()).unwrap();
     assert_ne!(body.commitment(), again.commitment(), "the salt hides equal bodies");
-    let submission = Submission { envelope: statement(0), bodies: vec![body.clone(), again] };
-    log.append(submission).unwrap();
-    assert_eq!(log.body(&body.commitment()).unwrap(), Some(body.clone()));
-    assert_eq!(log.body(&Digest::of(b"x")).unwrap(), None);
-    let side_door = rusqlite::Connection::open(&path).unwrap();
-    side_door.execute("UPDATE bodies SET bytes = x'00'", []).unwrap();
-    assert!(matches!(log.body(&body.commitment()), Err(ReadError::Body(_))));
-    let huge = Body { salt: [0; 32], bytes: vec![0; BODY_LIMIT_BYTES + 1] };
+    let bodies = vec![body.clone().about(subject.clone()), again.about(subject.clone())];
+    let submission = Submission { envelope: statement(0), bodies };
+    assert!(matches!(log.append(submission.clone()), Err(AppendError::NoBodies)));
+    assert_eq!(log.body(&body.commitment()).unwrap(), KeptBody::Missing);
+    let log = log.keeping(Bodies::new(blobs.clone(), store));
+    for _ in 0..2 {
+        assert_eq!(log.append(submission.clone()).unwrap().index, 0, "again is the first index");
+        assert_eq!(log.body(&body.commitment()).unwrap(), KeptBody::Kept(body.clone()));
+    }
+    assert_eq!(log.body(&Digest::of(b"x")).unwrap(), KeptBody::Missing);
+    let huge = Body { salt: [0; 32], bytes: vec![0; BODY_LIMIT_BYTES + 1] }.about(subject.clone());
     let refused = log.append(Submission { envelope: statement(1), bodies: vec![huge] });
     assert!(matches!(refused, Err(AppendError::Bodies)));
-    let many = vec![body; BODY_COUNT_LIMIT + 1];
+    let many = vec![body.clone().about(subject.clone()); BODY_COUNT_LIMIT + 1];
     assert!(matches!(log.append(Submission { envelope: statement(1), bodies: many }), Err(AppendError::Bodies)));
+    let lost = Body::new(b"no place for it".to_vec()).unwrap();
+    let outer = folder.path().join("bodies").join(&lost.commitment().hex()[..2]);
+    drop(std::fs::remove_dir_all(&outer));
+    crate::durable::write(&outer, b"", 0o600).unwrap();
+    let refused = log.append(Submission { envelope: statement(1), bodies: vec![lost.about(subject.clone())] });
+    assert!(matches!(refused, Err(AppendError::Keep(_))), "no entry without its body");
     assert_eq!(log.head().size(), 1);
+    log.bodies().unwrap().erase(subject.digest()).unwrap();
+    assert_eq!(log.body(&body.commitment()).unwrap(), KeptBody::Erased);
+    let late = Body::new(b"late".to_vec()).unwrap().about(subject);
+    let refused = log.append(Submission { envelope: statement(1), bodies: vec![late] }).unwrap_err();
+    let AppendError::Keep(reason) = &refused else { panic!("{refused:?}") };
+    assert_eq!(reason.to_string(), "`change:0` was erased; nothing new is kept about it");
+    assert_eq!(log.append(Submission::new(statement(1))).unwrap().index, 1, "without the body it is taken");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::{
     head::CatchUpError,
     queue::{Integrated, Queue, Request},
     seal::Sealer,
-    writer::{BATCH_BODIES_LIMIT_BYTES, BATCH_LIMIT, NotCommitted, Writer},
+    writer::{BATCH_LIMIT, NotCommitted, Writer},
 };
 use crate::{
     dsse::Identity,
@@ -109,7 +109,7 @@ impl Turns {
             };
             // In trouble nothing is taken but time: new arrivals would only spin.
             let room = if self.trouble.is_some() { 0 } else { room };
-            let taken = self.queue.take(room, BATCH_BODIES_LIMIT_BYTES, Some(patience));
+            let taken = self.queue.take(room, Some(patience));
             self.pending.extend(taken.requests);
             self.more_offers |= taken.changes.offers;
             self.work(shared, taken.changes);

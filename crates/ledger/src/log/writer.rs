@@ -22,8 +22,6 @@ use crate::{
 
 /// 256 entries a commit: beyond a hundred the disk is no longer what one waits for, and a batch stays under 17 MB.
 pub(super) const BATCH_LIMIT: usize = 256;
-/// 64 MiB of bodies a commit.
-pub(super) const BATCH_BODIES_LIMIT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The writer's state: the tree as it is stored.
 pub(super) struct Writer {
@@ -47,7 +45,7 @@ impl Writer {
     /// Works until the queue is closed and empty, or until a write failed so that nobody knows what the disk holds.
     pub(super) fn run(mut self, queue: &Queue) {
         loop {
-            let taken = queue.take(BATCH_LIMIT, BATCH_BODIES_LIMIT_BYTES, None);
+            let taken = queue.take(BATCH_LIMIT, None);
             if let Err(failed) = self.integrate(taken.requests) {
                 let error = failed.error.clone();
                 failed.requests.into_iter().for_each(|request| request.reply(Err(error.clone())));
@@ -100,7 +98,6 @@ impl Writer {
                 fresh.insert(request.identity, index);
                 let bytes = std::mem::take(&mut request.bytes);
                 batch.entries.push(StoredEntry { bytes, identity: request.identity });
-                batch.bodies.append(&mut request.bodies);
                 index
             }));
         }

@@ -7,10 +7,11 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use model::Digest;
-
-use super::{Batch, Body, Store, StoreError, StoredCheckpoint, StoredEntry};
-use crate::dsse::Identity;
+use super::{Batch, Store, StoreError, StoredCheckpoint, StoredEntry};
+use crate::{
+    bodies::{KeyState, SubjectDigest, SubjectKey, SubjectKeys},
+    dsse::Identity,
+};
 
 /// A store in memory.
 #[derive(Default)]
@@ -23,7 +24,8 @@ struct Held {
     entries: Vec<StoredEntry>,
     by_identity: BTreeMap<Identity, u64>,
     tiles: BTreeMap<(u8, u64), Vec<u8>>,
-    bodies: BTreeMap<Digest, Body>,
+    /// `None` where the key was destroyed.
+    keys: BTreeMap<SubjectDigest, Option<SubjectKey>>,
     checkpoints: BTreeMap<u64, Vec<u8>>,
     cosignatures: BTreeMap<(u64, String), String>,
 }
@@ -61,7 +63,6 @@ impl Store for MemoryStore {
         held.by_identity.append(&mut added);
         held.entries.extend(batch.entries.iter().cloned());
         held.tiles.extend(batch.tiles.iter().map(|t| ((t.level, t.index), t.bytes.clone())));
-        held.bodies.extend(batch.bodies.iter().map(|b| (b.commitment(), b.clone())));
         held.checkpoints.insert(batch.size(), batch.note.clone());
         Ok(())
     }
@@ -77,10 +78,6 @@ impl Store for MemoryStore {
 
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.held().tiles.get(&(level, index)).cloned())
-    }
-
-    fn body(&self, commitment: &Digest) -> Result<Option<Body>, StoreError> {
-        Ok(self.held().bodies.get(commitment).cloned())
     }
 
     fn checkpoints(&self, from_size: u64, limit: usize) -> Result<Vec<StoredCheckpoint>, StoreError> {
@@ -105,5 +102,39 @@ impl Store for MemoryStore {
         sizes.dedup();
         sizes.truncate(limit);
         Ok(sizes)
+    }
+}
+
+impl SubjectKeys for MemoryStore {
+    fn get_or_make(&self, subject: SubjectDigest, fresh: &SubjectKey) -> Result<KeyState, StoreError> {
+        let mut held = self.held();
+        Ok(state(Some(held.keys.entry(subject).or_insert_with(|| Some(fresh.clone())))))
+    }
+
+    fn get(&self, subject: SubjectDigest) -> Result<KeyState, StoreError> {
+        Ok(state(self.held().keys.get(&subject)))
+    }
+
+    fn destroy(&self, subject: SubjectDigest) -> Result<(), StoreError> {
+        self.held().keys.insert(subject, None);
+        Ok(())
+    }
+
+    fn subjects(
+        &self,
+        after: Option<SubjectDigest>,
+        limit: usize,
+    ) -> Result<Vec<(SubjectDigest, KeyState)>, StoreError> {
+        let held = self.held();
+        let later = held.keys.iter().filter(|(subject, _)| after.is_none_or(|after| **subject > after));
+        Ok(later.take(limit).map(|(subject, key)| (*subject, state(Some(key)))).collect())
+    }
+}
+
+fn state(found: Option<&Option<SubjectKey>>) -> KeyState {
+    match found {
+        None => KeyState::Absent,
+        Some(None) => KeyState::Destroyed,
+        Some(Some(key)) => KeyState::Kept(key.clone()),
     }
 }

@@ -4,6 +4,8 @@
 //! opened again. After a failed sync what the disk holds is not known (see [`crate::durable`] for the hole): the error
 //! is [`StoreError::Failed`], and the log stops writing until it is opened again and checked.
 
+mod keys;
+
 use std::{
     fs::{self, OpenOptions},
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
@@ -18,13 +20,13 @@ use std::{
 use model::Digest;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
-use super::{Batch, Body, Store, StoreError, StoredCheckpoint, StoredEntry};
+use super::{Batch, Store, StoreError, StoredCheckpoint, StoredEntry};
 use crate::{dsse::Identity, durable};
 
 /// `cslg`, in SQLite's header, so that a file of another program is not taken for a log.
 const APPLICATION_ID: i32 = 0x6373_6c67;
 /// Of the tables below. A newer file is refused, never guessed at.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 /// As many as there are readers worth having on the machines this runs on; more would wait for the same disk.
 const READERS: usize = 4;
 /// Five seconds: only a checkpointing reader of another process holds the file for a moment.
@@ -35,7 +37,7 @@ CREATE TABLE entries (idx INTEGER PRIMARY KEY, identity BLOB NOT NULL UNIQUE, by
 CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (level, idx)) STRICT;
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL) STRICT;
 CREATE TABLE cosignatures (size INTEGER NOT NULL, name TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, name)) STRICT;
-CREATE TABLE bodies (commitment BLOB PRIMARY KEY, salt BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE subject_keys (subject BLOB PRIMARY KEY, key BLOB) STRICT;
 ";
 
 /// A store in a file.
@@ -65,7 +67,7 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, OpenStoreError> {
         let failed = |e| OpenStoreError::Store(path.to_owned(), e);
         let lock = durable::Lock::take(&path.with_extension("lock"))?;
-        // Bodies hold what others must not read. SQLite gives its side files the mode of this one.
+        // Keys of subjects are in it. SQLite gives its side files the mode of this one.
         let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
         made.map_err(|e| failed(StoreError::Failed(e.into())))?;
         let writer = open_writer(path).map_err(failed)?;
@@ -116,6 +118,8 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     check_ours(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    // What is deleted is overwritten: keys of erased subjects.
+    connection.pragma_update(None, "secure_delete", "ON").map_err(failed)?;
     Ok(connection)
 }
 
@@ -190,10 +194,6 @@ impl Store for SqliteStore {
             for tile in &batch.tiles {
                 add_tile.execute(params![tile.level, tile.index, tile.bytes]).map_err(failed)?;
             }
-            let mut add_body = prepare("INSERT OR IGNORE INTO bodies (commitment, salt, bytes) VALUES (?1, ?2, ?3)")?;
-            for body in &batch.bodies {
-                add_body.execute(params![body.commitment().as_bytes(), body.salt, body.bytes]).map_err(failed)?;
-            }
             let mut add_checkpoint = prepare("INSERT INTO checkpoints (size, note) VALUES (?1, ?2)")?;
             add_checkpoint.execute(params![batch.size(), batch.note]).map_err(failed)?;
         }
@@ -234,14 +234,6 @@ impl Store for SqliteStore {
         let mut query =
             reader.prepare_cached("SELECT bytes FROM tiles WHERE level = ?1 AND idx = ?2").map_err(failed)?;
         query.query_row(params![level, clamp_index(index)], |row| row.get(0)).optional().map_err(failed)
-    }
-
-    fn body(&self, commitment: &Digest) -> Result<Option<Body>, StoreError> {
-        let reader = self.reader()?;
-        let mut query =
-            reader.prepare_cached("SELECT salt, bytes FROM bodies WHERE commitment = ?1").map_err(failed)?;
-        let found = query.query_row([commitment.as_bytes()], |row| Ok(Body { salt: row.get(0)?, bytes: row.get(1)? }));
-        found.optional().map_err(failed)
     }
 
     fn checkpoints(&self, from_size: u64, limit: usize) -> Result<Vec<StoredCheckpoint>, StoreError> {

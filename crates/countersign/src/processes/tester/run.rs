@@ -15,8 +15,8 @@ use build::{
 };
 use gate::{EXCEPTION_PERSONS, Said};
 use ledger::{
+    bodies::{Body, Subject},
     statement::v1::{Build, Change, Claim, EvidenceOn, SuiteFact, SuiteOn, SystemRule},
-    store::Body,
 };
 use model::{
     PersonId, Serial,
@@ -219,7 +219,7 @@ impl Tester {
             let bytes = list.to_bytes().because(Kind::Internal, "the list of cases can not be written")?;
             let body = Body::new(bytes).ok_or_else(|| Fault::new(Kind::Unavailable, "no random bytes for a salt"))?;
             cases = Some(body.commitment());
-            bodies.push(body);
+            bodies.push(body.about(Subject::Change(change.index)));
         }
         for reason in judged.iter().flat_map(|j| &j.reasons) {
             tracing::warn!("{}: {reason}", suite.name);

@@ -13,8 +13,8 @@ use build::{
 };
 use gate::{EXCEPTION_PERSONS, Facts, Said};
 use ledger::{
+    bodies::{Body, Subject},
     statement::v1::{Build, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, SuiteFact, SuiteOn},
-    store::Body,
 };
 use model::{
     CaseId, Digest, PersonId, Serial, SuiteName,
@@ -109,9 +109,7 @@ fn passed_then(view: &View, index: u64) -> Result<BTreeSet<CaseId>, Fault> {
     let cases = view.facts().one_evidence(index).and_then(|e| e.claim.cases);
     let cases = cases
         .ok_or_else(|| Fault::new(Kind::Untrue, format!("the evidence at log index {index} has no list of cases")))?;
-    let body = view.log().body(cases)?.ok_or_else(|| {
-        Fault::new(Kind::Unavailable, format!("the list of cases of log index {index} is not kept any more"))
-    })?;
+    let body = evidence::list_of(view.log().body(cases)?, index)?;
     Ok(CaseList::from_bytes(&body).because(Kind::Untrue, "the list of cases does not hold up")?.baseline())
 }
 
@@ -163,7 +161,7 @@ pub(super) fn say(
         let bytes = list.to_bytes().because(Kind::Internal, "the list of cases can not be written")?;
         let body = Body::new(bytes).ok_or_else(|| Fault::new(Kind::Unavailable, "no random bytes for a salt"))?;
         cases = Some(body.commitment());
-        bodies.push(body);
+        bodies.push(body.about(Subject::Change(tested.change.index)));
     }
     let evidence = evidence(tested, on, &judged, cases);
     let system = tested.change.claim.system.clone();

@@ -23,7 +23,7 @@ fn one_no_is_enough_and_its_reason_stays_beside_the_log() {
     );
     let view = world.view();
     let said = view.facts().rejections(proposal).next().unwrap();
-    assert_eq!(view.log().body(said.claim.reason.unwrap()).unwrap().unwrap(), reason.as_bytes());
+    assert_eq!(crate::verbs::world::kept(view.log().body(said.claim.reason.unwrap()).unwrap()), reason.as_bytes());
     let all = world.log().entries(0).unwrap().concat();
     assert!(!String::from_utf8_lossy(&all).contains("ACME"));
     let reasons = follow::reasons(&follow::decide(&view, proposal).unwrap());

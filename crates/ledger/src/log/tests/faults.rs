@@ -76,9 +76,6 @@ impl Store for FaultyStore {
     fn tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.tile(level, index)
     }
-    fn body(&self, commitment: &Digest) -> Result<Option<Body>, StoreError> {
-        self.inner.body(commitment)
-    }
     fn checkpoints(&self, from_size: u64, limit: usize) -> Result<Vec<StoredCheckpoint>, StoreError> {
         self.inner.checkpoints(from_size, limit)
     }
