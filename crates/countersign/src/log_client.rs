@@ -7,7 +7,7 @@ use hyper::{Method, StatusCode};
 use ledger::{
     bodies::{Body, KeptBody, SubjectBody},
     dsse::Envelope,
-    merkle::unbundle,
+    merkle::{Nodes, node_in_tile, tile_with, unbundle},
 };
 use model::Digest;
 use serde::{Deserialize, Serialize};
@@ -187,6 +187,18 @@ impl LogClient {
             .split_first_chunk::<32>()
             .ok_or_else(|| Fault::new(Kind::Untrue, format!("the body kept for {commitment} has no salt")))?;
         Ok(KeptBody::Kept(Body { salt: *salt, bytes: bytes.to_vec() }))
+    }
+}
+
+/// The hashes of the log's tree as the log hands them out; whoever asks compares them with a signed root.
+impl Nodes for LogClient {
+    type Error = Fault;
+
+    fn node(&self, level: u32, index: u64) -> Result<Digest, Fault> {
+        let path = tile_with(level, index);
+        let answer = self.get(&format!("/{path}"))?;
+        node_in_tile(&answer.body, level, index)
+            .ok_or_else(|| Fault::new(Kind::Untrue, format!("the log does not hand out `{path}`")))
     }
 }
 

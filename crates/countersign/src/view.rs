@@ -8,7 +8,7 @@ use std::{
 use gate::{Facts, policy::Policy};
 use ledger::{
     Verified,
-    follow::FollowError,
+    follow::{FollowError, Fork},
     reader::{LogError, Reader},
     statement::{Members, Statement, v1::Seen},
 };
@@ -74,7 +74,7 @@ impl View {
         let now = SystemClock.now();
         let target = match self.reader.target(note, now) {
             Ok(target) => target,
-            Err(error) => return Err(self.untrue(error)),
+            Err(error) => return Err(self.untrue(error, note)),
         };
         let mut entries = Vec::new();
         let mut at = self.reader.size();
@@ -101,7 +101,7 @@ impl View {
                 }
                 Ok(())
             }
-            Err(error) => Err(self.untrue(error)),
+            Err(error) => Err(self.untrue(error, note)),
         }
     }
 
@@ -123,18 +123,26 @@ impl View {
     /// A log that can not hand out what was signed may have been set back: what was signed, and what it says now.
     fn keep_evidence(&self, signed: &[u8]) {
         let (Some(folder), Ok(now)) = (&self.memory, self.log.head()) else { return };
-        let evidence = ledger::follow::Fork { ours: signed.to_vec(), theirs: now };
-        keep(folder, &evidence.to_bytes());
+        let evidence = Fork::new(signed.to_vec(), now).with_nodes(self.reader.follower().log(), &self.log);
+        keep(folder, "fork", &evidence.to_bytes());
     }
 
     /// A log that lies is told apart from one that can not be reached; both checkpoints are kept as evidence.
-    fn untrue(&self, error: LogError) -> Fault {
-        if let (
-            Some(folder),
-            LogError::Follow(FollowError::Shrunk { evidence, .. } | FollowError::Forked { evidence, .. }),
-        ) = (&self.memory, &error)
-        {
-            keep(folder, &evidence.to_bytes());
+    fn untrue(&self, error: LogError, note: &[u8]) -> Fault {
+        if let Some(folder) = &self.memory {
+            match &error {
+                // The entries do not lead to what was remembered from before the restart: it meets what is said now.
+                LogError::Follow(FollowError::Forked { evidence, .. }) if evidence.ours.is_empty() => {
+                    self.keep_evidence(note);
+                }
+                LogError::Follow(FollowError::Shrunk { evidence, .. } | FollowError::Forked { evidence, .. }) => {
+                    // What the log itself hands out of the larger tree is what can prove that it forked.
+                    let evidence = (**evidence).clone().with_nodes(self.reader.follower().log(), &self.log);
+                    keep(folder, "fork", &evidence.to_bytes());
+                }
+                LogError::TwoHistories { evidence, .. } => keep(folder, "sighting", &evidence.to_bytes()),
+                _ => {}
+            }
         }
         Fault::from_error(Kind::Untrue, error).hint(UNTRUE_HINT)
     }
@@ -194,10 +202,9 @@ impl View {
     }
 }
 
-/// Keeps two checkpoints that do not fit each other.
-fn keep(folder: &Path, evidence: &[u8]) {
-    let path = folder.join(format!("fork-{}.txt", model::Digest::of(evidence).short()));
-    if let Err(error) = ledger::durable::write(&path, evidence, 0o600) {
-        tracing::error!("the evidence of a fork can not be kept: {error}");
+/// Keeps what does not fit together; a folder that can not be written does not make the log more believable.
+fn keep(folder: &Path, kind: &str, evidence: &[u8]) {
+    if let Err(error) = ledger::follow::keep(folder, kind, evidence) {
+        tracing::error!("the evidence against the log can not be kept: {error}");
     }
 }

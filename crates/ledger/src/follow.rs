@@ -4,11 +4,13 @@
 //! It refuses to know what entries mean and how they are fetched. It writes nothing; whoever keeps
 //! [`Follower::to_bytes`] does so after acting on what it says, so that a crash makes it look again.
 
+mod fork;
 mod fresh;
 mod kept;
 mod policy;
+mod sighting;
 
-use model::Timestamp;
+use model::{Digest, Timestamp};
 
 use crate::{
     checkpoint::{CheckpointError, SignedCheckpoint},
@@ -16,33 +18,11 @@ use crate::{
     note::{NoteError, VerifierKey},
 };
 
+pub use fork::{Finding, Fork, ForkError, keep};
 pub use fresh::{FreshCheckpoint, StaleError};
 pub use kept::KeptError;
 pub use policy::{PolicyError, WitnessKey, WitnessPolicy};
-
-/// Two checkpoints of one log that can not both be true, or of which the later is smaller. Evidence against whoever
-/// holds the log's key: keep both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fork {
-    /// The note that was accepted before.
-    pub ours: Vec<u8>,
-    /// The note that does not fit it.
-    pub theirs: Vec<u8>,
-}
-
-impl Fork {
-    /// Whether the two notes alone prove it to anybody who knows the log's key: one size, two roots.
-    pub fn is_proof(&self, log: &VerifierKey) -> bool {
-        let open = |note: &[u8]| SignedCheckpoint::open(note, log).ok();
-        let both = open(&self.ours).zip(open(&self.theirs));
-        both.is_some_and(|(a, b)| a.size() == b.size() && a.root() != b.root())
-    }
-
-    /// Both notes, to be kept in a file: ours, a line of `=`, theirs.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        [&self.ours[..], b"================\n", &self.theirs[..]].concat()
-    }
-}
+pub use sighting::Sighting;
 
 /// Why a follower does not go on. It stays where it was.
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +144,7 @@ impl Follower {
         let checkpoint = SignedCheckpoint::open(note, &self.log)?;
         let time = self.policy.quorum_time(&checkpoint)?.unwrap_or(now);
         if let Some(last) = &self.last {
-            let evidence = || Box::new(Fork { ours: last.checkpoint.to_bytes(), theirs: checkpoint.to_bytes() });
+            let evidence = || Box::new(Fork::new(last.checkpoint.to_bytes(), checkpoint.to_bytes()));
             let (ours, theirs) = (last.checkpoint.size(), checkpoint.size());
             if theirs < ours {
                 return Err(FollowError::Shrunk { ours, theirs, evidence: evidence() });
@@ -178,7 +158,23 @@ impl Follower {
 
     /// Accepts the later checkpoint if the entries lead to it.
     pub fn finish(&mut self, advance: Advance) -> Result<(), FollowError> {
+        self.check(&advance)?;
         let Advance { range, mut accepted } = advance;
+        // An older cosigning of the same tree takes nothing back.
+        if let Some(last) = &self.last
+            && last.checkpoint.size() == accepted.checkpoint.size()
+            && last.time > accepted.time
+        {
+            accepted = last.clone();
+        }
+        self.range = range;
+        self.last = Some(accepted);
+        Ok(())
+    }
+
+    /// Whether the entries lead to the later checkpoint, without accepting it yet.
+    pub fn check(&self, advance: &Advance) -> Result<(), FollowError> {
+        let Advance { range, accepted } = advance;
         let (before, size) = (self.size(), accepted.checkpoint.size());
         if range.size() != size {
             return Err(FollowError::Entries {
@@ -188,18 +184,9 @@ impl Follower {
         }
         if range.root() != accepted.checkpoint.root() {
             let ours = self.checkpoint().map(SignedCheckpoint::to_bytes).unwrap_or_default();
-            let evidence = Box::new(Fork { ours, theirs: accepted.checkpoint.to_bytes() });
+            let evidence = Box::new(Fork::new(ours, accepted.checkpoint.to_bytes()));
             return Err(FollowError::Forked { size, evidence });
         }
-        // An older cosigning of the same tree takes nothing back.
-        if let Some(last) = &self.last
-            && last.checkpoint.size() == size
-            && last.time > accepted.time
-        {
-            accepted = last.clone();
-        }
-        self.range = range;
-        self.last = Some(accepted);
         Ok(())
     }
 
@@ -214,6 +201,11 @@ impl Advance {
     /// The next entry, as canonical bytes.
     pub fn push(&mut self, entry: &[u8]) {
         self.range.push_entry(entry);
+    }
+
+    /// The next entry by its hash ([`crate::merkle::leaf_hash`]), for whoever needs the hash as well.
+    pub fn push_hash(&mut self, leaf: Digest) {
+        self.range.push(leaf);
     }
 
     /// The index of the next entry to be pushed.

@@ -13,9 +13,11 @@ use sha2::{Digest as _, Sha256};
 
 pub use bundle::{BundleError, unbundle};
 pub use history::{BeforeStart, History};
-pub use proof::{ProofError, consistency_proof, inclusion_proof, range_root, verify_consistency, verify_inclusion};
+pub use proof::{
+    ProofError, consistency_proof, inclusion_proof, old_root_of, range_root, verify_consistency, verify_inclusion,
+};
 pub use range::{CompactRange, RangeError};
-pub use tile::{Edge, Nodes, TILE_WIDTH, Tile, TilePath, TilePathError, node_in_tile};
+pub use tile::{Edge, Nodes, TILE_WIDTH, Tile, TilePath, TilePathError, node_in_tile, tile_with};
 pub(crate) use tile::{TileNodes, tile_of};
 
 /// The hash of an entry: `SHA-256(0x00 ‖ entry)` (RFC 6962 section 2.1).

@@ -9,11 +9,13 @@ use model::{Digest, Timestamp};
 use crate::{
     checkpoint::SignedCheckpoint,
     dsse::{Envelope, EnvelopeError},
-    follow::{FollowError, Follower, FreshCheckpoint, PolicyError, StaleError, WitnessKey, WitnessPolicy},
+    follow::{FollowError, Follower, FreshCheckpoint, PolicyError, Sighting, StaleError, WitnessKey, WitnessPolicy},
+    merkle::{History, leaf_hash},
     note::{VerifierKey, VkeyError},
     statement::{
         self, Members, Statement,
-        v1::{Charter, Claim, Kind},
+        v1::{Charter, Claim, Kind, Seen},
+        vouched,
     },
     tick::{self, OpenTick},
     verified::{Known, Verified},
@@ -45,6 +47,18 @@ pub enum LogError {
         /// Why.
         #[source]
         source: statement::ReadError,
+    },
+    /// A statement's signer saw another history than this one, or says that he saw what came later.
+    #[error(
+        "entry {index} was signed by somebody who had seen other entries before {size} than these: there are two histories"
+    )]
+    TwoHistories {
+        /// Which entry.
+        index: u64,
+        /// The size of the tree that its signer saw.
+        size: u64,
+        /// The checkpoint and the statement.
+        evidence: Box<Sighting>,
     },
     /// The log does not begin with the charter, or repeats one later.
     #[error("entry {0} is not where a charter stands: the founders' signatures come first and nowhere else")]
@@ -83,6 +97,8 @@ pub fn keys_of(charter: &Charter) -> Result<(VerifierKey, WitnessPolicy), KeysEr
 pub struct Reader {
     members: Members,
     follower: Follower,
+    /// What the log was at every size, to compare with what signers had seen.
+    history: History,
     begun: bool,
 }
 
@@ -90,14 +106,15 @@ impl Reader {
     /// Begins at the first entry.
     pub fn new(members: Members) -> Result<Self, LogError> {
         let (log, policy) = keys_of(members.charter())?;
-        Ok(Self { members, follower: Follower::new(log, policy), begun: false })
+        Ok(Self { members, follower: Follower::new(log, policy), history: History::new(), begun: false })
     }
 
     /// The same, but takes checkpoints without witnesses. For the roles that only make statements, and for looking
     /// at a log; never for acting on it.
     pub fn unwitnessed(members: Members) -> Result<Self, LogError> {
         let (log, _) = keys_of(members.charter())?;
-        Ok(Self { members, follower: Follower::new(log, WitnessPolicy::unwitnessed()), begun: false })
+        let follower = Follower::new(log, WitnessPolicy::unwitnessed());
+        Ok(Self { members, follower, history: History::new(), begun: false })
     }
 
     /// How many entries are read; the index of the next.
@@ -127,7 +144,7 @@ impl Reader {
 
     /// How many entries a checkpoint covers, before they are fetched; refuses one that shrank or forked.
     pub fn target(&self, note: &[u8], now: Timestamp) -> Result<u64, LogError> {
-        Ok(self.follower.begin(note, now)?.target())
+        Ok(self.follower.begin(note, now).map_err(|e| self.shown(e))?.target())
     }
 
     /// Goes on to a checkpoint with the entries up to it, and returns what they say. All or nothing.
@@ -137,17 +154,65 @@ impl Reader {
         note: &[u8],
         now: Timestamp,
     ) -> Result<Vec<Verified<Statement>>, LogError> {
-        let mut advance = self.follower.begin(note, now)?;
+        let before = self.history.size();
+        let advanced = self.try_advance(entries, note, now);
+        if advanced.is_err() {
+            self.history.truncate(before);
+        }
+        advanced
+    }
+
+    fn try_advance<E: AsRef<[u8]>>(
+        &mut self,
+        entries: &[E],
+        note: &[u8],
+        now: Timestamp,
+    ) -> Result<Vec<Verified<Statement>>, LogError> {
+        let mut advance = self.follower.begin(note, now).map_err(|e| self.shown(e))?;
         let mut begun = self.begun;
         let mut said = Vec::with_capacity(entries.len());
+        let mut other = None;
         for (index, entry) in (self.size()..).zip(entries) {
             let entry = entry.as_ref();
-            advance.push(entry);
-            said.push(self.open(index, entry, &mut begun)?);
+            let opened = self.open(index, entry, &mut begun)?;
+            other = other.or_else(|| Some((index, entry, self.other_history(&opened)?)));
+            let leaf = leaf_hash(entry);
+            advance.push_hash(leaf);
+            self.history.push(leaf);
+            said.push(opened);
+        }
+        self.follower.check(&advance)?;
+        // Only now is it certain that the log stands by these entries.
+        if let Some((index, entry, seen)) = other {
+            let evidence = Sighting::new(note.to_vec(), entry.to_vec());
+            let evidence = Box::new(evidence.with_nodes(self.follower.log(), seen, &self.history));
+            return Err(LogError::TwoHistories { index, size: seen.size, evidence });
         }
         self.follower.finish(advance)?;
         self.begun = begun;
         Ok(said)
+    }
+
+    /// A tree that a statement speaks of and that is not what the log was.
+    fn other_history(&self, entry: &Verified<Statement>) -> Option<Seen> {
+        let mut seen = vouched(entry.value(), entry.tick()).into_iter();
+        seen.find(|seen| seen.size > entry.index() || self.history.root_at(seen.size) != Some(seen.root))
+    }
+
+    /// With what this reader can show of a smaller checkpoint, of which it knows what there was at that size.
+    fn shown(&self, error: FollowError) -> FollowError {
+        match error {
+            FollowError::Shrunk { ours, theirs, evidence } => {
+                let evidence = Box::new(evidence.with_nodes(self.follower.log(), &self.history));
+                FollowError::Shrunk { ours, theirs, evidence }
+            }
+            other => other,
+        }
+    }
+
+    /// What the log was at every size.
+    pub const fn history(&self) -> &History {
+        &self.history
     }
 
     fn open(&self, index: u64, entry: &[u8], begun: &mut bool) -> Result<Verified<Statement>, LogError> {

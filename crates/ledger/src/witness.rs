@@ -205,7 +205,9 @@ impl Witness {
             return Err(Denied::OtherSize(old_size));
         }
         if verify_consistency(old_size, &old_root, theirs.size(), &theirs.root(), request.proof()).is_err() {
-            let fork = ours.map(|r| Fork { ours: r.note.to_string().into_bytes(), theirs: theirs.to_bytes() });
+            let fork = ours.map(|r| {
+                Fork::new(r.note.to_string().into_bytes(), theirs.to_bytes()).with_proof(log, request.proof())
+            });
             if let Some(fork) = &fork {
                 // Evidence is kept as well as can be; the answer is no either way.
                 drop(record::keep_fork(&self.folder, fork));

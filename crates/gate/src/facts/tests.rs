@@ -195,7 +195,6 @@ fn ticks_that_say_nothing() {
         ("a stranger cosigned", world.note(size, &[("beta", world.now)])),
         ("older cosignatures", world.note(size, &[("alpha", EPOCH - 1)])),
         ("another log", note_of(&Checkpoint::new("other.example/log", 3, root), &[("alpha", world.now)])),
-        ("more than there is", note_of(&Checkpoint::new(ORIGIN, 9_999, root), &[("alpha", world.now)])),
         ("not a note", "nonsense".to_owned()),
     ];
     for (what, note) in notes {
@@ -204,6 +203,68 @@ fn ticks_that_say_nothing() {
     }
     world.tick();
     assert_eq!(world.facts().time().unwrap().latest, at(world.now));
+}
+
+/// Whatever a statement speaks of must be the tree that its reader has at that size: nothing after it is believed.
+#[test]
+fn two_histories_meet_in_a_statement() {
+    use ledger::{
+        follow::Sighting,
+        reader::{LogError, Reader},
+        statement::v1::Seen,
+    };
+    let world = || World::founded(charter());
+    let halt = |world: &mut World, seen| {
+        let claim = Claim::Halt(Halt { environment: None, reason: None });
+        world.say_with("oli", "operator", claim, |header| header.seen = Some(seen))
+    };
+    let mut other = world();
+    other.halt("pia");
+    let tree = |world: &World, size: usize| {
+        let note = world.note(size, &[]);
+        let checkpoint: Checkpoint = note[..note.find("\n\n").unwrap() + 1].parse().unwrap();
+        Seen { size: checkpoint.size, root: checkpoint.root }
+    };
+    let mut good = world();
+    good.halt("oli");
+    for size in 0..=4 {
+        let seen = tree(&good, size);
+        halt(&mut good, seen);
+    }
+    good.facts();
+    let (same_size, empty) = (tree(&other, 4), Seen { size: 0, root: dig("not nothing") });
+    let mut own = world();
+    own.halt("oli");
+    let later = Seen { size: 9, ..tree(&own, 4) };
+    let fork = |size| note_of(&Checkpoint::new(ORIGIN, size, dig("a fork")), &[("alpha", EPOCH)]);
+    let rows: [(&str, Option<Seen>, String); 5] = [
+        ("another tree", Some(same_size), String::new()),
+        ("nothing that is something", Some(empty), String::new()),
+        ("later than itself", Some(later), String::new()),
+        ("a tick of a fork", None, fork(3)),
+        ("a tick of what came later", None, fork(9_999)),
+    ];
+    for (what, seen, tick) in rows {
+        let mut world = world();
+        world.halt("oli");
+        let index = match seen {
+            Some(seen) => halt(&mut world, seen),
+            None => world.tick_of(tick),
+        };
+        world.halt("pia");
+        let mut reader = Reader::new(world.members()).unwrap();
+        let note = world.note(4, &[("alpha", EPOCH)]);
+        reader.advance(&world.entries()[..4], note.as_bytes(), at(EPOCH)).unwrap();
+        let note = world.note(6, &[("alpha", EPOCH)]);
+        let error = reader.advance(&world.entries()[4..], note.as_bytes(), at(EPOCH)).unwrap_err();
+        assert!(error.to_string().ends_with("than these: there are two histories"), "{what}: {error}");
+        let LogError::TwoHistories { index: found, evidence, .. } = error else { panic!("{what}") };
+        assert_eq!((found, reader.size(), reader.history().size()), (index, 4, 4), "{what}: it stays where it was");
+        assert_eq!(Sighting::parse(&evidence.to_bytes()), Some((*evidence).clone()));
+        let shown = evidence.is_shown(&world.members(), crate::world::log_signer(ORIGIN).vkey());
+        // What is not in the tree can not be compared, and the tree of no entries needs no proof.
+        assert_eq!(shown, matches!(what, "another tree" | "a tick of a fork"), "{what}");
+    }
 }
 
 #[test]

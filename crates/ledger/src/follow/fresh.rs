@@ -4,7 +4,8 @@ use model::{Digest, Timestamp};
 
 use super::Accepted;
 
-/// Five minutes: clocks that are set by anybody at all differ by less.
+/// Five minutes: clocks that are set by anybody at all differ by less. Never more than the age that is allowed, for
+/// whatever this clock is behind, a checkpoint may be older than it seems.
 const SKEW_LIMIT_S: u64 = 300;
 
 /// A checkpoint that was the log's latest a short time ago, as far as its witnesses say.
@@ -50,7 +51,7 @@ pub enum StaleError {
 impl FreshCheckpoint {
     pub(super) fn new(last: &Accepted, witnessed: bool, now: Timestamp, max_age_s: u64) -> Result<Self, StaleError> {
         let time = last.time;
-        if time.since_s(now) > SKEW_LIMIT_S {
+        if time.since_s(now) > SKEW_LIMIT_S.min(max_age_s) {
             return Err(StaleError::Future { time });
         }
         let age_s = now.since_s(time);

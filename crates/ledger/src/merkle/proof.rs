@@ -143,6 +143,23 @@ pub fn verify_consistency(
     }
     // An old tree that is a perfect subtree is its own first hash.
     let implied = old.is_power_of_two().then_some(old_root);
+    let (from_old, from_new) = lead(old, new, implied, proof)?;
+    if from_old == *old_root && from_new == *new_root { Ok(()) } else { Err(ProofError::Root) }
+}
+
+/// The root at `old` that a consistency proof leads to together with `new_root`: what the larger tree begins with,
+/// whatever else was claimed of it. `None` if the proof does not lead to `new_root`, or if `old` is a power of two, whose
+/// root proofs leave out.
+pub fn old_root_of(old: u64, new: u64, new_root: &Digest, proof: &[Digest]) -> Option<Digest> {
+    if old == 0 || old >= new || old.is_power_of_two() {
+        return None;
+    }
+    let (from_old, from_new) = lead(old, new, None, proof).ok()?;
+    (from_new == *new_root).then_some(from_old)
+}
+
+/// The two roots that a consistency proof leads to. The caller has checked `0 < old < new`.
+fn lead(old: u64, new: u64, implied: Option<&Digest>, proof: &[Digest]) -> Result<(Digest, Digest), ProofError> {
     let mut steps = implied.into_iter().chain(proof);
     let (mut first, mut last) = (old - 1, new - 1);
     while first & 1 == 1 {
@@ -171,7 +188,7 @@ pub fn verify_consistency(
     if last != 0 {
         return Err(ProofError::Length(proof.len()));
     }
-    if from_old == *old_root && from_new == *new_root { Ok(()) } else { Err(ProofError::Root) }
+    Ok((from_old, from_new))
 }
 
 /// The largest power of two below `length`, which is at least 2.

@@ -184,6 +184,19 @@ fn tiles_are_as_the_specification_counts_them() {
 }
 
 #[test]
+fn a_hash_is_in_the_tile_that_is_named_for_it() {
+    let (tiles, _) = Tiles::of(700);
+    for (level, index) in [(0, 0), (0, 255), (0, 256), (0, 699), (3, 86), (7, 4), (8, 0), (8, 1), (9, 0)] {
+        let TilePath::Hashes { level: tile_level, index: tile_index, width } = tile_with(level, index) else {
+            panic!("a tile of hashes")
+        };
+        let tile = &tiles.0[&(tile_level, tile_index)][..width * 32];
+        assert_eq!(node_in_tile(tile, level, index), Some(tiles.node(level, index).unwrap()), "{level} {index}");
+        assert_eq!(node_in_tile(&tile[..(width - 1) * 32], level, index), None, "the smallest such tile");
+    }
+}
+
+#[test]
 fn the_place_of_a_difference_is_named() {
     let leaves: Vec<Digest> = (0..13).map(|n| leaf_hash(&entry(n))).collect();
     let mut range = CompactRange::new();

@@ -187,6 +187,14 @@ impl TileNodes {
     }
 }
 
+/// The path of the smallest tile that holds the perfect subtree.
+pub fn tile_with(level: u32, index: u64) -> TilePath {
+    let (tile_level, tile_index) = tile_of(level, index);
+    let width = 1_usize << (level % HEIGHT);
+    let before = (index % (TILE_WIDTH / width) as u64) as usize * width;
+    TilePath::Hashes { level: tile_level, index: tile_index, width: before + width }
+}
+
 /// Which tile holds the perfect subtree: its level and index.
 pub(crate) fn tile_of(level: u32, index: u64) -> (u8, u64) {
     let tile_level = u8::try_from(level / HEIGHT).unwrap_or(LEVEL_LIMIT);

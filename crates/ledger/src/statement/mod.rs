@@ -9,7 +9,9 @@ pub mod v1;
 mod entitlement;
 mod payload;
 mod read;
+mod vouched;
 
 pub use entitlement::{EntitlementError, FOUNDER_ROLE, LONGEST_LIFE_S, Members, Signatory, public_key};
 pub use payload::{PAYLOAD_TYPE, PayloadError, Statement, Subject};
 pub use read::{ReadError, open};
+pub use vouched::vouched;

@@ -20,12 +20,9 @@ use super::OpenWitnessError;
 use crate::{
     checkpoint::{Checkpoint, SignedCheckpoint},
     durable::{self, DurableError},
-    follow::Fork,
+    follow::{self, Fork},
     note::{Note, NoteSignature, VerifierKey},
 };
-
-/// 256 pieces of evidence: one is enough to stop a log, and nobody shall fill the disk with more.
-const FORK_LIMIT: usize = 256;
 
 /// The file with the origins that were ever cosigned.
 const LIST: &str = "cosigned-logs";
@@ -121,17 +118,7 @@ impl Record {
 
 /// Keeps both checkpoints of a fork; the same pair is one file.
 pub(super) fn keep_fork(folder: &Path, fork: &Fork) -> Result<(), DurableError> {
-    let forks = folder.join("forks");
-    durable::create_folder(&forks, 0o700)?;
-    let kept = fs::read_dir(&forks).map_or(FORK_LIMIT, Iterator::count);
-    if kept >= FORK_LIMIT {
-        return Ok(());
-    }
-    let bytes = fork.to_bytes();
-    match durable::write_new(&forks.join(format!("{}.txt", Digest::of(&bytes).hex())), &bytes, 0o600) {
-        Err(DurableError::Exists(_)) => Ok(()),
-        other => other,
-    }
+    follow::keep(&folder.join("forks"), "fork", &fork.to_bytes())
 }
 
 pub(super) fn path_of(folder: &Path, origin: &str) -> PathBuf {
