@@ -225,13 +225,16 @@ pub(super) fn hashes(text: &str) -> Option<Vec<Digest>> {
 pub fn keep(folder: &Path, kind: &str, evidence: &[u8]) -> Result<(), DurableError> {
     durable::create_folder(folder, 0o700)?;
     let prefix = format!("{kind}-");
+    let path = folder.join(format!("{prefix}{}.txt", Digest::of(evidence).hex()));
+    if path.exists() {
+        return Ok(());
+    }
     let of_kind = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&prefix);
     let kept = fs::read_dir(folder).map_or(KEPT_LIMIT, |all| all.flatten().filter(of_kind).count());
     if kept >= KEPT_LIMIT {
         return Ok(());
     }
-    let name = format!("{prefix}{}.txt", Digest::of(evidence).hex());
-    match durable::write_new(&folder.join(name), evidence, 0o600) {
+    match durable::write_new(&path, evidence, 0o600) {
         Err(DurableError::Exists(_)) => Ok(()),
         other => other,
     }

@@ -121,6 +121,11 @@ pub(super) fn keep_fork(folder: &Path, fork: &Fork) -> Result<(), DurableError> 
     follow::keep(&folder.join("forks"), "fork", &fork.to_bytes())
 }
 
+/// Keeps a smaller checkpoint beside the one that was cosigned, apart from those that can not both be true.
+pub(super) fn keep_smaller(folder: &Path, pair: &Fork) -> Result<(), DurableError> {
+    follow::keep(&folder.join("forks"), "smaller", &pair.to_bytes())
+}
+
 pub(super) fn path_of(folder: &Path, origin: &str) -> PathBuf {
     folder.join(format!("{}.checkpoint", Digest::of(origin.as_bytes()).hex()))
 }
