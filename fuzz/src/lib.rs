@@ -11,6 +11,7 @@ pub mod kept;
 pub mod key;
 pub mod manifest;
 pub mod note;
+pub mod policy;
 pub mod proof;
 pub mod seeds;
 pub mod statement;

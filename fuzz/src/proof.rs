@@ -1,10 +1,13 @@
-//! Inclusion and consistency proofs (RFC 6962, RFC 9162): the right one verifies, a changed one does not.
+//! Inclusion and consistency proofs (RFC 6962, RFC 9162) and proof files (C2SP tlog-proof): the right one verifies, a
+//! changed one does not.
 
 use std::{cell::OnceCell, thread_local};
 
 use ledger::{
+    follow::WitnessPolicy,
     log::Log,
     merkle::{CompactRange, leaf_hash, verify_consistency, verify_inclusion},
+    proof::Proof,
 };
 use model::Digest;
 
@@ -40,7 +43,31 @@ thread_local! {
 
 /// Whatever the positions and hashes: no panic, and nothing but the true proof verifies.
 pub fn run(data: &[u8]) {
-    TREE.with(|tree| check(tree.get_or_init(Tree::new), data));
+    if let Ok(proof) = Proof::parse(data) {
+        assert_eq!(proof.to_bytes(), data, "a proof file has one form");
+    }
+    TREE.with(|tree| {
+        let tree = tree.get_or_init(Tree::new);
+        file(tree, data);
+        check(tree, data);
+    });
+}
+
+/// A file proves an entry only if the log signed the checkpoint and the entry is there.
+fn file(tree: &Tree, data: &[u8]) {
+    let Ok(proof) = Proof::parse(data) else { return };
+    let log = fixed::log_signer().vkey();
+    // The seeds are of small logs with the same first entries.
+    for number in 0..8 {
+        let entry = fixed::statement(number).canonical_bytes();
+        if let Ok(checkpoint) = proof.verify(&entry, log, &WitnessPolicy::unwitnessed()) {
+            assert!(fixed::is_signed_by_log(checkpoint.note()), "only the log's own signature counts");
+            assert_eq!(proof.index(), number, "only the entry at its place is proven");
+            assert_eq!(checkpoint.root(), at(&tree.roots, checkpoint.size()));
+            let good = tree.log.inclusion_proof(number, checkpoint.size()).expect("it is in the tree");
+            assert_eq!(proof.hashes(), good, "one proof for each place");
+        }
+    }
 }
 
 fn check(tree: &Tree, data: &[u8]) {

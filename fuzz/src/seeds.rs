@@ -13,6 +13,7 @@ use ledger::{
     log::ENTRIES_LIMIT,
     merkle::TilePath,
     note::{NoteKeyType, NoteSigner},
+    proof::Proof,
     witness::AddCheckpoint,
 };
 
@@ -44,7 +45,8 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("key", keys()),
         ("manifest", MANIFESTS.iter().map(|m| m.as_bytes().to_vec()).chain(releases()).collect()),
         ("note", notes()),
-        ("proof", choices()),
+        ("policy", policies()),
+        ("proof", proofs()),
         ("statement", statements().iter().map(|s| s.as_bytes().to_vec()).collect()),
         ("tile", tiles()),
         ("witness_request", requests()),
@@ -119,6 +121,28 @@ fn choices() -> Vec<Vec<u8>> {
     (0..12_u8)
         .map(|n| (0..200_u8).map(|i| if i == 0 { n % 3 } else { i.wrapping_mul(n.wrapping_add(3)) }).collect())
         .collect()
+}
+
+fn proofs() -> Vec<Vec<u8>> {
+    let log = fixed::log_of(0..7);
+    let mut seeds = choices();
+    for index in [0, 3, 6] {
+        let receipt = log.receipt(index).ok();
+        let proof = receipt.and_then(|receipt| Proof::of_receipt(&receipt).ok());
+        seeds.extend(proof.map(|proof| proof.to_bytes()));
+    }
+    seeds
+}
+
+fn policies() -> Vec<Vec<u8>> {
+    let (log, witness) = (fixed::log_signer().vkey(), fixed::witness_signer().vkey());
+    let two = format!(
+        "log {log} https://log.example\nwitness a {witness} https://a.example\nwitness b {witness}\n\
+         group g any a b # comment\ngroup h 1 g\nquorum h\n"
+    );
+    let none = format!("# nobody\nlog {log}\nquorum none\n");
+    let network = format!("logs/v0\n\nvkey {log}\norigin other.example\nqpd 86400\ncontact mail\n");
+    vec![two.into_bytes(), none.into_bytes(), network.into_bytes(), format!("log {log}\n").into_bytes()]
 }
 
 fn tiles() -> Vec<Vec<u8>> {

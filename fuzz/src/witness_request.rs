@@ -8,7 +8,7 @@ use ledger::{
     log::Log,
     merkle::{CompactRange, leaf_hash},
     note::{Note, NoteKeyType},
-    witness::{AddCheckpoint, Witness},
+    witness::{AddCheckpoint, Witness, WitnessedLog},
 };
 use model::Digest;
 
@@ -60,6 +60,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(request.to_bytes(), data, "a request has one form");
     }
     let folder = fixed::scratch();
+    Witness::begin(folder.path()).expect("there is room for temporary files");
     let mut witness = Some(open(folder.path()));
     let mut model = Model::default();
     ask(witness.as_ref().expect("it is open"), &mut model, data, None);
@@ -83,7 +84,7 @@ pub fn run(data: &[u8]) {
 }
 
 fn open(folder: &Path) -> Witness {
-    let logs = vec![fixed::log_signer().vkey().clone()];
+    let logs = vec![WitnessedLog::new(fixed::log_signer().vkey().clone()).expect("it is a log's key")];
     Witness::open(folder, fixed::witness_signer().clone(), logs).expect("its own record is whole")
 }
 
