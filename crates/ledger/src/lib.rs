@@ -3,6 +3,7 @@ pub mod blobs;
 pub mod bodies;
 pub mod check;
 pub mod checkpoint;
+pub mod copy;
 pub mod dsse;
 pub mod durable;
 #[cfg(test)]

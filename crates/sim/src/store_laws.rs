@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use ledger::{
+    bodies::{KeyState, Subject, SubjectKey, SubjectKeys},
     check::{Evidence, WholeLog, check_log},
     dsse::Envelope,
     follow::WitnessPolicy,
@@ -114,6 +115,29 @@ fn a_commit_is_whole_or_not_at_all(store: &dyn Store) {
     }
 }
 
+/// What every table of the keys of subjects promises.
+pub fn keys_are_kept_and_destroyed(keys: &dyn SubjectKeys) {
+    let subject = |name: &str| name.parse::<Subject>().unwrap().digest();
+    let (ada, ben, cem) = (subject("person:ada"), subject("person:ben"), subject("change:3"));
+    let (first, second) = (SubjectKey::new().unwrap(), SubjectKey::new().unwrap());
+    assert_eq!(keys.get(ada).unwrap(), KeyState::Absent);
+    assert_eq!(keys.get_or_make(ada, &first).unwrap(), KeyState::Kept(first.clone()));
+    assert_eq!(keys.get_or_make(ada, &second).unwrap(), KeyState::Kept(first.clone()), "the first stays");
+    assert_eq!(keys.get_or_make(ben, &second).unwrap(), KeyState::Kept(second.clone()));
+    for _ in 0..2 {
+        keys.destroy(ada).unwrap();
+        assert_eq!(keys.get(ada).unwrap(), KeyState::Destroyed);
+        assert_eq!(keys.get_or_make(ada, &second).unwrap(), KeyState::Destroyed, "none is made again");
+    }
+    keys.destroy(cem).unwrap();
+    assert_eq!(keys.get_or_make(cem, &first).unwrap(), KeyState::Destroyed, "also one that never had a key");
+    let mut all = vec![(ada, KeyState::Destroyed), (ben, KeyState::Kept(second)), (cem, KeyState::Destroyed)];
+    all.sort_by_key(|(subject, _)| *subject);
+    assert_eq!(keys.subjects(None, 9).unwrap(), all);
+    assert_eq!(keys.subjects(Some(all[0].0), 1).unwrap(), all[1..2]);
+    assert_eq!(keys.subjects(Some(all[2].0), 9).unwrap(), []);
+}
+
 /// What a log on an empty store does, also when it is closed and opened again. Gives its last checkpoint and every tile
 /// and entry bundle, which are the same bytes on every store.
 pub fn a_log_is_a_log(open_store: impl Fn() -> Arc<dyn Store>) -> Vec<Vec<u8>> {
@@ -146,10 +170,12 @@ pub fn a_log_is_a_log(open_store: impl Fn() -> Arc<dyn Store>) -> Vec<Vec<u8>> {
     let now = log.head();
     ledger::merkle::verify_consistency(head.size(), &head.root(), 310, &now.root(), &proof).unwrap();
     assert_eq!(whole(&*store).range.size(), 310);
-    let paths =
-        ["checkpoint", "tile/0/000", "tile/0/001.p/54", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/54"];
-    paths.map(|path| log.resource(path.parse().unwrap()).unwrap().unwrap()).into()
+    PATHS.map(|path| log.resource(path.parse().unwrap()).unwrap().unwrap()).into()
 }
+
+/// What a log of 310 entries serves.
+const PATHS: [&str; 6] =
+    ["checkpoint", "tile/0/000", "tile/0/001.p/54", "tile/1/000.p/1", "tile/entries/000", "tile/entries/001.p/54"];
 
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 
 mod address;
 mod connection;
+mod keys;
 mod turns;
 
 use std::sync::{
@@ -20,7 +21,7 @@ use ledger::{
     store::{Batch, Shared, Store, StoreError, StoredCheckpoint, StoredEntry},
 };
 use model::Digest;
-use postgres::{Row, error::SqlState};
+use postgres::{Row, error::SqlState, types::ToSql};
 
 pub use address::{Address, AddressError};
 
@@ -36,6 +37,9 @@ const READERS: usize = 4;
 /// A turn lasts three seconds: six times the interval at which it is prolonged, and with it another process takes over
 /// well within five.
 const TURN_MS: f64 = 3_000.0;
+
+const ADD_BATCH: &str = "SELECT outcome, at_size FROM countersign.add_batch(\
+    $1, $2, $3::float8 * interval '1 ms', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 
 /// A store in a database.
 pub struct PostgresStore {
@@ -139,22 +143,36 @@ impl Store for PostgresStore {
         if !self.writes {
             return Err(StoreError::ReadOnly);
         }
-        if !batch.bodies.is_empty() {
-            return Err(StoreError::Failed("a database of a log keeps no bodies".into()));
-        }
         let identities = names(batch.entries.iter().map(|e| e.identity));
         let entries: Vec<&[u8]> = batch.entries.iter().map(|e| &e.bytes[..]).collect();
         let levels: Vec<i16> = batch.tiles.iter().map(|t| i16::from(t.level)).collect();
         let places = batch.tiles.iter().map(|t| signed(t.index)).collect::<Result<Vec<i64>, _>>()?;
         let tiles: Vec<&[u8]> = batch.tiles.iter().map(|t| &t.bytes[..]).collect();
         let (epoch, first) = (self.turn_of_ours(), signed(batch.first)?);
-        let sql = "SELECT outcome, at_size FROM countersign.add_batch($1, $2, $3::float8 * interval '1 ms', $4, $5, $6, $7, $8, $9, $10)";
-        let answer = self.writer.with(&self.address, false, |open| {
-            open.rows(
-                sql,
-                &[&self.holder, &epoch, &TURN_MS, &first, &identities, &entries, &levels, &places, &tiles, &batch.note],
-            )
-        });
+        let (earlier, cosigned) = (&batch.history.checkpoints, &batch.history.cosignatures);
+        let earlier_sizes = earlier.iter().map(|c| signed(c.size)).collect::<Result<Vec<i64>, _>>()?;
+        let earlier_notes: Vec<&[u8]> = earlier.iter().map(|c| &c.note[..]).collect();
+        let cosigned_sizes = cosigned.iter().map(|c| signed(c.size)).collect::<Result<Vec<i64>, _>>()?;
+        let cosigned_by: Vec<&str> = cosigned.iter().map(|c| c.name.as_str()).collect();
+        let cosigned_lines: Vec<&str> = cosigned.iter().map(|c| c.line.as_str()).collect();
+        let parameters: [&(dyn ToSql + Sync); 15] = [
+            &self.holder,
+            &epoch,
+            &TURN_MS,
+            &first,
+            &identities,
+            &entries,
+            &levels,
+            &places,
+            &tiles,
+            &batch.note,
+            &earlier_sizes,
+            &earlier_notes,
+            &cosigned_sizes,
+            &cosigned_by,
+            &cosigned_lines,
+        ];
+        let answer = self.writer.with(&self.address, false, |open| open.rows(ADD_BATCH, &parameters));
         let rows = match answer {
             Ok(rows) => rows,
             Err(error) => {
@@ -219,10 +237,6 @@ impl Store for PostgresStore {
         let sql = "SELECT bytes FROM countersign.tiles WHERE level = $1 AND idx = $2";
         let rows = self.read(|open| open.rows(sql, &[&i16::from(level), &index]))?;
         rows.first().map(|row| get(row, 0)).transpose()
-    }
-
-    fn body(&self, _: &Digest) -> Result<Option<ledger::store::Body>, StoreError> {
-        Ok(None)
     }
 
     fn checkpoints(&self, from_size: u64, limit: usize) -> Result<Vec<StoredCheckpoint>, StoreError> {

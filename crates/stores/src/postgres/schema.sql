@@ -15,6 +15,8 @@ ALTER TABLE countersign.entries ALTER COLUMN bytes SET STORAGE EXTERNAL;
 ALTER TABLE countersign.tiles ALTER COLUMN bytes SET STORAGE EXTERNAL;
 CREATE TABLE countersign.checkpoints (size bigint PRIMARY KEY, note bytea NOT NULL);
 CREATE TABLE countersign.cosignatures (size bigint, name text, line text NOT NULL, PRIMARY KEY (size, name));
+-- A key a subject; none where it was destroyed.
+CREATE TABLE countersign.subject_keys (subject bytea PRIMARY KEY, key bytea);
 
 -- Whose turn it is to add entries, by this server's clock; `epoch` only grows.
 CREATE TABLE countersign.turn (
@@ -39,6 +41,7 @@ CREATE INDEX offers_in_order ON countersign.offers (seq);
 CREATE FUNCTION countersign.add_batch(
     my_holder text, my_epoch bigint, life interval, first bigint, identities bytea[], entries bytea[],
     tile_levels smallint[], tile_places bigint[], tile_bytes bytea[], checkpoint bytea,
+    earlier_sizes bigint[], earlier_notes bytea[], cosigned_sizes bigint[], cosigned_by text[], cosigned_lines text[],
     OUT outcome text, OUT at_size bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -58,7 +61,10 @@ BEGIN
     INSERT INTO countersign.tiles AS t (level, idx, bytes)
         SELECT * FROM unnest(tile_levels, tile_places, tile_bytes)
         ON CONFLICT (level, idx) DO UPDATE SET bytes = excluded.bytes;
+    INSERT INTO countersign.checkpoints (size, note) SELECT * FROM unnest(earlier_sizes, earlier_notes);
     INSERT INTO countersign.checkpoints (size, note) VALUES (new_size, checkpoint);
+    INSERT INTO countersign.cosignatures (size, name, line)
+        SELECT * FROM unnest(cosigned_sizes, cosigned_by, cosigned_lines);
     DELETE FROM countersign.offers WHERE identity = ANY (identities);
     UPDATE countersign.turn SET size = new_size, ends = clock_timestamp() + life;
     PERFORM pg_notify('countersign', 'head');

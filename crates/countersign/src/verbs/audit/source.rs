@@ -94,7 +94,7 @@ fn take(client: &LogClient, store: &MemoryStore, edge: &mut Edge, checkpoint: &S
             entries.push(StoredEntry { identity: envelope.identity(), bytes });
         }
     }
-    let batch = Batch { first, entries, tiles: edge.take_changed(), note: checkpoint.to_bytes() };
+    let batch = Batch { first, entries, tiles: edge.take_changed(), note: checkpoint.to_bytes(), ..Batch::default() };
     store.commit(&batch).because(Kind::Untrue, "the server's entries do not follow each other")?;
     for signature in checkpoint.note().signatures().iter().filter(|s| s.name() != checkpoint.checkpoint().origin) {
         store
