@@ -15,6 +15,7 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod reader;
+pub mod sigstore;
 pub mod statement;
 pub mod store;
 pub mod tick;
