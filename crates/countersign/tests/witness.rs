@@ -109,6 +109,9 @@ fn a_witness_that_is_killed_forgets_nothing() {
     let again = program().args(["witness", "--new", "--state"]).arg(&state).output().unwrap();
     assert!(String::from_utf8_lossy(&again.stderr).contains("there is a key already"), "{again:?}");
 
+    let renamed = program().args(["witness", "--name", "other.example", "--state"]).arg(&state).output().unwrap();
+    assert!(String::from_utf8_lossy(&renamed.stderr).contains("this witness is called `witness.countersign.local`"));
+
     let key = PrivateKey::from_seed(Scheme::Ed25519, &[1; 32]).unwrap();
     let signer = NoteSigner::new(
         ORIGIN,
