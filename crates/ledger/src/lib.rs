@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod copy;
 pub mod dsse;
 pub mod durable;
+pub mod excerpt;
 #[cfg(test)]
 mod fixtures;
 pub mod follow;
