@@ -248,8 +248,8 @@ pub(crate) fn open(
     Ok(Verified::new(index, envelope.signer(), statement, known))
 }
 
-/// The checkpoint of a tick, opened under the charter.
-pub(crate) fn tick_of(statement: &Statement, members: &Members) -> Option<OpenTick> {
+/// The checkpoint of a tick, opened under the charter. `None` for everything else, and for a tick that says nothing.
+pub fn tick_of(statement: &Statement, members: &Members) -> Option<OpenTick> {
     match &statement.claim {
         Claim::Tick(claim) => tick::open(&claim.checkpoint, members.charter()),
         _ => None,
