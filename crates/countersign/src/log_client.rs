@@ -141,6 +141,12 @@ impl LogClient {
         serde_json::from_slice(&answer.body).because(Kind::Unavailable, "the log's answer does not hold up")
     }
 
+    /// What a path of C2SP tlog-tiles names; `None` if the log has no such thing.
+    pub fn resource(&self, path: ledger::merkle::TilePath) -> Result<Option<Vec<u8>>, Fault> {
+        let answer = self.get(&format!("/{path}"))?;
+        Ok((answer.status != StatusCode::NOT_FOUND).then(|| answer.body.to_vec()))
+    }
+
     /// Entries from this index on, at most 256, as canonical bytes.
     pub fn entries(&self, from: u64) -> Result<Vec<Vec<u8>>, Fault> {
         let answer = self.get(&format!("/entries/{from}"))?;

@@ -47,3 +47,47 @@ impl Drop for Progress {
         }
     }
 }
+
+/// How far something long has come, by numbers: on a terminal a bar, elsewhere nothing.
+pub struct Count {
+    bar: Option<ProgressBar>,
+}
+
+impl Count {
+    /// Begins, with this word for what is done; shows only if it is `wanted`.
+    pub fn new(word: &'static str, wanted: bool) -> Self {
+        let bar = (wanted && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::no_length();
+            let shown =
+                format!("{{spinner}} {word} {{human_pos}} of {{human_len}}, {{per_sec}}, {{eta}} left {{wide_bar}}");
+            if let Ok(style) = ProgressStyle::with_template(&shown) {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(BEAT);
+            bar
+        });
+        Self { bar }
+    }
+
+    /// There are so many.
+    pub fn of(&self, length: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(length);
+        }
+    }
+
+    /// So many are done.
+    pub fn at(&self, position: u64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(position);
+        }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -3,7 +3,6 @@
 //! Everything here is a pure function of the statements that it is given. It refuses to know clocks, networks,
 //! files and bodies: an auditor runs it years later and gets the same answer.
 
-pub mod bundle;
 mod current;
 mod decide;
 mod dossier;
@@ -12,6 +11,7 @@ mod facts;
 mod lineage;
 pub mod policy;
 mod quorum;
+mod recount;
 mod shown;
 mod standing;
 mod time;
@@ -24,6 +24,7 @@ pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
 pub use dossier::{CHANGE_COMMITS, Dossier};
 pub use facts::{Facts, FactsError, Heading, Live, Said, Stack};
 pub use quorum::{Tally, tally};
+pub use recount::{Contradiction, Recount};
 pub use shown::{shown, shown_digest};
 pub use standing::{EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};
 pub use time::LogTime;

@@ -18,7 +18,7 @@ pub use proof::{
 };
 pub use range::{CompactRange, RangeError};
 pub use tile::{Edge, Nodes, TILE_WIDTH, Tile, TilePath, TilePathError, node_in_tile, tile_with};
-pub(crate) use tile::{TileNodes, tile_of};
+pub(crate) use tile::{TileNodes, split_hashes, tile_of};
 
 /// The hash of an entry: `SHA-256(0x00 ‖ entry)` (RFC 6962 section 2.1).
 pub fn leaf_hash(entry: &[u8]) -> Digest {

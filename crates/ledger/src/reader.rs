@@ -10,14 +10,14 @@ use crate::{
     checkpoint::SignedCheckpoint,
     dsse::{Envelope, EnvelopeError},
     follow::{FollowError, Follower, FreshCheckpoint, PolicyError, Sighting, StaleError, WitnessKey, WitnessPolicy},
-    merkle::{History, ProofError, leaf_hash},
+    merkle::{History, leaf_hash},
     note::{VerifierKey, VkeyError},
     statement::{
         self, Members, Statement,
         v1::{Charter, Claim, Kind, Seen},
         vouched,
     },
-    tick::{self, OpenTick},
+    tick::{self, OpenTick, TickKeys},
     verified::{Known, Verified},
 };
 
@@ -60,15 +60,6 @@ pub enum LogError {
         /// The checkpoint and the statement.
         evidence: Box<Sighting>,
     },
-    /// An entry of an excerpt is not where it is said to be.
-    #[error("entry {index} is not in the tree of the checkpoint")]
-    Proof {
-        /// Which entry.
-        index: u64,
-        /// Why.
-        #[source]
-        source: ProofError,
-    },
     /// The log does not begin with the charter, or repeats one later.
     #[error("entry {0} is not where a charter stands: the founders' signatures come first and nowhere else")]
     Charter(u64),
@@ -108,6 +99,8 @@ pub struct Reader {
     follower: Follower,
     /// What the log was at every size, to compare with what signers had seen.
     history: History,
+    /// For the ticks; with all witnesses, also where checkpoints are taken without.
+    ticks: Option<TickKeys>,
     begun: bool,
 }
 
@@ -115,15 +108,16 @@ impl Reader {
     /// Begins at the first entry.
     pub fn new(members: Members) -> Result<Self, LogError> {
         let (log, policy) = keys_of(members.charter())?;
-        Ok(Self { members, follower: Follower::new(log, policy), history: History::new(), begun: false })
+        let (follower, ticks) = (Follower::new(log, policy), TickKeys::of(members.charter()));
+        Ok(Self { members, follower, history: History::new(), ticks, begun: false })
     }
 
     /// The same, but takes checkpoints without witnesses. For the roles that only make statements, and for looking
     /// at a log; never for acting on it.
     pub fn unwitnessed(members: Members) -> Result<Self, LogError> {
         let (log, _) = keys_of(members.charter())?;
-        let follower = Follower::new(log, WitnessPolicy::unwitnessed());
-        Ok(Self { members, follower, history: History::new(), begun: false })
+        let (follower, ticks) = (Follower::new(log, WitnessPolicy::unwitnessed()), TickKeys::of(members.charter()));
+        Ok(Self { members, follower, history: History::new(), ticks, begun: false })
     }
 
     /// How many entries are read; the index of the next.
@@ -225,31 +219,26 @@ impl Reader {
     }
 
     fn open(&self, index: u64, entry: &[u8], begun: &mut bool) -> Result<Verified<Statement>, LogError> {
-        open(&self.members, index, entry, begun)
+        let envelope = Envelope::from_entry(entry).map_err(|source| LogError::Envelope { index, source })?;
+        let (statement, _) =
+            statement::open(&envelope, &self.members).map_err(|source| LogError::Statement { index, source })?;
+        let is_charter = statement.claim.kind() == Kind::Charter;
+        if is_charter && (*begun || Digest::of(envelope.payload()) != self.members.hash()) || !is_charter && index == 0
+        {
+            return Err(LogError::Charter(index));
+        }
+        *begun |= !is_charter;
+        let tick = match &statement.claim {
+            Claim::Tick(claim) => self.ticks.as_ref().and_then(|keys| keys.open(&claim.checkpoint)),
+            _ => None,
+        };
+        let known = Known { identity: Some(envelope.identity()), tick };
+        Ok(Verified::new(index, envelope.signer(), statement, known))
     }
 }
 
-/// Opens an entry, whose place in the tree is for the caller to check. `begun` says whether anything but a charter stands
-/// before it.
-pub(crate) fn open(
-    members: &Members,
-    index: u64,
-    entry: &[u8],
-    begun: &mut bool,
-) -> Result<Verified<Statement>, LogError> {
-    let envelope = Envelope::from_entry(entry).map_err(|source| LogError::Envelope { index, source })?;
-    let (statement, _) = statement::open(&envelope, members).map_err(|source| LogError::Statement { index, source })?;
-    let is_charter = statement.claim.kind() == Kind::Charter;
-    if is_charter && (*begun || Digest::of(envelope.payload()) != members.hash()) || !is_charter && index == 0 {
-        return Err(LogError::Charter(index));
-    }
-    *begun |= !is_charter;
-    let known = Known { identity: Some(envelope.identity()), tick: tick_of(&statement, members) };
-    Ok(Verified::new(index, envelope.signer(), statement, known))
-}
-
-/// The checkpoint of a tick, opened under the charter. `None` for everything else, and for a tick that says nothing.
-pub fn tick_of(statement: &Statement, members: &Members) -> Option<OpenTick> {
+/// The checkpoint of a tick, opened under the charter; for one statement alone.
+pub(crate) fn tick_of(statement: &Statement, members: &Members) -> Option<OpenTick> {
     match &statement.claim {
         Claim::Tick(claim) => tick::open(&claim.checkpoint, members.charter()),
         _ => None,

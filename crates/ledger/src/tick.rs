@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use model::{Digest, Timestamp};
 
-use crate::{checkpoint::SignedCheckpoint, note::VerifierKey, statement::v1::Charter};
+use crate::{
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    note::{Note, VerifierKey},
+    statement::v1::{Charter, WitnessKey},
+};
 
 /// A tick's checkpoint, verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,24 +21,58 @@ pub struct OpenTick {
     pub times: Vec<Timestamp>,
 }
 
+/// The keys that a tick's checkpoint is verified with, read from a charter once.
+#[derive(Clone, Debug)]
+pub struct TickKeys {
+    log: VerifierKey,
+    /// With their operators; those whose keys do not parse cosign nothing.
+    witnesses: Vec<(VerifierKey, String)>,
+    quorum: usize,
+}
+
 /// Opens the signed note in a tick. `None` unless the log signed it and the quorum of witnesses cosigned it.
 pub fn open(note: &str, charter: &Charter) -> Option<OpenTick> {
-    let log: VerifierKey = charter.log.vkey.parse().ok()?;
-    let signed = SignedCheckpoint::open(note.as_bytes(), &log).ok()?;
-    if signed.checkpoint().origin != charter.log.origin {
-        return None;
+    TickKeys::of(charter)?.open(note)
+}
+
+impl TickKeys {
+    /// Those of a charter. `None` if the log's key does not hold up.
+    pub fn of(charter: &Charter) -> Option<Self> {
+        let log: VerifierKey = charter.log.vkey.parse().ok()?;
+        let parse = |w: &WitnessKey| Some((w.vkey.parse().ok()?, w.operator.clone()));
+        let witnesses = charter.witnesses.iter().filter_map(parse).collect();
+        let quorum = charter.witness_quorum as usize;
+        (log.name() == charter.log.origin).then_some(Self { log, witnesses, quorum })
     }
-    // Several witnesses of one operator are one voice; its earliest is taken.
-    let mut by_operator: BTreeMap<&str, Timestamp> = BTreeMap::new();
-    for witness in &charter.witnesses {
-        let Ok(key) = witness.vkey.parse::<VerifierKey>() else { continue };
-        if let Ok(Some(time)) = signed.note().cosigned_at(&key) {
-            let earliest = by_operator.entry(&witness.operator).or_insert(time);
-            *earliest = time.min(*earliest);
+
+    /// As [`open`].
+    pub fn open(&self, note: &str) -> Option<OpenTick> {
+        let signed = SignedCheckpoint::open(note.as_bytes(), &self.log).ok()?;
+        self.tick(signed.checkpoint(), |key| signed.note().cosigned_at(key).ok().flatten())
+    }
+
+    /// Reads again what was opened before: the same note, whose signatures were verified then.
+    pub(crate) fn read_again(&self, note: &str) -> Option<OpenTick> {
+        let note = Note::parse(note.as_bytes()).ok()?;
+        let checkpoint: Checkpoint = note.text().parse().ok()?;
+        self.tick(&checkpoint, |key| note.said_cosigned_at(key))
+    }
+
+    fn tick(
+        &self,
+        checkpoint: &Checkpoint,
+        cosigned_at: impl Fn(&VerifierKey) -> Option<Timestamp>,
+    ) -> Option<OpenTick> {
+        // Several witnesses of one operator are one voice; its earliest is taken.
+        let mut by_operator: BTreeMap<&str, Timestamp> = BTreeMap::new();
+        for (key, operator) in &self.witnesses {
+            if let Some(time) = cosigned_at(key) {
+                let earliest = by_operator.entry(operator).or_insert(time);
+                *earliest = time.min(*earliest);
+            }
         }
+        let times: Vec<Timestamp> = by_operator.into_values().collect();
+        let enough = times.len() >= self.quorum;
+        enough.then_some(OpenTick { size: checkpoint.size, root: checkpoint.root, times })
     }
-    if by_operator.len() < charter.witness_quorum as usize {
-        return None;
-    }
-    Some(OpenTick { size: signed.size(), root: signed.root(), times: by_operator.into_values().collect() })
 }

@@ -1,27 +1,30 @@
 //! `countersign audit`: everything that the log says, verified again without asking any process.
 //!
 //! Hashes, signatures, who may say what, witnesses, what signers saw when they signed, and every verdict recomputed over
-//! the statements that it names. It reads; the only file that it writes is the one of `--keep`. A crash loses nothing.
+//! the statements that it names. It reads; what it writes is the file of `--keep`, now and then and at the end, and both
+//! checkpoints where the log contradicts one that was kept. A crash loses what was audited since it kept last.
 
 mod evidence;
 mod examine;
+mod ground;
+mod report;
 mod source;
-mod verdicts;
 
 use std::{io::Write, path::PathBuf};
 
-use ledger::statement::Members;
+use ledger::{statement::Members, sweep::Source};
 use model::Digest;
 
-use super::{Flags, Format, line, print_json, show};
+use super::{Flags, Format, line};
 use crate::{
     charter_file,
     fault::{Because as _, Fault, Kind},
+    progress::Count,
 };
 
 use self::{
-    evidence::Kept,
-    examine::{Report, examine},
+    evidence::{Pieces, read_kept},
+    examine::{Examination, KEEP_EVERY, write_kept},
 };
 
 /// Verify the whole log and recompute every verdict; needs no server
@@ -39,9 +42,15 @@ pub struct Args {
     /// Another copy of the log, to name the first statement that differs
     #[arg(long, value_name = "DIR|FILE|URL")]
     against: Option<String>,
-    /// Keep here what the next audit compares with; more telling than a checkpoint alone
+    /// Keep here how far the audit came, and go on from there: the next one audits only what is new
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
+    /// Audit everything again, also what the file of `--keep` says was audited
+    #[arg(long)]
+    from_start: bool,
+    /// The folder for checkpoints that contradict each other; beside what was kept if not given
+    #[arg(long, value_name = "DIR")]
+    evidence: Option<PathBuf>,
     /// The hash of the charter, where the folder has none or is not trusted
     #[arg(long)]
     charter: Option<Digest>,
@@ -49,73 +58,78 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
-    let store = source::open(args.source.as_deref(), args.charter, common)?;
-    let members = members(args, common, &*store)?;
+    run_keeping(args, common, KEEP_EVERY, out)
+}
+
+fn run_keeping(args: &Args, common: &Flags, every: u64, out: &mut dyn Write) -> Result<(), Fault> {
+    let copy = source::open(args.source.as_deref(), common)?;
+    let source = copy.source();
+    let members = members(args.charter, common, &*source)?;
     let (log, witnesses) =
         ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
-    let mut kept = Kept::default();
+    let mut pieces = Pieces::default();
     for path in &args.checkpoint {
-        kept.read(path, &log)?;
+        pieces.read(path, &log)?;
     }
     if let Some(path) = &args.witness_state {
-        kept.read_witness(path, &log)?;
+        pieces.read_witness(path, &log)?;
     }
-    let against = args.against.as_deref().map(|a| source::open(Some(a), args.charter, common)).transpose()?;
-    let report = examine(&*store, &members, &log, &witnesses, &kept, against.as_deref())?;
-    match common.format {
-        Format::Json => print_json(out, &report)?,
-        Format::Text => write(&report, out)?,
+    let mut kept = match &args.keep {
+        Some(path) => read_kept(path, &log)?,
+        None => None,
+    };
+    if args.from_start
+        && kept.take().is_some()
+        && let Some(path) = &args.keep
+    {
+        // Not to go on from, but it still says what the log was.
+        pieces.read(path, &log)?;
     }
+    let against = args.against.as_deref().map(|a| source::open(Some(a), common)).transpose()?;
+    let against = against.as_ref().map(source::LogCopy::source);
+    let progress = Count::new("audited", common.format == Format::Text);
+    let (report, kept) = Examination {
+        source: &*source,
+        members: &members,
+        log: &log,
+        witnesses: &witnesses,
+        pieces: &pieces,
+        against: against.as_deref(),
+        kept,
+        keep: args.keep.as_deref().map(|path| (path, every)),
+        evidence: args.evidence.as_deref(),
+        progress: &progress,
+    }
+    .run()?;
+    drop(progress);
+    report.print(common.format, out)?;
     if let Some(first) = report.findings.first() {
         return Err(Fault::new(Kind::Untrue, format!("the log is not what it should be: {}", first.what))
             .hint("do not go on with this log; keep it as it is, with the checkpoints that contradict it"));
     }
-    if let Some(path) = &args.keep {
-        ledger::durable::write(path, &report.follower, 0o600)
-            .because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
+    if let (Some(path), Some(kept)) = (&args.keep, kept) {
+        write_kept(path, &kept)?;
         if common.format == Format::Text {
-            line(out, format!("kept `{}` for the next audit (`--checkpoint`)", path.display()))?;
+            line(out, format!("kept `{}`; the next audit goes on from it", path.display()))?;
         }
     }
     Ok(())
 }
 
 /// The charter: the folder's, or, by its hash, the log's own first statement.
-fn members(args: &Args, common: &Flags, store: &dyn ledger::store::Store) -> Result<Members, Fault> {
+pub(super) fn members(expected: Option<Digest>, common: &Flags, source: &dyn Source) -> Result<Members, Fault> {
     let layout = common.layout();
     if layout.charter().exists() {
-        return Ok(charter_file::read(&layout, args.charter)?.members);
+        return Ok(charter_file::read(&layout, expected)?.members);
     }
-    let Some(expected) = args.charter else {
+    let Some(expected) = expected else {
         return Err(Fault::new(Kind::Usage, format!("there is no charter at `{}`", layout.charter().display()))
             .hint("give its hash with `--charter sha256:…`; it is what every process is started with"));
     };
-    let entry = store.entries(0, 1).because(Kind::Unavailable, "the log can not be read")?.pop();
+    let entry = source.entries(0, 1).because(Kind::Unavailable, "the log can not be read")?.pop();
     let entry = entry.ok_or_else(|| Fault::new(Kind::Untrue, "the log is empty"))?;
     let envelope = ledger::dsse::Envelope::from_entry(&entry.bytes).because(Kind::Untrue, "entry 0 is damaged")?;
     charter_file::members_of(envelope.payload(), Some(expected))
-}
-
-fn write(report: &Report, out: &mut dyn Write) -> Result<(), Fault> {
-    for finding in &report.findings {
-        line(out, format!("WRONG {}", finding.what))?;
-    }
-    for remark in &report.remarks {
-        line(out, format!("note: {remark}"))?;
-    }
-    let wrong = match report.findings.len() {
-        0 => "nothing is wrong".to_owned(),
-        n => format!("{} wrong", show::plural(n, "thing")),
-    };
-    line(
-        out,
-        format!(
-            "audited {}, {} recomputed, {}; {wrong}",
-            show::plural(report.statements, "statement"),
-            show::plural(report.verdicts, "verdict"),
-            show::plural(report.witness_operators, "witness operator"),
-        ),
-    )
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 pub mod approve;
 pub mod attest;
-pub mod attestations;
 pub mod audit;
 pub mod check;
 pub mod demo;

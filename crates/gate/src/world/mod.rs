@@ -9,7 +9,7 @@ mod releases;
 use std::{cell::RefCell, sync::Arc};
 
 use ledger::{
-    FreshCheckpoint, Verified,
+    FreshCheckpoint,
     checkpoint::{Checkpoint, SignedCheckpoint},
     dsse::Envelope,
     keys::{PrivateKey, Scheme, Signer as _},
@@ -192,6 +192,12 @@ impl World {
         Members::of(self.charter.clone(), self.hash()).unwrap()
     }
 
+    /// Every statement, verified.
+    pub(crate) fn verified(&self) -> Vec<ledger::Verified<Statement>> {
+        let note = self.note(self.entries.len(), &[("alpha", self.now)]);
+        Reader::new(self.members()).unwrap().advance(&self.entries, note.as_bytes(), at(self.now)).unwrap()
+    }
+
     /// A reader that has read everything under a checkpoint cosigned now, and the facts.
     pub(crate) fn reader(&self) -> (Reader, Facts) {
         let mut known = self.known.borrow_mut();
@@ -203,13 +209,6 @@ impl World {
             facts.apply(entry).unwrap();
         }
         (reader.clone(), facts.clone())
-    }
-
-    /// Everything that was said, read from the first entry on.
-    pub(crate) fn statements(&self) -> Vec<Verified<Statement>> {
-        let note = self.note(self.entries.len(), &[("alpha", self.now)]);
-        let mut reader = Reader::new(self.members()).unwrap();
-        reader.advance(&self.entries, note.as_bytes(), at(self.now)).unwrap()
     }
 
     pub(crate) fn facts(&self) -> Facts {

@@ -117,6 +117,11 @@ impl Statement {
         guess.map_or_else(|| Self::from_bytes_slowly(bytes), Ok)
     }
 
+    /// Reads again what was read strictly before: the same bytes, so that their form needs no second proof.
+    pub(crate) fn read_again(bytes: &[u8]) -> Result<Self, PayloadError> {
+        Self::of_guessed_kind(bytes).map_or_else(|| Self::from_bytes_slowly(bytes), Ok)
+    }
+
     /// What the bytes say if they are of the kind whose name stands first in them.
     fn of_guessed_kind(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;

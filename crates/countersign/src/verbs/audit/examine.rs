@@ -1,123 +1,397 @@
 //! The examination: every kind of evidence against the log, each as far as it goes, so that one lie does not hide another.
+//!
+//! One sweep over the log on all cores; what depends on order is done here: duplicates, verdicts, and how far the audit
+//! has come, which is kept every so often, so that one that was ended goes on from there. A crash loses what was audited
+//! since.
 
-use std::ops::Range;
-
-use ledger::{
-    check::{Damage, Evidence, check_log},
-    checkpoint::SignedCheckpoint,
-    dsse::Envelope,
-    follow::WitnessPolicy,
-    merkle::{CompactRange, TILE_WIDTH},
-    note::{NoteSignature, VerifierKey},
-    reader::Reader,
-    statement::{Members, Statement, v1::Claim},
-    store::Store,
-    tick,
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
 };
-use model::{Clock as _, Digest};
-use serde::Serialize;
 
-use super::{evidence::Kept, verdicts::recompute};
+use gate::{Contradiction, DECIDE_VERSION, Recount};
+use ledger::{
+    Verified,
+    checkpoint::SignedCheckpoint,
+    dsse::{Envelope, Identity},
+    follow::WitnessPolicy,
+    note::VerifierKey,
+    statement::{Members, Statement},
+    store::StoreError,
+    sweep::{BUNDLE, Flaw, FlawKind, Part, Source, Sweep, kept::Kept},
+};
+
+use super::{
+    evidence::{Piece, Pieces, keep_fork},
+    ground::{self, Ground},
+    report::{Finding, Report, count},
+};
 use crate::{
-    clock::SystemClock,
     fault::{Because as _, Fault, Kind},
+    progress::Count,
     verbs::show,
 };
 
-/// Something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
-    /// The first log index that it is about, as closely as the evidence says.
-    pub(super) index: Option<u64>,
-    /// The last, if the evidence only says that it lies between.
-    pub(super) up_to: Option<u64>,
-    /// What.
-    pub(super) what: String,
+/// How often what was audited is kept: a second or less of work on two cores, against a few milliseconds to write it.
+pub(super) const KEEP_EVERY: u64 = 16_384;
+
+/// What is asked of an examination.
+pub(super) struct Examination<'a> {
+    pub(super) source: &'a dyn Source,
+    pub(super) members: &'a Members,
+    pub(super) log: &'a VerifierKey,
+    pub(super) witnesses: &'a WitnessPolicy,
+    /// What was kept elsewhere.
+    pub(super) pieces: &'a Pieces,
+    /// Another copy.
+    pub(super) against: Option<&'a dyn Source>,
+    /// What the last audit kept, to go on from.
+    pub(super) kept: Option<Kept>,
+    /// Where to keep how far this one came, and how often.
+    pub(super) keep: Option<(&'a Path, u64)>,
+    /// Where contradicting checkpoints go.
+    pub(super) evidence: Option<&'a Path>,
+    pub(super) progress: &'a Count,
 }
 
-impl Finding {
-    pub(super) const fn at(index: u64, what: String) -> Self {
-        Self { index: Some(index), up_to: None, what }
-    }
+/// Why a sweep ended early.
+pub(super) enum Ended {
+    Store(StoreError),
+    Fault(Fault),
+}
 
-    fn between(place: &Range<u64>, what: String) -> Self {
-        Self { index: Some(place.start), up_to: Some(place.end.saturating_sub(1)), what }
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 
-/// What an audit found.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) statements: usize,
-    /// Verdicts that were recomputed.
-    pub(super) verdicts: usize,
-    /// Operators of witnesses that have cosigned the latest cosigned checkpoint.
-    pub(super) witness_operators: usize,
-    pub(super) findings: Vec<Finding>,
-    pub(super) remarks: Vec<String>,
-    /// What the next audit compares with.
-    #[serde(skip)]
-    pub(super) follower: Vec<u8>,
-}
-
-/// How far back a cosigned checkpoint is looked for.
-const COSIGNED_LOOKBACK: usize = 64;
-
-/// Examines a log. An error is that it can not be read; what is wrong with it is in the report.
-pub(super) fn examine(
-    store: &dyn Store,
-    members: &Members,
-    log: &VerifierKey,
-    witnesses: &WitnessPolicy,
-    kept: &Kept,
-    against: Option<&dyn Store>,
-) -> Result<Report, Fault> {
-    let mut report = Report {
-        statements: 0,
-        verdicts: 0,
-        witness_operators: 0,
-        findings: Vec::new(),
-        remarks: remarks(members)?,
-        follower: Vec::new(),
-    };
-    let evidence = Evidence { log, witnesses, checkpoints: &kept.checkpoints, kept: kept.follower.as_ref() };
-    match check_log(store, &evidence) {
-        Ok(_) => {}
-        Err(Damage::Store(error)) => {
-            return Err(Fault::from_error(Kind::Unavailable, error).context("the log can not be read"));
-        }
-        Err(damage) => report.findings.push(of_damage(&damage)),
-    }
-    let entries = read(store)?;
-    report.statements = entries.len();
-    if let Some(other) = against {
-        compare(&entries, &read(other)?, &mut report.findings);
-    }
-    let roots = roots(&entries);
-    let opened = open_all(&entries, members, &mut report.findings);
-    what_was_seen(&opened, &roots, members, &mut report.findings);
-    cosigned(store, log, witnesses, &roots, &mut report)?;
-
-    // Verdicts can only be recomputed over statements that hold up.
-    if opened.len() == entries.len()
-        && let Some(head) = store.head().because(Kind::Unavailable, "the log can not be read")?
-    {
-        let mut reader = Reader::unwitnessed(members.clone()).because(Kind::Input, "the charter does not hold up")?;
-        match reader.advance(&entries, &head.note, SystemClock.now()) {
-            Ok(statements) => {
-                report.follower = reader.follower().to_bytes();
-                recompute(&statements, members, &mut report)?;
-            }
-            Err(error) if report.findings.is_empty() => {
-                report.findings.push(Finding { index: None, up_to: None, what: chain(&error) });
-            }
-            Err(_) => {}
+impl From<Ended> for Fault {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Store(error) => Self::from_error(Kind::Unavailable, error).context("the log can not be read"),
+            Ended::Fault(fault) => fault,
         }
     }
-    if report.verdicts == 0 && !report.findings.is_empty() {
-        report.remarks.push("the verdicts were not recomputed: the statements under them do not hold up".to_owned());
+}
+
+impl Examination<'_> {
+    /// Examines a log. An error is that it can not be read; what is wrong with it is in the report. With it comes what
+    /// the next audit goes on from, if nothing is wrong.
+    pub(super) fn run(&self) -> Result<(Report, Option<Kept>), Fault> {
+        let ground = ground::find(self.source, self.log)?;
+        let mut report = Report {
+            statements: ground.skeleton.size(),
+            findings: ground.findings.clone(),
+            remarks: remarks(self.members)?,
+            ..Report::default()
+        };
+        self.compare_pieces(&ground, &mut report)?;
+        let before = self.audited_before(&ground, &mut report)?;
+        report.audited_before = before;
+        if let Some(other) = self.against {
+            compare(self.source, &ground, other, self.log, &mut report.findings)?;
+        }
+        self.progress.of(ground.skeleton.size());
+        let mut fold = Fold::new(self, &ground, before, report)?;
+        let sweep = self.sweep(&ground, before);
+        sweep.run::<(), Ended>(&|_| (), |part| fold.take(part))?;
+        let (mut report, recount) = fold.finish()?;
+        if let Some(again) = recount {
+            self.recount_late(&ground, again, &mut report)?;
+        }
+        report.findings.sort_by_key(|f| (f.index.is_none(), f.index));
+        let kept = report.findings.is_empty().then(|| self.kept_at(&ground, ground.skeleton.size())).transpose()?;
+        Ok((report, kept.flatten()))
     }
-    Ok(report)
+
+    fn sweep<'s>(&'s self, ground: &'s Ground, verified: u64) -> Sweep<'s> {
+        Sweep {
+            source: self.source,
+            members: self.members,
+            log: self.log,
+            witnesses: self.witnesses,
+            skeleton: &ground.skeleton,
+            is_signed: ground.is_signed,
+            verified,
+            threads: ledger::sweep::cores(),
+        }
+    }
+
+    /// Verdicts that name statements long before them: the log is read once more, without verifying it again.
+    fn recount_late(&self, ground: &Ground, mut again: Recount, report: &mut Report) -> Result<(), Fault> {
+        let sweep = self.sweep(ground, ground.skeleton.size());
+        sweep.run::<(), Ended>(&|_| (), |part| {
+            part.said.into_iter().try_for_each(|said| again.take(said.entry, true)).map_err(out_of_order)
+        })?;
+        again.finish().map_err(out_of_order)?;
+        report.verdicts = again.verdicts();
+        report.findings.extend(again.take_found().iter().map(of_contradiction));
+        Ok(())
+    }
+
+    /// What there is to go on from when so many are audited. `None` if the log signed nothing.
+    fn kept_at(&self, ground: &Ground, size: u64) -> Result<Option<Kept>, Fault> {
+        let Some(head) = &ground.head else { return Ok(None) };
+        let range =
+            ground.skeleton.range_at(self.source, size).because(Kind::Unavailable, "the log can not be read")?;
+        let checkpoint = head.clone();
+        let (charter, decide) = (self.members.hash(), DECIDE_VERSION.to_owned());
+        Ok(range.map(|range| Kept { charter, decide, range, index: None, checkpoint }))
+    }
+
+    /// Compares with everything that was kept elsewhere; the first contradiction is the closest.
+    fn compare_pieces(&self, ground: &Ground, report: &mut Report) -> Result<(), Fault> {
+        let mut pieces: Vec<&Piece> = self.pieces.0.iter().collect();
+        pieces.sort_by_key(|p| p.checkpoint.size());
+        let mut agreed = 0;
+        for piece in &pieces {
+            if let Some(finding) = self.contradicts(ground, &piece.checkpoint, piece.edge.as_ref(), agreed)? {
+                report.findings.push(finding);
+                let beside = piece.path.parent().unwrap_or(Path::new("."));
+                self.keep_evidence(&piece.checkpoint, ground, beside, report)?;
+                return Ok(());
+            }
+            agreed = piece.checkpoint.size();
+        }
+        Ok(())
+    }
+
+    /// How many entries were audited before and need no second audit.
+    fn audited_before(&self, ground: &Ground, report: &mut Report) -> Result<u64, Fault> {
+        let Some(kept) = &self.kept else { return Ok(0) };
+        if kept.charter != self.members.hash() {
+            return Err(Fault::new(
+                Kind::Untrue,
+                format!("the kept audit was made under the charter {}, not {}", kept.charter, self.members.hash()),
+            )
+            .hint("name another file with `--keep`"));
+        }
+        if let Some(finding) = self.contradicts(ground, &kept.checkpoint, Some(&kept.range), 0)? {
+            report.findings.push(finding);
+            let beside = self.keep.and_then(|(path, _)| path.parent()).unwrap_or(Path::new("."));
+            self.keep_evidence(&kept.checkpoint, ground, beside, report)?;
+            return Ok(0);
+        }
+        if kept.decide != DECIDE_VERSION {
+            report.remarks.push(format!(
+                "the kept audit was made with version {} of `decide`; everything is audited again with {DECIDE_VERSION}",
+                kept.decide
+            ));
+            return Ok(0);
+        }
+        Ok(kept.range.size())
+    }
+
+    /// Whether a kept checkpoint, with the edge of its tree if there is one, is not a beginning of this log.
+    fn contradicts(
+        &self,
+        ground: &Ground,
+        checkpoint: &SignedCheckpoint,
+        edge: Option<&ledger::merkle::CompactRange>,
+        agreed: u64,
+    ) -> Result<Option<Finding>, Fault> {
+        let unreadable = "the log can not be read";
+        let size = ground.skeleton.size();
+        let vouched = checkpoint.size();
+        if vouched > size {
+            let what = format!("the log has {size} entries, but a checkpoint kept elsewhere vouches for {vouched}");
+            return Ok(Some(Finding::at(size, what)));
+        }
+        let skeleton = &ground.skeleton;
+        let by_edge = edge
+            .map(|edge| skeleton.first_difference(self.source, edge))
+            .transpose()
+            .because(Kind::Unavailable, unreadable)?
+            .flatten();
+        let place = match by_edge {
+            Some(place) => Some(place),
+            None => {
+                let range = skeleton.range_at(self.source, vouched).because(Kind::Unavailable, unreadable)?;
+                (range.map(|r| r.root()) != Some(checkpoint.root())).then_some(agreed..vouched)
+            }
+        };
+        Ok(place.map(|place| {
+            let last = place.end.saturating_sub(1);
+            let what = format!(
+                "entries {} to {last} are not those that a checkpoint kept elsewhere vouches for: history was rewritten",
+                place.start
+            );
+            Finding::between(&place, what)
+        }))
+    }
+
+    fn keep_evidence(
+        &self,
+        ours: &SignedCheckpoint,
+        ground: &Ground,
+        beside: &Path,
+        report: &mut Report,
+    ) -> Result<(), Fault> {
+        let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+        let path = keep_fork(self.evidence.unwrap_or(beside), ours, &ground.note)?;
+        report.evidence.push(path.display().to_string());
+        Ok(())
+    }
+}
+
+/// What depends on the order of entries.
+struct Fold<'a> {
+    asked: &'a Examination<'a>,
+    ground: &'a Ground,
+    before: u64,
+    report: Report,
+    recount: Recount,
+    /// Up to where statements hold up without a gap.
+    whole: u64,
+    names: HashMap<Identity, u64>,
+    told: BTreeSet<FlawKind>,
+    witnessed: Option<(u64, usize)>,
+    kept: u64,
+}
+
+impl<'a> Fold<'a> {
+    fn new(asked: &'a Examination<'a>, ground: &'a Ground, before: u64, report: Report) -> Result<Self, Fault> {
+        let recount =
+            Recount::new(asked.members.clone()).because(Kind::Input, "the charter's policy does not hold up")?;
+        Ok(Self {
+            asked,
+            ground,
+            before,
+            report,
+            recount,
+            whole: 0,
+            names: HashMap::new(),
+            told: BTreeSet::new(),
+            witnessed: None,
+            kept: before,
+        })
+    }
+
+    fn take(&mut self, part: Part<()>) -> Result<(), Ended> {
+        for flaw in &part.flaws {
+            self.tell(flaw);
+        }
+        self.report.checkpoints += part.checkpoints;
+        self.report.cosignatures += part.cosignatures;
+        self.witnessed = part.witnessed.or(self.witnessed);
+        for said in part.said {
+            if said.entry.index() == self.whole {
+                self.statement(said.entry)?;
+                self.whole += 1;
+            }
+        }
+        self.found();
+        self.asked.progress.at(part.end);
+        self.keep()
+    }
+
+    /// The first flaw of each kind: what comes after it follows from it.
+    fn tell(&mut self, flaw: &Flaw) {
+        if self.told.insert(flaw.kind()) {
+            self.report.findings.push(Finding::of_flaw(flaw));
+        }
+    }
+
+    fn statement(&mut self, entry: Verified<Statement>) -> Result<(), Ended> {
+        let index = entry.index();
+        if let Some(name) = entry.identity()
+            && let Some(first) = self.names.insert(name, index)
+        {
+            self.names.insert(name, first);
+            let what = format!("entry {index} is the statement that stands at {first} already, a second time");
+            self.report.findings.push(Finding::at(index, what));
+        }
+        self.recount.take(entry, index < self.before).map_err(out_of_order)
+    }
+
+    fn found(&mut self) {
+        let found = self.recount.take_found();
+        self.report.findings.extend(found.iter().map(of_contradiction));
+    }
+
+    /// Keeps how far the audit has come, if nothing is wrong so far.
+    fn keep(&mut self) -> Result<(), Ended> {
+        let Some((path, every)) = self.asked.keep else { return Ok(()) };
+        let settled = self.recount.settled().unwrap_or(0) / BUNDLE * BUNDLE;
+        if settled < self.kept.saturating_add(every) || !self.report.findings.is_empty() {
+            return Ok(());
+        }
+        if let Some(kept) = self.asked.kept_at(self.ground, settled).map_err(Ended::Fault)? {
+            write_kept(path, &kept).map_err(Ended::Fault)?;
+        }
+        self.kept = settled;
+        Ok(())
+    }
+
+    /// The report, and a second reading if one is needed.
+    fn finish(mut self) -> Result<(Report, Option<Recount>), Fault> {
+        self.recount.finish().map_err(out_of_order)?;
+        self.found();
+        let size = self.report.statements;
+        self.report.verdicts = self.recount.verdicts();
+        for version in self.recount.other_versions() {
+            self.report.remarks.push(format!(
+                "verdicts by version {version} of `decide` were not recomputed; this program has {DECIDE_VERSION}"
+            ));
+        }
+        if self.whole < size {
+            self.report.remarks.push(format!(
+                "the verdicts were not recomputed from entry {} on: the statements under them do not hold up",
+                self.whole
+            ));
+        }
+        if self.asked.witnesses.is_witnessed() {
+            match self.witnessed {
+                Some((witnessed, operators)) => {
+                    self.report.witness_operators = operators;
+                    let left = size.saturating_sub(witnessed);
+                    if left > 0 {
+                        let left = show::plural(count(left), "statement");
+                        let remark = format!("the last {left} are not cosigned by the quorum of witnesses yet");
+                        self.report.remarks.push(remark);
+                    }
+                }
+                None => self.report.findings.push(Finding::nowhere(
+                    "no checkpoint of these entries is cosigned by the quorum of witnesses that the charter asks for"
+                        .to_owned(),
+                )),
+            }
+        }
+        let again = self.recount.again();
+        Ok((self.report, again))
+    }
+}
+
+/// Keeps it durably.
+pub(super) fn write_kept(path: &Path, kept: &Kept) -> Result<(), Fault> {
+    ledger::durable::write(path, &kept.to_bytes(), 0o600)
+        .because(Kind::Unavailable, format!("`{}` can not be written", path.display()))
+}
+
+fn out_of_order(error: gate::FactsError) -> Ended {
+    Ended::Fault(Fault::from_error(Kind::Untrue, error).context("the log's statements do not follow each other"))
+}
+
+fn of_contradiction(found: &Contradiction) -> Finding {
+    let index = found.index();
+    Finding::at(
+        index,
+        match found {
+            Contradiction::Ruling { said, follows, .. } => format!(
+                "the verdict at {index} says `{}`, and its statements say `{}`",
+                show::verdict(said),
+                show::verdict(follows)
+            ),
+            Contradiction::Undecidable { error, .. } => format!("the verdict at {index}: {}", Finding::chain(error)),
+            Contradiction::Ahead { size, .. } => {
+                format!("the verdict at {index} says that it was decided over {size} statements, more than there were")
+            }
+            Contradiction::Unfounded { proposal, .. } => {
+                format!("the rollout that began at {index} had no granted verdict on proposal {proposal}")
+            }
+        },
+    )
 }
 
 /// What the charter does not promise.
@@ -147,169 +421,32 @@ fn remarks(members: &Members) -> Result<Vec<String>, Fault> {
     Ok(remarks)
 }
 
-fn of_damage(damage: &Damage) -> Finding {
-    let what = chain(damage);
-    match damage {
-        Damage::Entry(index, _) | Damage::Identity(index) => Finding::at(*index, what),
-        Damage::Rewritten { place, .. } => Finding::between(place, what),
-        Damage::Shrunk { size, .. } => Finding::at(*size, what),
-        Damage::Unsigned { signed, .. } => Finding::at(*signed, what),
-        Damage::Store(_) | Damage::Tile { .. } | Damage::Checkpoint { .. } => {
-            Finding { index: None, up_to: None, what }
-        }
-    }
-}
-
-/// An error with its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    words
-}
-
-fn read(store: &dyn Store) -> Result<Vec<Vec<u8>>, Fault> {
-    let mut entries: Vec<Vec<u8>> = Vec::new();
-    loop {
-        let more =
-            store.entries(entries.len() as u64, TILE_WIDTH).because(Kind::Unavailable, "the log can not be read")?;
-        if more.is_empty() {
-            return Ok(entries);
-        }
-        entries.extend(more.into_iter().map(|e| e.bytes));
-    }
-}
-
-/// The root over the first entries, for every number of them.
-fn roots(entries: &[Vec<u8>]) -> Vec<Digest> {
-    let mut range = CompactRange::new();
-    let mut roots = vec![range.root()];
-    for entry in entries {
-        range.push_entry(entry);
-        roots.push(range.root());
-    }
-    roots
-}
-
-/// The first statement in which two copies differ.
-fn compare(ours: &[Vec<u8>], theirs: &[Vec<u8>], findings: &mut Vec<Finding>) {
-    let words = |entry: &[u8]| {
+/// The first statement in which two copies differ. Only the bundle in which their trees differ is read.
+fn compare(
+    ours: &dyn Source,
+    ground: &Ground,
+    theirs: &dyn Source,
+    log: &VerifierKey,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Fault> {
+    let unreadable = "a copy of the log can not be read";
+    let other = ground::find(theirs, log)?;
+    let Some(bundle) = ground.skeleton.first_other_bundle(&other.skeleton) else { return Ok(()) };
+    let read = |source: &dyn Source| source.entries(bundle * BUNDLE, count(BUNDLE));
+    let ours = read(ours).because(Kind::Unavailable, unreadable)?;
+    let theirs = read(theirs).because(Kind::Unavailable, unreadable)?;
+    let say = |entry: &[u8]| {
         let envelope = Envelope::from_entry(entry).ok()?;
         let statement = Statement::from_bytes(envelope.payload()).ok()?;
         Some(format!("{} by {}: {}", statement.claim.kind(), envelope.signer().short(), show::says(&statement.claim)))
     };
-    let differs = ours.iter().zip(theirs).position(|(a, b)| a != b);
-    if let Some(at) = differs
-        && let (Some(a), Some(b)) = (ours.get(at), theirs.get(at))
-    {
-        let say = |entry: &[u8]| words(entry).unwrap_or_else(|| "not a statement".to_owned());
+    let differs = (bundle * BUNDLE..).zip(ours.iter().zip(&theirs)).find(|(_, (a, b))| a.bytes != b.bytes);
+    if let Some((at, (a, b))) = differs {
+        let say = |entry: &[u8]| say(entry).unwrap_or_else(|| "not a statement".to_owned());
         findings.push(Finding::at(
-            at as u64,
-            format!("entry {at} is not the one in the other copy: here `{}`, there `{}`", say(a), say(b)),
+            at,
+            format!("entry {at} is not the one in the other copy: here `{}`, there `{}`", say(&a.bytes), say(&b.bytes)),
         ));
     }
-}
-
-/// Opens every entry under the charter, up to the first that is not a statement of this log.
-fn open_all(entries: &[Vec<u8>], members: &Members, findings: &mut Vec<Finding>) -> Vec<Statement> {
-    let mut opened = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.iter().enumerate() {
-        let statement = Envelope::from_entry(entry)
-            .map_err(|e| chain(&e))
-            .and_then(|envelope| ledger::statement::open(&envelope, members).map_err(|e| chain(&e)));
-        match statement {
-            Ok((statement, _)) => opened.push(statement),
-            Err(why) => {
-                findings
-                    .push(Finding::at(index as u64, format!("entry {index} is not a statement of this log: {why}")));
-                break;
-            }
-        }
-    }
-    opened
-}
-
-/// Every statement names the checkpoint that its signer had seen, and every tick one that witnesses cosigned. Whoever
-/// rewrites history would have to have all of them signed again by everyone.
-fn what_was_seen(opened: &[Statement], roots: &[Digest], members: &Members, findings: &mut Vec<Finding>) {
-    let mut seen: Vec<(u64, Digest, usize, &str)> = Vec::new();
-    for (index, statement) in opened.iter().enumerate() {
-        if let Some(s) = &statement.header.seen {
-            seen.push((s.size, s.root, index, "its signer had seen"));
-        }
-        if let Claim::Tick(claim) = &statement.claim {
-            match tick::open(&claim.checkpoint, members.charter()) {
-                Some(t) => seen.push((t.size, t.root, index, "its checkpoint vouches for")),
-                None => findings.push(Finding::at(
-                    index as u64,
-                    format!("the tick at {index} carries a checkpoint that the log and its witnesses did not sign"),
-                )),
-            }
-        }
-    }
-    seen.sort_by_key(|(size, ..)| *size);
-    let mut agreed = 0;
-    for (size, root, index, how) in seen {
-        let there = usize::try_from(size).ok().and_then(|s| roots.get(s));
-        if there == Some(&root) && size <= index as u64 {
-            agreed = size;
-            continue;
-        }
-        let place = agreed..size;
-        let what = if size > index as u64 {
-            format!("entry {index} names a checkpoint over {size} statements, which is later than itself")
-        } else {
-            format!(
-                "entries {agreed} to {} are not those that {how} when entry {index} was signed: history was rewritten",
-                size.saturating_sub(1)
-            )
-        };
-        findings.push(Finding::between(&place, what));
-        return;
-    }
-}
-
-/// The latest checkpoint that enough operators of witnesses have cosigned.
-fn cosigned(
-    store: &dyn Store,
-    log: &VerifierKey,
-    witnesses: &WitnessPolicy,
-    roots: &[Digest],
-    report: &mut Report,
-) -> Result<(), Fault> {
-    if !witnesses.is_witnessed() {
-        return Ok(());
-    }
-    let unreadable = "the log can not be read";
-    for size in store.cosigned_sizes(COSIGNED_LOOKBACK).because(Kind::Unavailable, unreadable)? {
-        let stored =
-            store.checkpoints(size, 1).because(Kind::Unavailable, unreadable)?.pop().filter(|c| c.size == size);
-        let Some(mut checkpoint) = stored.and_then(|c| SignedCheckpoint::open(&c.note, log).ok()) else { continue };
-        for text in store.cosignatures(size).because(Kind::Unavailable, unreadable)? {
-            NoteSignature::parse_lines(&text).unwrap_or_default().into_iter().for_each(|s| checkpoint.add(s));
-        }
-        let fits = usize::try_from(size).ok().and_then(|s| roots.get(s)) == Some(&checkpoint.root());
-        if !fits || !witnesses.is_met_by(&checkpoint) {
-            continue;
-        }
-        report.witness_operators = witnesses.times(&checkpoint).map(|t| t.len()).unwrap_or(0);
-        let left = (report.statements as u64).saturating_sub(size);
-        if left > 0 {
-            report.remarks.push(format!(
-                "the last {} are not cosigned by the quorum of witnesses yet",
-                show::plural(usize::try_from(left).unwrap_or(usize::MAX), "statement")
-            ));
-        }
-        return Ok(());
-    }
-    report.findings.push(Finding {
-        index: None,
-        up_to: None,
-        what: "no checkpoint of these entries is cosigned by the quorum of witnesses that the charter asks for"
-            .to_owned(),
-    });
     Ok(())
 }

@@ -1,18 +1,19 @@
-//! Where an auditor gets the log from: its file, read only, or everything that a server hands out.
+//! Where an auditor gets the log from: its file, read only, or what a server hands out as C2SP tlog-tiles names it.
+//!
+//! Nothing of it is believed here. It writes nothing.
 
 use std::path::Path;
 
 use ledger::{
-    checkpoint::SignedCheckpoint,
-    dsse::Envelope,
-    merkle::{Edge, leaf_hash},
-    store::{Batch, MemoryStore, SqliteStore, Store, StoredEntry},
+    checkpoint::Checkpoint,
+    merkle::{TILE_WIDTH, TilePath, unbundle},
+    note::{Note, NoteSignature},
+    store::{SqliteStore, Store, StoreError, StoredCheckpoint},
+    sweep::{Found, Source, StoreSource},
 };
-use model::Digest;
 
 use crate::{
-    charter_file,
-    fault::{Because as _, Fault, Kind},
+    fault::{Fault, Kind},
     http::Target,
     identity::RoleUser,
     layout::Layout,
@@ -22,22 +23,38 @@ use crate::{
 
 const FILE: &str = "log.sqlite3";
 
-/// Opens a log: the one named, else the one behind `--server`, else the folder's.
-pub(super) fn open(source: Option<&str>, charter: Option<Digest>, common: &Flags) -> Result<Box<dyn Store>, Fault> {
-    match source {
-        Some(url) if url.starts_with("http://") || url.starts_with("unix:") => {
-            download(&Target::parse(url)?, charter, common)
+/// A copy of a log.
+pub(in crate::verbs) enum LogCopy {
+    /// In a file.
+    File(Box<dyn Store>),
+    /// Behind an address.
+    Server(Server),
+}
+
+impl LogCopy {
+    /// To read from.
+    pub(in crate::verbs) fn source(&self) -> Box<dyn Source + '_> {
+        match self {
+            Self::File(store) => Box::new(StoreSource(&**store)),
+            Self::Server(server) => Box::new(server),
         }
+    }
+}
+
+/// Opens a log: the one named, else the one behind `--server`, else the folder's.
+pub(in crate::verbs) fn open(source: Option<&str>, common: &Flags) -> Result<LogCopy, Fault> {
+    match source {
+        Some(url) if url.starts_with("http://") || url.starts_with("unix:") => server(&Target::parse(url)?),
         Some(path) => file(Path::new(path)),
         None => match &common.server {
-            Some(server) => download(&Target::parse(server)?, charter, common),
+            Some(address) => server(&Target::parse(address)?),
             None => file(common.layout().root()),
         },
     }
 }
 
 /// The store of a file, of a folder with one, or of a whole folder of Countersign's.
-fn file(path: &Path) -> Result<Box<dyn Store>, Fault> {
+fn file(path: &Path) -> Result<LogCopy, Fault> {
     let own = Layout::new(path).home(RoleUser::Log).join(FILE);
     let candidates = [own, path.join(FILE), path.to_owned()];
     let found = candidates.iter().find(|p| p.is_file()).ok_or_else(|| {
@@ -47,59 +64,80 @@ fn file(path: &Path) -> Result<Box<dyn Store>, Fault> {
     let store = SqliteStore::open_read_only(found).map_err(|e| {
         Fault::from_error(Kind::Unavailable, e).hint("read it as root, or copy the file with its `-wal` beside it")
     })?;
-    Ok(Box::new(store))
+    Ok(LogCopy::File(Box::new(store)))
 }
 
-/// Everything that a server hands out, as a store in memory. Nothing of it is believed here.
-fn download(server: &Target, charter: Option<Digest>, common: &Flags) -> Result<Box<dyn Store>, Fault> {
-    let client = LogClient::through_front(server.clone());
-    let members = match charter {
-        // Somebody who has only the hash: the log's own first entry is the charter, or it is not this log.
-        Some(hash) if !common.layout().charter().exists() => {
-            let first = client.entries(0)?.into_iter().next().unwrap_or_default();
-            let envelope =
-                Envelope::from_entry(&first).because(Kind::Untrue, "the log does not begin with a charter")?;
-            charter_file::members_of(envelope.payload(), Some(hash))?
-        }
-        _ => common.members()?,
-    };
-    let (log, _) = ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
-    let opened = |note: &[u8]| {
-        SignedCheckpoint::open(note, &log).because(Kind::Untrue, "the server's checkpoint is not the log's")
-    };
-    let cosigned = client.cosigned()?.map(|note| opened(&note)).transpose()?;
-    let head = opened(&client.head()?)?;
-    let store = MemoryStore::new();
-    let mut edge = Edge::new();
-    for checkpoint in cosigned.iter().chain([&head]) {
-        take(&client, &store, &mut edge, checkpoint)?;
-    }
-    Ok(Box::new(store))
+/// A server, with the checkpoints that it had when it was asked first: what comes later is for the next audit.
+pub(in crate::verbs) struct Server {
+    client: LogClient,
+    checkpoints: Vec<StoredCheckpoint>,
+    size: u64,
 }
 
-/// Fetches entries up to a checkpoint and commits them under it.
-fn take(client: &LogClient, store: &MemoryStore, edge: &mut Edge, checkpoint: &SignedCheckpoint) -> Result<(), Fault> {
-    let first = edge.size();
-    let mut entries = Vec::new();
-    while edge.size() < checkpoint.size() {
-        let mut more = client.entries(edge.size())?;
-        more.truncate(usize::try_from(checkpoint.size() - edge.size()).unwrap_or(usize::MAX));
-        if more.is_empty() {
-            break;
-        }
-        for bytes in more {
-            let index = edge.size();
-            let envelope = Envelope::from_entry(&bytes).because(Kind::Untrue, format!("entry {index} is damaged"))?;
-            edge.push(leaf_hash(&bytes));
-            entries.push(StoredEntry { identity: envelope.identity(), bytes });
-        }
+fn server(target: &Target) -> Result<LogCopy, Fault> {
+    let client = LogClient::through_front(target.clone());
+    // The cosigned one first: it is never larger than the head that is asked for after it.
+    let mut checkpoints = Vec::new();
+    for note in client.cosigned()?.into_iter().chain([client.head()?]) {
+        let size = size_of(&note)
+            .ok_or_else(|| Fault::new(Kind::Untrue, "what the server hands out as a checkpoint is none"))?;
+        checkpoints.push(StoredCheckpoint { size, note });
     }
-    let batch = Batch { first, entries, tiles: edge.take_changed(), note: checkpoint.to_bytes(), ..Batch::default() };
-    store.commit(&batch).because(Kind::Untrue, "the server's entries do not follow each other")?;
-    for signature in checkpoint.note().signatures().iter().filter(|s| s.name() != checkpoint.checkpoint().origin) {
-        store
-            .add_cosignature(checkpoint.size(), signature.name(), &signature.to_string())
-            .because(Kind::Internal, "a cosignature can not be kept")?;
+    checkpoints.sort_by_key(|c| c.size);
+    let size = checkpoints.last().map_or(0, |c| c.size);
+    Ok(LogCopy::Server(Server { client, checkpoints, size }))
+}
+
+/// The size that a note's text names.
+fn size_of(note: &[u8]) -> Option<u64> {
+    let note = Note::parse(note).ok()?;
+    note.text().parse::<Checkpoint>().ok().map(|c| c.size)
+}
+
+impl Server {
+    fn get(&self, path: TilePath) -> Result<Option<Vec<u8>>, StoreError> {
+        self.client.resource(path).map_err(|fault| StoreError::Failed(fault.message().into()))
     }
-    Ok(())
+}
+
+impl Source for &Server {
+    fn head(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
+        Ok(self.checkpoints.last().cloned())
+    }
+
+    fn entries(&self, from: u64, limit: usize) -> Result<Vec<Found>, StoreError> {
+        let width = TILE_WIDTH as u64;
+        let mut found: Vec<Found> = Vec::new();
+        while found.len() < limit && from + (found.len() as u64) < self.size {
+            let next = from + found.len() as u64;
+            let (index, skip) = (next / width, usize::try_from(next % width).unwrap_or(0));
+            let here = usize::try_from((self.size - index * width).min(width)).unwrap_or(TILE_WIDTH);
+            let Some(bytes) = self.get(TilePath::Entries { index, width: here })? else { break };
+            let entries = unbundle(&bytes).map_err(|e| StoreError::Failed(e.into()))?;
+            let before = found.len();
+            found.extend(entries.into_iter().skip(skip).map(|bytes| Found { bytes, stored_as: None }));
+            if found.len() == before {
+                break;
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    fn tile(&self, level: u8, index: u64, width: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get(TilePath::Hashes { level, index, width })
+    }
+
+    fn checkpoints(&self, from_size: u64, limit: usize) -> Result<Vec<StoredCheckpoint>, StoreError> {
+        Ok(self.checkpoints.iter().filter(|c| c.size >= from_size).take(limit).cloned().collect())
+    }
+
+    fn cosignatures(&self, _: u64) -> Result<Vec<NoteSignature>, StoreError> {
+        // They are on the notes.
+        Ok(Vec::new())
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
 }

@@ -1,0 +1,89 @@
+//! The ground that an audit stands on: the newest signed checkpoint of a copy, and the tree that it signs for.
+//!
+//! The tree is read from stored tiles; where they do not lead to the signed root it is made from the entries, and what is
+//! wrong with the tiles is said. It writes nothing.
+
+use ledger::{
+    checkpoint::SignedCheckpoint,
+    note::VerifierKey,
+    store::StoreError,
+    sweep::{BUNDLE, Flaw, Skeleton, Source},
+};
+
+use super::report::Finding;
+use crate::fault::{Because as _, Fault, Kind};
+
+/// Entries read at a time to count those that nobody signed for.
+const COUNTED_AT_ONCE: usize = BUNDLE as usize;
+
+/// A copy's tree, and whether the log has signed it.
+pub(in crate::verbs) struct Ground {
+    /// The newest checkpoint, if the log signed it.
+    pub(in crate::verbs) head: Option<SignedCheckpoint>,
+    /// Its note as it was found.
+    pub(super) note: Vec<u8>,
+    /// The tree.
+    pub(in crate::verbs) skeleton: Skeleton,
+    /// Whether its root is the one that the newest checkpoint names.
+    pub(in crate::verbs) is_signed: bool,
+    /// What is wrong already.
+    pub(in crate::verbs) findings: Vec<Finding>,
+}
+
+/// Finds it.
+pub(in crate::verbs) fn find(source: &dyn Source, log: &VerifierKey) -> Result<Ground, Fault> {
+    read(source, log).because(Kind::Unavailable, "the log can not be read")
+}
+
+fn read(source: &dyn Source, log: &VerifierKey) -> Result<Ground, StoreError> {
+    let mut findings = Vec::new();
+    let Some(stored) = source.head()? else {
+        let found = beyond(source, 0)?;
+        findings.push(Finding::at(0, format!("the log has {found} entries, but signed none of them")));
+        let skeleton = Skeleton::default();
+        return Ok(Ground { head: None, note: Vec::new(), skeleton, is_signed: false, findings });
+    };
+    let (size, note) = (stored.size, stored.note);
+    let head = SignedCheckpoint::open(&note, log);
+    if let (Err(error), 0) = (&head, size) {
+        let why = Finding::chain(error);
+        findings.push(Finding::nowhere(format!("the checkpoint for 0 entries is not the log's: {why}")));
+    }
+    let head = head.ok().filter(|h| h.size() == size);
+    let fits = |skeleton: &Skeleton| head.as_ref().is_some_and(|h| h.root() == skeleton.root());
+    let from_tiles = Skeleton::from_tiles(source, size)?.filter(fits);
+    let skeleton = match from_tiles {
+        Some(skeleton) => skeleton,
+        None => Skeleton::from_entries(source, size)?,
+    };
+    let is_signed = skeleton.size() == size && fits(&skeleton);
+    if is_signed && let Some(flaw) = skeleton.compare_tiles(source)? {
+        findings.push(Finding::of_flaw(&flaw));
+    }
+    if skeleton.size() < size {
+        findings.push(Finding::of_flaw(&Flaw::Missing(skeleton.size())));
+        let place = skeleton.size();
+        let what = format!("the log has {place} entries, but a stored checkpoint vouches for {size}");
+        findings.push(Finding::at(place, what));
+    }
+    let more = beyond(source, size)?;
+    if more > 0 {
+        let what = format!("the log has {} entries, but signed only {size}", size + more);
+        findings.push(Finding::at(size, what));
+    }
+    Ok(Ground { head, note, skeleton, is_signed, findings })
+}
+
+/// How many entries there are from here on.
+fn beyond(source: &dyn Source, size: u64) -> Result<u64, StoreError> {
+    let mut count = 0;
+    loop {
+        match source.entries(size + count, COUNTED_AT_ONCE) {
+            Ok(more) if more.is_empty() => return Ok(count),
+            Ok(more) => count += more.len() as u64,
+            // A hole behind the signed end: what is there is enough to say that something is.
+            Err(_) if count > 0 => return Ok(count),
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,4 +1,0 @@
-//! See `fuzz::checkpoint`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(init: fuzz::seeds::write("checkpoint"), |data: &[u8]| fuzz::checkpoint::run(data));

@@ -1,4 +1,0 @@
-//! See `fuzz::envelope`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(init: fuzz::seeds::write("envelope"), |data: &[u8]| fuzz::envelope::run(data));
