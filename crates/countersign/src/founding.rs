@@ -317,6 +317,7 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
                 Says::Resume,
                 Says::Rollback,
                 Says::KeyWithdrawal,
+                Says::Erasure,
             ],
         ),
         ("operator", &[Says::Halt, Says::Resume, Says::Rollback, Says::KeyWithdrawal]),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::{Method, StatusCode};
 use ledger::{
-    bodies::{Body, KeptBody, SubjectBody},
+    bodies::{Body, KeptBody, SubjectBody, SubjectDigest},
     dsse::Envelope,
     merkle::{Nodes, node_in_tile, tile_with, unbundle},
 };
@@ -83,6 +83,18 @@ pub struct Trouble {
     pub error: String,
     /// What to do.
     pub hint: Option<String>,
+}
+
+/// What the log says of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum SubjectState {
+    /// Nothing was ever kept about it.
+    Unknown,
+    /// It has a key, and its bodies can be read.
+    Kept,
+    /// Its key was destroyed.
+    Erased,
 }
 
 /// A client of the log.
@@ -170,6 +182,12 @@ impl LogClient {
         let path = format!("/wait/{size}?ms={}", timeout.as_millis());
         let answer = self.ask(Method::GET, &path, Vec::new(), timeout + ANSWER_TIMEOUT)?;
         if answer.status.is_success() { Ok(()) } else { Err(fault_of(&answer)) }
+    }
+
+    /// Whether a subject was erased.
+    pub fn subject(&self, subject: SubjectDigest) -> Result<SubjectState, Fault> {
+        let answer = self.get(&format!("/subject/{}", subject.digest().hex()))?;
+        serde_json::from_slice(&answer.body).because(Kind::Unavailable, "the log's answer does not hold up")
     }
 
     /// A body that is kept beside the log, checked against its commitment; or that its subject was erased.

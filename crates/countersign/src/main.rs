@@ -73,6 +73,7 @@ enum Verb {
     Attest(verbs::attest::Args),
     Except(verbs::except::Args),
     Withdraw(verbs::withdraw::Args),
+    Erase(verbs::erase::Args),
     /// A process of `up`
     #[command(hide = true)]
     Process(ProcessArgs),
@@ -159,6 +160,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
         Verb::Attest(args) => verbs::attest::run(args, common, out),
         Verb::Except(args) => verbs::except::run(args, common, out),
         Verb::Withdraw(args) => verbs::withdraw::run(args, common, out),
+        Verb::Erase(args) => verbs::erase::run(args, common, out),
         Verb::Process(args) => process(args, common),
         Verb::Executor(args) => executor(args, common),
     }

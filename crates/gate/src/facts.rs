@@ -272,7 +272,8 @@ impl Facts {
                 self.exceptions_of.add((c.suite.clone(), c.case), at);
             }
             Claim::KeyWithdrawal(c) => self.withdraw(c, index),
-            Claim::Verdict(_) => {}
+            // What was forgotten beside the log changes nothing that is in it.
+            Claim::Verdict(_) | Claim::Erasure(_) => {}
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod dsse;
 pub mod durable;
+pub mod erasure;
 #[cfg(test)]
 mod fixtures;
 pub mod follow;

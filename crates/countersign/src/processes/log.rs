@@ -3,6 +3,8 @@
 //! It can not say anything itself: its key signs checkpoints and nothing else. A crash loses nothing that was
 //! acknowledged; see `ledger::log`.
 
+mod erasing;
+
 use std::{
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
@@ -18,7 +20,7 @@ use axum::{
 };
 use ledger::{
     blobs::FileBlobs,
-    bodies::{Bodies, KeepError, KeptBody},
+    bodies::{Bodies, KeepError, KeptBody, KeyState, SubjectDigest},
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
     keys::Signer,
@@ -38,7 +40,7 @@ use crate::{
     confine::{Confinement, Sockets},
     fault::{Because as _, Fault, Kind},
     http::Target,
-    log_client::{Appended, LONG_POLL, SubmittedBody, Trouble},
+    log_client::{Appended, LONG_POLL, SubjectState, SubmittedBody, Trouble},
     serve::{blocking, listen_unix, serve_unix, tile_headers},
     status::StatusFile,
 };
@@ -87,6 +89,8 @@ struct Shared {
     members: Members,
     cosigned: Mutex<Option<Arc<SignedCheckpoint>>>,
     grown: Condvar,
+    /// Why an erasure could not be carried out yet.
+    not_erased: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -166,12 +170,28 @@ pub(crate) fn open(
         log.append(Submission::new(envelope.clone()))
             .because(Kind::Unavailable, "the charter can not be written into the log")?;
     }
-    let shared = Arc::new(Shared { log, members, cosigned: Mutex::new(None), grown: Condvar::new() });
+    let shared = Arc::new(Shared {
+        log,
+        members,
+        cosigned: Mutex::new(None),
+        grown: Condvar::new(),
+        not_erased: Mutex::new(None),
+    });
     let witnessing = shared.clone();
     std::thread::Builder::new()
         .name("witnesses".to_owned())
         .spawn(move || ask_witnesses(&witnessing, &mut status))
         .because(Kind::Unavailable, "no thread for the witnesses")?;
+    let keeping = shared.clone();
+    std::thread::Builder::new()
+        .name("erasures".to_owned())
+        .spawn(move || {
+            let erasing = erasing::Erasing::new(&keeping.members);
+            erasing.run(&keeping.log, &keeping.members, |trouble| {
+                *keeping.not_erased.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+            });
+        })
+        .because(Kind::Unavailable, "no thread for erasures")?;
     Ok(router(shared))
 }
 
@@ -182,6 +202,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/cosigned", get(cosigned))
         .route("/wait/{size}", get(wait))
         .route("/body/{commitment}", get(body))
+        .route("/subject/{digest}", get(subject))
         .route("/checkpoint", get(resource))
         .route("/tile/{*rest}", get(resource))
         .with_state(shared)
@@ -267,6 +288,23 @@ async fn body(State(shared): State<Arc<Shared>>, UrlPath(hex): UrlPath<String>) 
     .await
 }
 
+async fn subject(
+    State(shared): State<Arc<Shared>>,
+    UrlPath(hex): UrlPath<String>,
+) -> Result<Json<SubjectState>, Fault> {
+    blocking(move || {
+        let digest = Digest::from_hex(&hex).because(Kind::Input, "this is not the digest of a subject")?;
+        let bodies = shared.log.bodies().ok_or_else(|| Fault::new(Kind::Unavailable, "this log keeps no bodies"))?;
+        let state = bodies.state(SubjectDigest::from_digest(digest));
+        Ok(Json(match state.because(Kind::Unavailable, "the keys of subjects can not be read")? {
+            KeyState::Absent => SubjectState::Unknown,
+            KeyState::Kept(_) => SubjectState::Kept,
+            KeyState::Destroyed => SubjectState::Erased,
+        }))
+    })
+    .await
+}
+
 fn trouble(status: StatusCode, error: &str) -> Result<(StatusCode, Vec<u8>), Fault> {
     let trouble = Trouble { kind: Kind::Refused.name().to_owned(), error: error.to_owned(), hint: None };
     Ok((status, serde_json::to_vec(&trouble).because(Kind::Internal, "an answer that is not JSON")?))
@@ -319,6 +357,7 @@ fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
                 Ok(None) => {}
                 Err(error) => troubles.push(format!("the cosignatures can not be read: {error}")),
             }
+            troubles.extend(shared.not_erased.lock().unwrap_or_else(PoisonError::into_inner).clone());
             let waits = vec![format!("statements after {}", head.size())];
             status.say(format!("{} statements, {} cosigned", head.size(), last.0), waits);
             if !troubles.is_empty() {

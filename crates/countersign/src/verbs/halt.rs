@@ -66,9 +66,18 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         Halt { environment: args.environment.clone(), reason: body.as_ref().map(|said| said.body.commitment()) };
     let about = About { system: args.system.clone(), environment: args.environment.clone(), ..About::default() };
     let envelope = speaker.sign(Claim::Halt(claim), about)?;
+    let mut kept = body.is_some();
     let submission = submission(&envelope, body.as_ref())?;
 
-    let taken = match through_front(common, &submission) {
+    let mut asked = through_front(common, &submission);
+    // A reason that can not be kept stops no stop: its subject may have been erased.
+    if let (Err(fault), true) = (&asked, kept)
+        && fault.kind() == Kind::Refused
+    {
+        kept = false;
+        asked = through_front(common, &self::submission(&envelope, None)?);
+    }
+    let taken = match asked {
         Ok(taken) => taken,
         Err(fault) if matches!(fault.kind(), Kind::Unavailable | Kind::Usage) => {
             to_agent(common, &submission).map_err(|direct| {
@@ -106,6 +115,9 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     match taken {
         Taken::Log(index) => {
             line(out, format!("{what}: halted by {who}, in the log as {index}"))?;
+            if args.reason.is_some() && !kept {
+                line(out, format!("the reason was not kept: what is kept about {who} was erased"))?;
+            }
             if !cosigned {
                 line(
                     out,

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use ledger::{
+    bodies::KeptBody,
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
     log::Receipt,
@@ -125,13 +126,31 @@ fn show_one(index: u64, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         serde_json::from_slice(&envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not JSON")?;
     let checkpoint =
         String::from_utf8(receipt.checkpoint.clone()).because(Kind::Internal, "the checkpoint is not text")?;
+    let mut bodies = Vec::new();
+    for (name, commitment) in entry.value().claim.commitments() {
+        bodies.push(body(name, &view.log().body(commitment)));
+    }
     let document = json!({
         "row": show::row(view.facts(), entry),
         "statement": statement,
+        "bodies": bodies,
         "envelope": raw,
         "receipt": { "index": receipt.index, "proof": receipt.proof, "checkpoint": checkpoint },
     });
     print_json(out, &document)
+}
+
+/// What is kept beside the log for one field of a statement. That it can not be had is shown too, and hides nothing else.
+fn body(name: &str, kept: &Result<KeptBody, Fault>) -> Value {
+    match kept {
+        Ok(KeptBody::Kept(body)) => match std::str::from_utf8(&body.bytes) {
+            Ok(text) => json!({ "of": name, "state": "kept", "text": text }),
+            Err(_) => json!({ "of": name, "state": "kept", "bytes": body.bytes.len() }),
+        },
+        Ok(KeptBody::Erased) => json!({ "of": name, "state": "erased" }),
+        Ok(KeptBody::Missing) => json!({ "of": name, "state": "not kept" }),
+        Err(fault) => json!({ "of": name, "state": "not readable", "trouble": fault.message() }),
+    }
 }
 
 /// The envelope of a statement, and the proof that it is under the checkpoint that the view accepted. Both are checked

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod down;
+pub mod erase;
 pub mod except;
 pub mod export;
 pub mod halt;

@@ -115,6 +115,7 @@ pub fn says(claim: &Claim) -> String {
             format!("suite {}, case {}, owner {}, until {}", c.suite, c.case.short(), c.owner, c.ends)
         }
         Claim::KeyWithdrawal(c) => format!("key {}, void from {}", c.key.short(), c.void_from),
+        Claim::Erasure(c) => format!("of subject {}", c.subject.digest().short()),
     }
 }
 

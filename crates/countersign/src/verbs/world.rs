@@ -201,7 +201,7 @@ impl World {
             None => super::file_signer(&self.path("people").join(who)).unwrap(),
         };
         let about = About {
-            system: (!matches!(claim, Claim::Tick(_) | Claim::KeyWithdrawal(_))).then(system),
+            system: (!matches!(claim, Claim::Tick(_) | Claim::KeyWithdrawal(_) | Claim::Erasure(_))).then(system),
             environment: environment.then(production),
             seen: self.view().seen(),
             nonce: None,

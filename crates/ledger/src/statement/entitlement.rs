@@ -289,7 +289,9 @@ impl Members {
             Claim::Rollback(c) => (Need::Some, Need::Is(&c.environment)),
             Claim::Halt(c) => (Need::Any, c.environment.as_ref().map_or(Need::None, Need::Is)),
             Claim::Resume(_) => (Need::Any, Need::Any),
-            Claim::Charter(_) | Claim::Tick(_) | Claim::KeyWithdrawal(_) => (Need::None, Need::None),
+            Claim::Charter(_) | Claim::Tick(_) | Claim::KeyWithdrawal(_) | Claim::Erasure(_) => {
+                (Need::None, Need::None)
+            }
         };
         if system.is_met(header.system.as_ref()) && environment.is_met(header.environment.as_ref()) {
             Ok(())

@@ -8,6 +8,8 @@ pub mod v1;
 
 mod entitlement;
 mod payload;
+#[cfg(test)]
+pub(crate) use payload::samples;
 mod read;
 mod vouched;
 

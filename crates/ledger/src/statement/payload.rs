@@ -101,6 +101,7 @@ impl Statement {
             Claim::Rollback(c) => write(Kind::Rollback, self.subjects(), header, c),
             Claim::Exception(c) => write(Kind::Exception, self.subjects(), header, c),
             Claim::KeyWithdrawal(c) => write(Kind::KeyWithdrawal, self.subjects(), header, c),
+            Claim::Erasure(c) => write(Kind::Erasure, self.subjects(), header, c),
             Claim::Verdict(verdict) => {
                 let predicate = EnvironmentVerdict::of(header.clone(), verdict);
                 let wire = wire(Kind::Verdict, self.subjects(), predicate);
@@ -146,6 +147,7 @@ impl Statement {
             Kind::Rollback => said(text, Claim::Rollback),
             Kind::Exception => said(text, Claim::Exception),
             Kind::KeyWithdrawal => said(text, Claim::KeyWithdrawal),
+            Kind::Erasure => said(text, Claim::Erasure),
             Kind::Verdict => {
                 let wire: Wire<EnvironmentVerdict> = serde_json::from_str(text).ok()?;
                 let (header, verdict) = wire.predicate.open();
@@ -175,6 +177,7 @@ impl Statement {
             Kind::Rollback => read(kind, bytes, Claim::Rollback),
             Kind::Exception => read(kind, bytes, Claim::Exception),
             Kind::KeyWithdrawal => read(kind, bytes, Claim::KeyWithdrawal),
+            Kind::Erasure => read(kind, bytes, Claim::Erasure),
             Kind::Verdict => {
                 let wire: Wire<EnvironmentVerdict> =
                     from_json_strict(bytes).map_err(|e| PayloadError::Form(kind, e))?;
@@ -218,6 +221,7 @@ impl Statement {
             Claim::Rollback(c) => subjects.push(sha256("release", &c.from)),
             Claim::Exception(c) => subjects.push(sha256("case", &c.case)),
             Claim::KeyWithdrawal(c) => subjects.push(sha256("key", &c.key.digest())),
+            Claim::Erasure(c) => subjects.push(sha256("subject", c.subject.digest())),
             Claim::Tick(_) | Claim::Halt(_) | Claim::Resume(_) => {
                 if let Some(charter) = &self.header.charter {
                     subjects.push(sha256("charter", charter));

@@ -59,7 +59,7 @@ fn fit(mut statement: Statement) -> Statement {
     header.role = "everything".parse().unwrap();
     match statement.claim.kind() {
         Kind::Change | Kind::Build | Kind::Evidence | Kind::Exception => header.environment = None,
-        Kind::Tick | Kind::KeyWithdrawal => (header.environment, header.system) = (None, None),
+        Kind::Tick | Kind::KeyWithdrawal | Kind::Erasure => (header.environment, header.system) = (None, None),
         Kind::Halt => header.environment = None,
         _ => {}
     }

@@ -6,12 +6,13 @@ use super::super::{
     Statement,
     v1::{
         Action, Approval, Asked, Build, Change, ChangeProblem, Charter, Claim, CommitFact, CommitProblem,
-        EnvironmentRule, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, Halt, Header, Host,
-        Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce, Placed, Proposal,
-        Quorum, Reason, Rejection, Resume, Robot, Role, Rollback, Ruling, Seen, SuiteFact, SuiteKind, SuiteOn,
-        SystemRule, Tick, Totals, Verdict, WitnessKey,
+        EnvironmentRule, Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, Halt,
+        Header, Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce,
+        Placed, Proposal, Quorum, Reason, Rejection, Resume, Robot, Role, Rollback, Ruling, Seen, SuiteFact, SuiteKind,
+        SuiteOn, SystemRule, Tick, Totals, Verdict, WitnessKey,
     },
 };
+use crate::bodies::SubjectDigest;
 
 pub(crate) fn dig(text: &str) -> Digest {
     Digest::of(text.as_bytes())
@@ -67,7 +68,7 @@ pub(crate) fn statement(claim: Claim) -> Statement {
     }
 }
 
-fn charter() -> Charter {
+pub(crate) fn charter() -> Charter {
     let key = |scheme| Key { scheme, public: "ssh-ed25519 AAAA".to_owned() };
     Charter {
         demo: true,
@@ -252,6 +253,13 @@ pub(crate) fn all() -> Vec<(&'static str, Statement)> {
             }),
         ),
         ("key withdrawal", Claim::KeyWithdrawal(KeyWithdrawal { key: model::KeyId::of_wire(b"key"), void_from: 5 })),
+        (
+            "erasure",
+            Claim::Erasure(Erasure {
+                subject: SubjectDigest::from_digest(dig("subject")),
+                reason: Some(dig("reason")),
+            }),
+        ),
     ];
     let mut all: Vec<(&str, Statement)> = claims.into_iter().map(|(name, claim)| (name, statement(claim))).collect();
     all.push(("verdict granted", verdict(Ruling::Granted { until: at(60) })));

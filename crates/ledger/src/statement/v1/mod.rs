@@ -5,6 +5,7 @@ mod approval;
 mod build;
 mod change;
 mod charter;
+mod erasure;
 mod evidence;
 mod header;
 mod milestone;
@@ -19,6 +20,7 @@ pub use change::{Asked, Change, ChangeProblem, CommitFact, CommitProblem, SuiteF
 pub use charter::{
     Charter, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Robot, Role, SystemRule, WitnessKey,
 };
+pub use erasure::Erasure;
 pub use evidence::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteKind, SuiteOn, Totals};
 pub use header::{Header, Nonce, Seen};
 pub use milestone::{Milestone, MilestoneKind, Placed};
@@ -28,6 +30,7 @@ pub use tick::Tick;
 pub(crate) use verdict::EnvironmentVerdict;
 pub use verdict::{Reason, Ruling, Verdict};
 
+use model::Digest;
 use serde::{Deserialize, Serialize};
 
 /// What a statement says, one variant a kind.
@@ -49,6 +52,7 @@ pub enum Claim {
     Rollback(Rollback),
     Exception(Exception),
     KeyWithdrawal(KeyWithdrawal),
+    Erasure(Erasure),
 }
 
 /// The kinds, as a charter's roles name them and as a predicate type ends.
@@ -71,6 +75,7 @@ pub enum Kind {
     Rollback,
     Exception,
     KeyWithdrawal,
+    Erasure,
 }
 
 /// The predicate type of verdicts (`slsa-framework/slsa:spec/verification_summary.md`).
@@ -80,7 +85,7 @@ const TYPE_SUFFIX: &str = "/v1";
 
 impl Kind {
     /// Every kind, in the order of its wire names' introduction.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Charter,
         Self::Tick,
         Self::Change,
@@ -96,6 +101,7 @@ impl Kind {
         Self::Rollback,
         Self::Exception,
         Self::KeyWithdrawal,
+        Self::Erasure,
     ];
 
     /// The wire name.
@@ -116,6 +122,7 @@ impl Kind {
             Self::Rollback => "rollback",
             Self::Exception => "exception",
             Self::KeyWithdrawal => "key-withdrawal",
+            Self::Erasure => "erasure",
         }
     }
 
@@ -150,6 +157,7 @@ impl Kind {
             | Self::Rollback
             | Self::Exception
             | Self::KeyWithdrawal
+            | Self::Erasure
             | Self::Halt => Speaker::Person,
             Self::Proposal => Speaker::Either,
         }
@@ -192,6 +200,30 @@ impl Claim {
             Self::Rollback(_) => Kind::Rollback,
             Self::Exception(_) => Kind::Exception,
             Self::KeyWithdrawal(_) => Kind::KeyWithdrawal,
+            Self::Erasure(_) => Kind::Erasure,
         }
+    }
+
+    /// The bodies that it commits to, each with the name of its field.
+    pub fn commitments(&self) -> Vec<(&'static str, Digest)> {
+        let (name, commitment) = match self {
+            Self::Evidence(c) => ("cases", c.cases),
+            Self::Rejection(c) => ("reason", c.reason),
+            Self::Halt(c) => ("reason", c.reason),
+            Self::Erasure(c) => ("reason", c.reason),
+            Self::Charter(_)
+            | Self::Tick(_)
+            | Self::Change(_)
+            | Self::Build(_)
+            | Self::Proposal(_)
+            | Self::Approval(_)
+            | Self::Verdict(_)
+            | Self::Milestone(_)
+            | Self::Resume(_)
+            | Self::Rollback(_)
+            | Self::Exception(_)
+            | Self::KeyWithdrawal(_) => ("", None),
+        };
+        commitment.into_iter().map(|digest| (name, digest)).collect()
     }
 }

@@ -1,0 +1,145 @@
+//! When a subject is to be erased: two persons have said so, with keys that are believed, before the first word was over.
+//!
+//! It reads the log's statements in order and keeps no other; whoever reads the same log comes to the same answer. Time
+//! is the log's own: a word is over when the last tick before the second one says that its time is over. It refuses to
+//! know keys and bodies: carrying it out is for whoever keeps them, and doing it twice is fine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use model::{KeyId, PersonId, Timestamp};
+
+use crate::{
+    bodies::SubjectDigest,
+    statement::{
+        Signatory, Statement,
+        v1::{Charter, Claim, Kind, Tick},
+    },
+    tick,
+};
+
+/// Two persons: what is forgotten is forgotten for ever.
+pub const PERSONS: usize = 2;
+
+/// One person's word that has not been joined by another's yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// Its log index.
+    pub index: u64,
+    /// Who said it.
+    pub person: PersonId,
+    /// With which key.
+    pub key: KeyId,
+    /// Until when it counts.
+    pub expires: Timestamp,
+}
+
+/// An erasure that enough persons have said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complete {
+    /// The log index of the word that made it complete.
+    pub index: u64,
+    /// Who said it.
+    pub persons: BTreeSet<PersonId>,
+}
+
+/// The erasures of one log, read in order.
+#[derive(Clone, Debug)]
+pub struct Erasures {
+    charter: Charter,
+    tick: Option<Tick>,
+    time: Timestamp,
+    void_from: BTreeMap<KeyId, u64>,
+    words: BTreeMap<SubjectDigest, Vec<Word>>,
+    complete: BTreeMap<SubjectDigest, Complete>,
+}
+
+impl Erasures {
+    /// Of a log under this charter, before its first entry.
+    pub fn new(charter: Charter) -> Self {
+        Self {
+            charter,
+            tick: None,
+            time: Timestamp::default(),
+            void_from: BTreeMap::new(),
+            words: BTreeMap::new(),
+            complete: BTreeMap::new(),
+        }
+    }
+
+    /// The kinds of statement that count here; any other may be left out.
+    pub const KINDS: [Kind; 3] = [Kind::Erasure, Kind::KeyWithdrawal, Kind::Tick];
+
+    /// The next statement. It was verified and its signer may say it.
+    pub fn push(&mut self, index: u64, key: KeyId, by: &Signatory, statement: &Statement) {
+        match &statement.claim {
+            // Opening one costs three signatures. While nobody waits, only the last one before a word matters.
+            Claim::Tick(tick) => {
+                self.tick = Some(tick.clone());
+                if !self.words.is_empty() {
+                    self.read_time();
+                }
+            }
+            Claim::KeyWithdrawal(withdrawal) => {
+                let from = self.void_from.entry(withdrawal.key).or_insert(u64::MAX);
+                *from = withdrawal.void_from.min(*from);
+                let void = |word: &Word| word.key == withdrawal.key && word.index >= withdrawal.void_from;
+                self.keep_words(|word| !void(word));
+            }
+            Claim::Erasure(erasure) => {
+                let Signatory::Person(person) = by else { return };
+                if self.complete.contains_key(&erasure.subject) || self.is_void(key, index) {
+                    return;
+                }
+                self.read_time();
+                let words = self.words.entry(erasure.subject).or_default();
+                words.retain(|word| word.person != *person);
+                words.push(Word { index, person: person.clone(), key, expires: statement.header.expires });
+                if words.len() >= PERSONS {
+                    let persons = words.iter().map(|word| word.person.clone()).collect();
+                    self.words.remove(&erasure.subject);
+                    self.complete.insert(erasure.subject, Complete { index, persons });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The words for a subject that wait for another person's.
+    pub fn waiting(&self, subject: SubjectDigest) -> &[Word] {
+        self.words.get(&subject).map_or(&[], Vec::as_slice)
+    }
+
+    /// The erasure of this subject, if enough persons have said it. It is not taken back.
+    pub fn complete(&self, subject: SubjectDigest) -> Option<&Complete> {
+        self.complete.get(&subject)
+    }
+
+    /// Every subject to be erased, with who said so.
+    pub fn all_complete(&self) -> impl Iterator<Item = (SubjectDigest, &Complete)> {
+        self.complete.iter().map(|(subject, complete)| (*subject, complete))
+    }
+
+    fn is_void(&self, key: KeyId, index: u64) -> bool {
+        self.void_from.get(&key).is_some_and(|from| index >= *from)
+    }
+
+    /// Time never runs backwards; a tick that does not open says nothing about it.
+    fn read_time(&mut self) {
+        let Some(tick) = self.tick.take() else { return };
+        let Some(opened) = tick::open(&tick.checkpoint, &self.charter) else { return };
+        let unwitnessed = (self.charter.witness_quorum == 0).then_some(tick.at);
+        if let Some(latest) = opened.times.iter().max().copied().or(unwitnessed) {
+            self.time = self.time.max(latest);
+        }
+        let time = self.time;
+        self.keep_words(|word| word.expires > time);
+    }
+
+    fn keep_words(&mut self, keep: impl Fn(&Word) -> bool) {
+        self.words.values_mut().for_each(|words| words.retain(&keep));
+        self.words.retain(|_, words| !words.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests;
