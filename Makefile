@@ -2,6 +2,9 @@
 
 # For `countersign demo`: DEMO_FLAGS=--stay leaves the system running.
 DEMO_FLAGS ?=
+# For `fuzz`: seconds a target, and which targets if not all.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 
 # What setup wrote: where cargo is, and which toolchain.
 ENV = . target/tools/env &&
@@ -9,7 +12,7 @@ ENV = . target/tools/env &&
 # Paths below are those of this folder.
 unexport CARGO_TARGET_DIR
 
-.PHONY: demo test build check setup clean
+.PHONY: demo test build check fuzz setup clean
 
 # From a commit to countersigned production on this machine, on examples/paydesk.
 demo:
@@ -26,6 +29,12 @@ test:
 	@$(ENV) scripts/fetch-example-crates
 	$(ENV) cargo test --quiet --locked --workspace --doc
 	$(ENV) cargo nextest run --locked --workspace
+	$(ENV) scripts/fuzz --short
+
+# The parsers of bytes from outside, for longer than in `test`.
+fuzz:
+	@scripts/setup fuzz
+	$(ENV) scripts/fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 build:
 	@scripts/setup build

@@ -8,7 +8,7 @@ use std::{
 use gate::{Facts, policy::Policy};
 use ledger::{
     Verified,
-    follow::{FollowError, Fork},
+    follow::{FollowError, Fork, Sighting},
     reader::{LogError, Reader},
     statement::{Members, Statement, v1::Seen},
 };
@@ -124,7 +124,7 @@ impl View {
     fn keep_evidence(&self, signed: &[u8]) {
         let (Some(folder), Ok(now)) = (&self.memory, self.log.head()) else { return };
         let evidence = Fork::new(signed.to_vec(), now).with_nodes(self.reader.follower().log(), &self.log);
-        keep(folder, "fork", &evidence.to_bytes());
+        keep(folder, Fork::KIND, &evidence.to_bytes());
     }
 
     /// A log that lies is told apart from one that can not be reached; both checkpoints are kept as evidence.
@@ -138,9 +138,9 @@ impl View {
                 LogError::Follow(FollowError::Shrunk { evidence, .. } | FollowError::Forked { evidence, .. }) => {
                     // What the log itself hands out of the larger tree is what can prove that it forked.
                     let evidence = (**evidence).clone().with_nodes(self.reader.follower().log(), &self.log);
-                    keep(folder, "fork", &evidence.to_bytes());
+                    keep(folder, Fork::KIND, &evidence.to_bytes());
                 }
-                LogError::TwoHistories { evidence, .. } => keep(folder, "sighting", &evidence.to_bytes()),
+                LogError::TwoHistories { evidence, .. } => keep(folder, Sighting::KIND, &evidence.to_bytes()),
                 _ => {}
             }
         }

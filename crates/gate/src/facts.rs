@@ -33,7 +33,8 @@ pub use live::{Live, Stack};
 pub use said::{Heading, Said};
 
 use crate::time::LogTime;
-use live::{History, is_back};
+use live::History;
+pub(crate) use live::is_back;
 use said::Names;
 use table::{Index, Table};
 
@@ -278,6 +279,12 @@ impl Facts {
         Ok(())
     }
 
+    /// Passes over statements that are not known, up to this index: what was said there is taken as not said. For excerpts
+    /// of a log only; whoever acts on facts has every statement. A smaller index is no step back.
+    pub(crate) fn skip_to(&mut self, index: u64) {
+        self.size = self.size.max(index);
+    }
+
     /// Time never runs backwards: a tick with older cosignatures than the last adds nothing, and one with a smaller
     /// checkpoint takes nothing back of what was there by an earlier time.
     fn keep_time(&mut self, tick: &Tick, opened: Option<&OpenTick>, index: u64) {
@@ -380,6 +387,13 @@ impl Facts {
     pub fn time_before(&self, index: u64) -> Option<LogTime> {
         let at = self.times.partition_point(|t| t.index < index);
         at.checked_sub(1).and_then(|at| self.times.get(at)).copied()
+    }
+
+    /// The log indices of the first ticks that said what this time has of theirs: no later tick takes it back.
+    pub(crate) fn sources(&self, time: LogTime) -> [Option<u64>; 2] {
+        let covers = self.times.partition_point(|t| t.covers < time.covers);
+        let latest = self.times.partition_point(|t| t.latest < time.latest);
+        [covers, latest].map(|at| self.times.get(at).map(|t| t.index))
     }
 
     /// Whether what this key signed at this index is void.

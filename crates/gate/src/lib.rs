@@ -3,6 +3,7 @@
 //! Everything here is a pure function of the statements that it is given. It refuses to know clocks, networks,
 //! files and bodies: an auditor runs it years later and gets the same answer.
 
+pub mod bundle;
 mod current;
 mod decide;
 mod dossier;

@@ -20,7 +20,7 @@ const PAYLOAD_BYTES: usize = 700;
 struct Verifying(ledger::keys::PublicKey);
 
 impl Door for Verifying {
-    fn check(&self, submission: &Submission) -> Result<(), Refusal> {
+    fn check(&self, _: &Log, submission: &Submission) -> Result<(), Refusal> {
         submission.envelope.verify(&self.0).map_err(Refusal::new)
     }
 }

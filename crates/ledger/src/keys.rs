@@ -15,7 +15,7 @@ use model::KeyId;
 
 pub use agent::{AgentError, AgentKey, SshAgent};
 pub use file::{KeyFileError, PrivateKey};
-pub use sshsig::{NAMESPACE, SshSigError};
+pub use sshsig::{NAMESPACE, SshSigError, armored};
 
 const ALGORITHM: &str = "ssh-ed25519";
 
@@ -167,6 +167,14 @@ impl PublicKey {
     /// `ssh-ed25519 AAAA…`, without a comment.
     pub fn to_openssh(&self) -> String {
         format!("{ALGORITHM} {}", BASE64_STANDARD.encode(self.wire()))
+    }
+
+    /// A `PUBLIC KEY` block as OpenSSL and most libraries read it (RFC 8410 section 4, RFC 7468 section 13).
+    pub fn to_pem(&self) -> String {
+        // SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING of 32 bytes }
+        let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        der.extend_from_slice(self.raw());
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(der))
     }
 
     /// SSH wire form (RFC 8709 section 4).

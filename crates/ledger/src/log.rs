@@ -31,8 +31,10 @@ use crate::{
     bodies::{BODY_LIMIT_BYTES, Bodies, BodyError, KeepError, KeptBody, SubjectBody},
     checkpoint::SignedCheckpoint,
     dsse::{Envelope, EnvelopeError, Identity},
-    merkle::{TILE_WIDTH, TilePath, consistency_proof, inclusion_proof},
+    follow::Sighting,
+    merkle::{TILE_WIDTH, TilePath, consistency_proof, inclusion_proof, range_root},
     note::{NoteSignature, VerifierKey},
+    statement::v1::Seen,
     store::{NodeError, Store, StoreError, Turn},
 };
 
@@ -192,7 +194,7 @@ impl Log {
         if let Some(reason) = self.head.set_back() {
             return Err(AppendError::SetBack(reason));
         }
-        self.door.check(&submission).map_err(AppendError::Refused)?;
+        self.door.check(self, &submission).map_err(AppendError::Refused)?;
         for body in bodies {
             // Before the entry, so that no entry promises a body that a power cut took. Without the entry it is harmless.
             let kept = self.bodies.as_ref().ok_or(AppendError::NoBodies)?.keep(body);
@@ -315,6 +317,20 @@ impl Log {
             return Err(ReadError::Beyond { asked: old.max(new), size: stored });
         }
         Ok(consistency_proof(&*self.tiles, old, new)?)
+    }
+
+    /// The root of the log when it had this many entries; `None` if it never had.
+    pub fn root_at(&self, size: u64) -> Result<Option<Digest>, ReadError> {
+        // Another process of this log may have stored more than this one serves yet.
+        if size > self.head().size() && size > self.stored_size()? {
+            return Ok(None);
+        }
+        Ok(Some(range_root(&*self.tiles, 0, size)?))
+    }
+
+    /// A statement whose signer saw another tree of this size, beside the log's own checkpoint.
+    pub fn sighting(&self, envelope: Vec<u8>, seen: Seen) -> Sighting {
+        Sighting::new(self.head().to_bytes(), envelope).with_nodes(&self.vkey, seen, &*self.tiles)
     }
 
     /// What a path of C2SP tlog-tiles names; `None` if it names nothing in this log (404).

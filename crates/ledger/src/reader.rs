@@ -10,7 +10,7 @@ use crate::{
     checkpoint::SignedCheckpoint,
     dsse::{Envelope, EnvelopeError},
     follow::{FollowError, Follower, FreshCheckpoint, PolicyError, Sighting, StaleError, WitnessKey, WitnessPolicy},
-    merkle::{History, leaf_hash},
+    merkle::{History, ProofError, leaf_hash},
     note::{VerifierKey, VkeyError},
     statement::{
         self, Members, Statement,
@@ -59,6 +59,15 @@ pub enum LogError {
         size: u64,
         /// The checkpoint and the statement.
         evidence: Box<Sighting>,
+    },
+    /// An entry of an excerpt is not where it is said to be.
+    #[error("entry {index} is not in the tree of the checkpoint")]
+    Proof {
+        /// Which entry.
+        index: u64,
+        /// Why.
+        #[source]
+        source: ProofError,
     },
     /// The log does not begin with the charter, or repeats one later.
     #[error("entry {0} is not where a charter stands: the founders' signatures come first and nowhere else")]
@@ -219,26 +228,36 @@ impl Reader {
     }
 
     fn open(&self, index: u64, entry: &[u8], begun: &mut bool) -> Result<Verified<Statement>, LogError> {
-        let envelope = Envelope::from_entry(entry).map_err(|source| LogError::Envelope { index, source })?;
-        let (statement, _) =
-            statement::open(&envelope, &self.members).map_err(|source| LogError::Statement { index, source })?;
-        let is_charter = statement.claim.kind() == Kind::Charter;
-        if is_charter && (*begun || Digest::of(envelope.payload()) != self.members.hash()) || !is_charter && index == 0
-        {
-            return Err(LogError::Charter(index));
-        }
-        *begun |= !is_charter;
-        let tick = match &statement.claim {
-            Claim::Tick(claim) => self.ticks.as_ref().and_then(|keys| keys.open(&claim.checkpoint)),
-            _ => None,
-        };
-        let known = Known { identity: Some(envelope.identity()), tick };
-        Ok(Verified::new(index, envelope.signer(), statement, known))
+        open(&self.members, self.ticks.as_ref(), index, entry, begun)
     }
 }
 
+/// Opens an entry, whose place in the tree is for the caller to check. `ticks` are the charter's keys for ticks; `begun`
+/// says whether anything but a charter stands before it.
+pub(crate) fn open(
+    members: &Members,
+    ticks: Option<&TickKeys>,
+    index: u64,
+    entry: &[u8],
+    begun: &mut bool,
+) -> Result<Verified<Statement>, LogError> {
+    let envelope = Envelope::from_entry(entry).map_err(|source| LogError::Envelope { index, source })?;
+    let (statement, _) = statement::open(&envelope, members).map_err(|source| LogError::Statement { index, source })?;
+    let is_charter = statement.claim.kind() == Kind::Charter;
+    if is_charter && (*begun || Digest::of(envelope.payload()) != members.hash()) || !is_charter && index == 0 {
+        return Err(LogError::Charter(index));
+    }
+    *begun |= !is_charter;
+    let tick = match &statement.claim {
+        Claim::Tick(claim) => ticks.and_then(|keys| keys.open(&claim.checkpoint)),
+        _ => None,
+    };
+    let known = Known { identity: Some(envelope.identity()), tick };
+    Ok(Verified::new(index, envelope.signer(), statement, known))
+}
+
 /// The checkpoint of a tick, opened under the charter; for one statement alone.
-pub(crate) fn tick_of(statement: &Statement, members: &Members) -> Option<OpenTick> {
+pub fn tick_of(statement: &Statement, members: &Members) -> Option<OpenTick> {
     match &statement.claim {
         Claim::Tick(claim) => tick::open(&claim.checkpoint, members.charter()),
         _ => None,

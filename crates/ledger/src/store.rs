@@ -47,6 +47,28 @@ pub struct Batch {
     pub tiles: Vec<Tile>,
     /// The signed checkpoint over everything up to the last new entry.
     pub note: Vec<u8>,
+    /// What else belongs to these entries when they are copied from another store.
+    pub history: History,
+}
+
+/// What had been signed about entries before they were copied; empty for new ones.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// Checkpoints before the last, the smallest first.
+    pub checkpoints: Vec<StoredCheckpoint>,
+    /// Cosignatures, also of the last one.
+    pub cosignatures: Vec<StoredCosignature>,
+}
+
+/// A cosignature of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCosignature {
+    /// The size of the checkpoint.
+    pub size: u64,
+    /// The name of who cosigned.
+    pub name: String,
+    /// The signature line.
+    pub line: String,
 }
 
 impl Batch {

@@ -9,6 +9,7 @@ use crate::{dsse::Identity, tick::OpenTick};
 /// A statement's content that is in the log, signed by a key that may say it.
 ///
 /// *Invariant verified:* the entry at `index` is in the tree of a checkpoint that a [`crate::follow::Follower`] accepted,
+/// or that a [`crate::excerpt::Excerpt`] opened and an inclusion proof leads to,
 /// `key` signed it, and its kind is `T`'s. Only this room can make one, after checking that; the fields are private, so
 /// nobody else can, not even by mistake:
 ///

@@ -1,9 +1,12 @@
 //! The `sim` room: simulated clock, host, edge and traffic, fixtures, and the checks that span rooms. Not shipped.
 
 pub mod driver;
+pub mod postgres_server;
 #[cfg(test)]
 mod rollout_refusals;
 pub mod rollout_run;
 #[cfg(test)]
 mod rollout_stories;
+#[cfg(test)]
+mod store_laws;
 pub mod world;

@@ -3,9 +3,11 @@
 //! It can not say anything itself: its key signs checkpoints and nothing else. A crash loses nothing that was
 //! acknowledged; see `ledger::log`.
 
+mod door;
 mod erasing;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,15 +26,16 @@ use ledger::{
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
     keys::Signer,
-    log::{AppendError, Door, Log, Refusal, Submission},
+    log::{AppendError, Log, Submission},
     note::{NoteKeyType, NoteSigner},
-    statement::{Members, ReadError},
+    statement::Members,
     store::{SqliteStore, Store},
     tick,
 };
 use model::{Clock, Digest};
 use serde::Deserialize;
 
+use self::door::{CharterDoor, DoorError};
 use super::Start;
 use crate::{
     charter_file::CharterFile,
@@ -47,41 +50,14 @@ use crate::{
 
 /// A witness that has not answered by then is asked again in the next round.
 const WITNESS_TIMEOUT: Duration = Duration::from_secs(5);
+/// At the start somebody waits for the log to answer, and a witness that is there cosigns within milliseconds.
+const FIRST_ASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between rounds while a witness does not answer.
 const WITNESS_PAUSE: Duration = Duration::from_millis(500);
 
-/// The door: every statement is signed by an enrolled key, entitled, and in time.
-struct CharterDoor {
-    members: Members,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum DoorError {
-    #[error(transparent)]
-    Statement(#[from] ReadError),
-    #[error(transparent)]
-    Entitlement(#[from] ledger::statement::EntitlementError),
-    #[error("a body was sent that the statement does not commit to")]
-    StrayBody,
-}
-
-impl Door for CharterDoor {
-    fn check(&self, submission: &Submission) -> Result<(), Refusal> {
-        let check = || -> Result<(), DoorError> {
-            let (statement, _) = ledger::statement::open(&submission.envelope, &self.members)?;
-            Members::check_expiry(&statement, SystemClock.now())?;
-            for said in &submission.bodies {
-                let commitment = said.body.commitment().to_string();
-                let payload = submission.envelope.payload();
-                if !payload.windows(commitment.len()).any(|w| w == commitment.as_bytes()) {
-                    return Err(DoorError::StrayBody);
-                }
-            }
-            Ok(())
-        };
-        check().map_err(Refusal::new)
-    }
-}
+const TWO_HISTORIES_HINT: &str = "either this log was set back or somebody was shown a fork; keep the checkpoint that \
+    you have, ask the witnesses, and see docs/operating.md, \"When the log was set back\"";
+const SET_BACK_HINT: &str = "reading goes on; the operator of the log restores the newer copy, see docs/operating.md, \"When the log was set back\"";
 
 /// What the handlers share.
 struct Shared {
@@ -140,7 +116,8 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let blobs = FileBlobs::open(&start.layout.home(start.role).join("bodies"))
         .because(Kind::Unavailable, "there is no place for bodies")?;
     let bodies = Bodies::new(Arc::new(blobs), store.clone());
-    let router = open(store, bodies, key, &start.charter, status)?;
+    let forks = start.layout.home(start.role).join("forks");
+    let router = open(store, bodies, forks, key, &start.charter, status)?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -149,10 +126,12 @@ pub fn run(start: Start) -> Result<(), Fault> {
         .block_on(serve_unix(listener, router))
 }
 
-/// Opens the log in a store, keeps its head cosigned from a thread of its own, and returns what it answers.
+/// Opens the log in a store, keeps its head cosigned from a thread of its own, and returns what it answers. Whatever says
+/// that somebody knows another history of it is kept in the folder `forks`.
 pub(crate) fn open(
     store: Arc<dyn Store>,
     bodies: Bodies,
+    forks: PathBuf,
     key: Arc<dyn Signer>,
     charter: &CharterFile,
     mut status: StatusFile,
@@ -164,7 +143,7 @@ pub(crate) fn open(
         return Err(Fault::new(Kind::Untrue, "the log's key is not the one that the charter names"));
     }
     let members = charter.members.clone();
-    let door = Arc::new(CharterDoor { members: members.clone() });
+    let door = Arc::new(CharterDoor::new(members.clone(), forks));
     let log = Log::open(store, signer, door).because(Kind::Untrue, "the log does not open")?.keeping(bodies);
     for envelope in &charter.envelopes {
         log.append(Submission::new(envelope.clone()))
@@ -177,6 +156,10 @@ pub(crate) fn open(
         grown: Condvar::new(),
         not_erased: Mutex::new(None),
     });
+    // Nothing is taken in before the witnesses could say that they know more: what is answered once must stay.
+    for witness in &shared.members.charter().witnesses {
+        drop(ask_witness(&shared, witness, 0, FIRST_ASK_TIMEOUT));
+    }
     let witnessing = shared.clone();
     std::thread::Builder::new()
         .name("witnesses".to_owned())
@@ -216,6 +199,12 @@ async fn append(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Json<
             Envelope::parse(submitted.envelope.get().as_bytes()).because(Kind::Input, "this is not an envelope")?;
         let bodies = submitted.bodies.iter().map(SubmittedBody::open).collect::<Result<Vec<_>, Fault>>()?;
         let receipt = shared.log.append(Submission { envelope, bodies }).map_err(|e| match &e {
+            AppendError::Refused(refusal)
+                if refusal.reason::<DoorError>().is_some_and(DoorError::is_of_another_history) =>
+            {
+                Fault::from_error(Kind::Untrue, e).hint(TWO_HISTORIES_HINT)
+            }
+            AppendError::SetBack(_) => Fault::from_error(Kind::Untrue, e).hint(SET_BACK_HINT),
             AppendError::Refused(_) | AppendError::Bodies => Fault::from_error(Kind::Refused, e),
             AppendError::Keep(reason) if matches!(**reason, KeepError::Erased(_)) => {
                 Fault::from_error(Kind::Refused, e).hint("say it without a reason or a list of cases")
@@ -338,7 +327,7 @@ fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
         if due {
             let mut troubles = Vec::new();
             for (witness, old) in charter.witnesses.iter().zip(&mut sizes) {
-                match ask_witness(shared, witness, *old) {
+                match ask_witness(shared, witness, *old, WITNESS_TIMEOUT) {
                     Ok(size) => *old = size,
                     Err(fault) => troubles.push(format!("witness {}: {}", witness.name, fault.message())),
                 }
@@ -357,8 +346,12 @@ fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
                 Ok(None) => {}
                 Err(error) => troubles.push(format!("the cosignatures can not be read: {error}")),
             }
+            let mut waits = vec![format!("statements after {}", head.size())];
+            if let Some(reason) = shared.log.set_back() {
+                waits = vec!["somebody who restores the newer copy of the log".to_owned()];
+                troubles.insert(0, format!("nothing is taken in, because the log was set back: {reason}"));
+            }
             troubles.extend(shared.not_erased.lock().unwrap_or_else(PoisonError::into_inner).clone());
-            let waits = vec![format!("statements after {}", head.size())];
             status.say(format!("{} statements, {} cosigned", head.size(), last.0), waits);
             if !troubles.is_empty() {
                 status.trouble(troubles.join("; "));
@@ -369,13 +362,18 @@ fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
     }
 }
 
-fn ask_witness(shared: &Shared, witness: &ledger::statement::v1::WitnessKey, old: u64) -> Result<u64, Fault> {
+fn ask_witness(
+    shared: &Shared,
+    witness: &ledger::statement::v1::WitnessKey,
+    old: u64,
+    timeout: Duration,
+) -> Result<u64, Fault> {
     let (target, prefix) = Target::parse_prefix(&witness.url)?;
     let path = format!("{prefix}/add-checkpoint");
     let key = witness.vkey.parse().because(Kind::Input, "its key does not parse")?;
     let send = |body: &[u8]| {
         target
-            .ask_blocking(hyper::Method::POST, &path, body.to_vec(), WITNESS_TIMEOUT)
+            .ask_blocking(hyper::Method::POST, &path, body.to_vec(), timeout)
             .map(|a| ledger::witness::Reply { status: a.status.as_u16(), body: a.body.to_vec() })
             .map_err(|fault| std::io::Error::other(fault.message()))
     };

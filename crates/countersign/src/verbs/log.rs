@@ -8,6 +8,7 @@ use ledger::{
     dsse::Envelope,
     log::Receipt,
     merkle::{Nodes, inclusion_proof, leaf_hash, node_hash},
+    note::VerifierKey,
 };
 use model::Digest;
 use serde_json::{Value, json};
@@ -153,23 +154,43 @@ fn body(name: &str, kept: &Result<KeptBody, Fault>) -> Value {
     }
 }
 
-/// The envelope of a statement, and the proof that it is under the checkpoint that the view accepted. Both are checked
-/// here, as anyone can.
+/// The envelope of a statement, and the proof that it is under the checkpoint that the view accepted.
 pub(super) fn receipt(view: &View, index: u64) -> Result<(Envelope, Receipt), Fault> {
-    let checkpoint =
-        view.reader().checkpoint().ok_or_else(|| Fault::new(Kind::Unavailable, "there is no checkpoint yet"))?;
-    let entries = entries(view.log(), checkpoint)?;
-    let leaves: Vec<Digest> = entries.iter().map(|e| leaf_hash(e)).collect();
-    let proof = inclusion_proof(&Leaves(&leaves), index, checkpoint.size())
-        .map_err(|Missing| Fault::new(Kind::Untrue, "the log does not hand out all of its entries"))?;
-    let entry = usize::try_from(index)
-        .ok()
-        .and_then(|i| entries.get(i))
-        .ok_or_else(|| Fault::new(Kind::Untrue, "the entry is gone"))?;
-    let envelope = Envelope::from_entry(entry).because(Kind::Untrue, format!("entry {index} is not an envelope"))?;
-    let receipt = Receipt { index, proof, checkpoint: checkpoint.to_bytes() };
-    receipt.verify(&envelope, view.reader().follower().log()).because(Kind::Untrue, "the receipt does not hold up")?;
-    Ok((envelope, receipt))
+    Proofs::of(view)?.receipt(index)
+}
+
+/// Every entry under the checkpoint that a view accepted, to prove any of them.
+pub(super) struct Proofs {
+    log: VerifierKey,
+    checkpoint: SignedCheckpoint,
+    entries: Vec<Vec<u8>>,
+    leaves: Vec<Digest>,
+}
+
+impl Proofs {
+    /// Reads the entries.
+    pub(super) fn of(view: &View) -> Result<Self, Fault> {
+        let checkpoint = view.reader().checkpoint().cloned();
+        let checkpoint = checkpoint.ok_or_else(|| Fault::new(Kind::Unavailable, "there is no checkpoint yet"))?;
+        let entries = entries(view.log(), &checkpoint)?;
+        let leaves = entries.iter().map(|e| leaf_hash(e)).collect();
+        Ok(Self { log: view.reader().follower().log().clone(), checkpoint, entries, leaves })
+    }
+
+    /// An entry and its proof. Both are checked here, as anyone can.
+    pub(super) fn receipt(&self, index: u64) -> Result<(Envelope, Receipt), Fault> {
+        let proof = inclusion_proof(&Leaves(&self.leaves), index, self.checkpoint.size())
+            .map_err(|Missing| Fault::new(Kind::Untrue, "the log does not hand out all of its entries"))?;
+        let entry = usize::try_from(index)
+            .ok()
+            .and_then(|i| self.entries.get(i))
+            .ok_or_else(|| Fault::new(Kind::Untrue, "the entry is gone"))?;
+        let envelope =
+            Envelope::from_entry(entry).because(Kind::Untrue, format!("entry {index} is not an envelope"))?;
+        let receipt = Receipt { index, proof, checkpoint: self.checkpoint.to_bytes() };
+        receipt.verify(&envelope, &self.log).because(Kind::Untrue, "the receipt does not hold up")?;
+        Ok((envelope, receipt))
+    }
 }
 
 fn entries(log: &LogClient, checkpoint: &SignedCheckpoint) -> Result<Vec<Vec<u8>>, Fault> {

@@ -2,6 +2,7 @@
 
 pub mod approve;
 pub mod attest;
+pub mod attestations;
 pub mod audit;
 pub mod check;
 pub mod demo;

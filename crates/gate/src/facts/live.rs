@@ -210,7 +210,7 @@ impl<'a> Stack<'a> {
 }
 
 /// Whether a milestone says that a release was gone back from.
-pub(super) const fn is_back(what: MilestoneKind) -> bool {
+pub(crate) const fn is_back(what: MilestoneKind) -> bool {
     matches!(
         what,
         MilestoneKind::WentBackUnhealthy

@@ -9,7 +9,7 @@ mod releases;
 use std::{cell::RefCell, sync::Arc};
 
 use ledger::{
-    FreshCheckpoint,
+    FreshCheckpoint, Verified,
     checkpoint::{Checkpoint, SignedCheckpoint},
     dsse::Envelope,
     keys::{PrivateKey, Scheme, Signer as _},
@@ -209,6 +209,13 @@ impl World {
             facts.apply(entry).unwrap();
         }
         (reader.clone(), facts.clone())
+    }
+
+    /// Everything that was said, read from the first entry on.
+    pub(crate) fn statements(&self) -> Vec<Verified<Statement>> {
+        let note = self.note(self.entries.len(), &[("alpha", self.now)]);
+        let mut reader = Reader::new(self.members()).unwrap();
+        reader.advance(&self.entries, note.as_bytes(), at(self.now)).unwrap()
     }
 
     pub(crate) fn facts(&self) -> Facts {

@@ -91,6 +91,9 @@ pub enum ForkError {
 }
 
 impl Fork {
+    /// How the names of kept files begin.
+    pub const KIND: &str = "fork";
+
     /// From two notes alone.
     pub const fn new(ours: Vec<u8>, theirs: Vec<u8>) -> Self {
         Self { ours, theirs, shown: None }

@@ -13,7 +13,7 @@ use model::{Digest, Timestamp};
 
 use super::{Accepted, Follower, WitnessPolicy};
 use crate::{
-    checkpoint::{CheckpointError, SignedCheckpoint},
+    checkpoint::{CheckpointError, SignedCheckpoint, parse_size},
     merkle::CompactRange,
     note::VerifierKey,
 };
@@ -60,7 +60,7 @@ impl Follower {
         if lines.next() != Some(HEADER) {
             return Err(KeptError::Malformed);
         }
-        let time = lines.next().and_then(|l| l.parse().ok()).map(Timestamp::from_unix).ok_or(KeptError::Malformed)?;
+        let time = lines.next().and_then(parse_size).map(Timestamp::from_unix).ok_or(KeptError::Malformed)?;
         let nodes = lines.map(hash).collect::<Option<Vec<_>>>().ok_or(KeptError::Malformed)?;
         let checkpoint = SignedCheckpoint::open(note.as_bytes(), &follower.log)?;
         let range = CompactRange::from_parts(checkpoint.size(), nodes).map_err(|_| KeptError::Root)?;

@@ -40,6 +40,9 @@ pub struct Sighting {
 }
 
 impl Sighting {
+    /// How the names of kept files begin.
+    pub const KIND: &str = "sighting";
+
     /// From a checkpoint and a statement.
     pub const fn new(note: Vec<u8>, envelope: Vec<u8>) -> Self {
         Self { note, envelope, shown: None }

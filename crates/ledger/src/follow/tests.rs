@@ -194,6 +194,11 @@ fn what_is_kept_goes_on_and_is_checked() {
     assert!(matches!(open(text.replace("/v1", "/v2").as_bytes()), Err(KeptError::Malformed)));
     assert!(matches!(open(text.replace("\n13\n", "\n14\n").as_bytes()), Err(KeptError::Checkpoint(_))));
     assert!(open(&kept[..kept.len() / 2]).is_err());
+    let second_line = text.lines().nth(1).unwrap();
+    for other in [format!("0{second_line}"), format!("+{second_line}")] {
+        let respelt = text.replacen(second_line, &other, 1);
+        assert!(open(respelt.as_bytes()).is_err(), "{other}: a time has one spelling");
+    }
 }
 
 proptest! {

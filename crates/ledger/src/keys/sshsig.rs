@@ -3,6 +3,7 @@
 //! The blob is what stands base64-encoded between the lines of `ssh-keygen -Y sign`; an envelope carries it without
 //! that armour. Only version 1, Ed25519 and our own namespace are known.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use model::Digest;
 use sha2::{Digest as _, Sha512};
 
@@ -13,6 +14,8 @@ use super::{ALGORITHM, wire};
 pub const NAMESPACE: &str = "statement.v1@countersign";
 
 const MAGIC: &[u8] = b"SSHSIG";
+/// As OpenSSH writes it (`PROTOCOL.sshsig`, "Armored format").
+const ARMOR_COLUMNS: usize = 70;
 const VERSION: u32 = 1;
 const HASH_NAME: &[u8] = b"sha512";
 
@@ -91,6 +94,21 @@ impl<'a> Blob<'a> {
             Hash::Sha256 => signed_data(b"sha256", Digest::of(message).as_bytes()),
         }
     }
+}
+
+/// The blob as `ssh-keygen -Y verify` reads it: base64 in lines of 70 between the lines of the armour.
+pub fn armored(blob: &[u8]) -> String {
+    let encoded = BASE64_STANDARD.encode(blob);
+    let mut text = "-----BEGIN SSH SIGNATURE-----\n".to_owned();
+    let mut rest = encoded.as_str();
+    while !rest.is_empty() {
+        // Base64 is ASCII, so any place is the end of a character.
+        let (line, more) = rest.split_at(rest.len().min(ARMOR_COLUMNS));
+        text.push_str(line);
+        text.push('\n');
+        rest = more;
+    }
+    text + "-----END SSH SIGNATURE-----\n"
 }
 
 /// The bytes that a key signs for this message, with SHA-512 as `ssh-keygen` does.

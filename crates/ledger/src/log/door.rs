@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Submission;
+use super::{Log, Submission};
 
 /// Why a statement was not let in; the chain of the cause says what and why.
 #[derive(Clone, Debug)]
@@ -32,12 +32,13 @@ impl std::error::Error for Refusal {
     }
 }
 
-/// Decides what may come into a log, from the submission and the time alone: form, signature, entitlement, bodies, expiry.
+/// Decides what may come into a log, from the submission, the time and what the log was so far: form,
+/// signature, entitlement, bodies, expiry, history.
 ///
 /// It is asked in the thread of whoever appends, many at once, so that the log's one writer has only order to make.
 pub trait Door: Send + Sync {
     /// Lets a submission in or says why not.
-    fn check(&self, submission: &Submission) -> Result<(), Refusal>;
+    fn check(&self, log: &Log, submission: &Submission) -> Result<(), Refusal>;
 }
 
 /// A door that is open to every envelope: for logs of others and for measuring. A log of statements never has it.
@@ -45,7 +46,7 @@ pub trait Door: Send + Sync {
 pub struct OpenDoor;
 
 impl Door for OpenDoor {
-    fn check(&self, _: &Submission) -> Result<(), Refusal> {
+    fn check(&self, _: &Log, _: &Submission) -> Result<(), Refusal> {
         Ok(())
     }
 }

@@ -115,6 +115,7 @@ impl Queue {
         let mut held = self.held();
         held.changes.head |= changes.head;
         held.changes.offers |= changes.offers;
+        held.changes.turn |= changes.turn;
         drop(held);
         self.filled.notify_one();
     }

@@ -1,4 +1,5 @@
 mod faults;
+mod forks;
 
 use std::{collections::BTreeSet, thread};
 
@@ -250,10 +251,24 @@ struct Guard;
 struct NotWanted(u64);
 
 impl Door for Guard {
-    fn check(&self, submission: &Submission) -> Result<(), Refusal> {
+    fn check(&self, _: &Log, submission: &Submission) -> Result<(), Refusal> {
         submission.envelope.verify(key(Scheme::Ed25519, 1).key()).map_err(Refusal::new)?;
         if submission.envelope == statement(1_313) { Err(Refusal::new(NotWanted(1_313))) } else { Ok(()) }
     }
+}
+
+#[test]
+fn the_root_at_every_size_is_what_it_was() {
+    let (log, _) = log_of(0);
+    let mut range = CompactRange::new();
+    for size in [1, 2, 255, 256, 257, 300, 700] {
+        (range.size()..size).for_each(|n| range.push_entry(&statement(n).canonical_bytes()));
+        fill(&log, log.head().size(), size);
+        assert_eq!(log.root_at(size).unwrap(), Some(range.root()), "{size}");
+        assert_eq!(log.root_at(size + 1).unwrap(), None);
+    }
+    assert_eq!(log.root_at(0).unwrap(), Some(CompactRange::new().root()));
+    assert_eq!(log.root_at(2).unwrap(), Some(log_of(2).0.head().root()), "also long after");
 }
 
 #[test]

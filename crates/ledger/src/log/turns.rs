@@ -72,7 +72,7 @@ pub(super) fn listen(store: &dyn Store, queue: &Queue) {
             // found by asking.
             Err(_) => {
                 std::thread::sleep(RETRY_PAUSE);
-                queue.tell(Changes { head: true, offers: true });
+                queue.tell(Changes { head: true, offers: true, turn: true });
             }
         }
     }
@@ -129,7 +129,7 @@ impl Turns {
 
     /// One round: ask whose turn it is if that is due, then do what follows from it.
     fn work(&mut self, shared: &dyn Shared, changes: Changes) {
-        let due = self.turn_asked_at.is_none_or(|at| at.elapsed() >= TURN_INTERVAL);
+        let due = changes.turn || self.turn_asked_at.is_none_or(|at| at.elapsed() >= TURN_INTERVAL);
         let outcome = if due || self.trouble.is_some() { self.ask_turn(shared) } else { Ok(()) };
         let outcome = outcome.and_then(|()| {
             if self.writer.head.turn().is_ours() {

@@ -63,6 +63,8 @@ impl Store for MemoryStore {
         held.by_identity.append(&mut added);
         held.entries.extend(batch.entries.iter().cloned());
         held.tiles.extend(batch.tiles.iter().map(|t| ((t.level, t.index), t.bytes.clone())));
+        held.checkpoints.extend(batch.history.checkpoints.iter().map(|c| (c.size, c.note.clone())));
+        held.cosignatures.extend(batch.history.cosignatures.iter().map(|c| ((c.size, c.name.clone()), c.line.clone())));
         held.checkpoints.insert(batch.size(), batch.note.clone());
         Ok(())
     }

@@ -66,12 +66,14 @@ pub struct Changes {
     pub head: bool,
     /// Statements were handed over.
     pub offers: bool,
+    /// A turn has ended before its time.
+    pub turn: bool,
 }
 
 impl Changes {
     /// Whether there is anything to look at.
     pub const fn any(self) -> bool {
-        self.head || self.offers
+        self.head || self.offers || self.turn
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 use model::Digest;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
-use super::{Batch, Store, StoreError, StoredCheckpoint, StoredEntry};
+use super::{Batch, Store, StoreError, StoredCheckpoint, StoredCosignature, StoredEntry};
 use crate::{dsse::Identity, durable};
 
 /// `cslg`, in SQLite's header, so that a file of another program is not taken for a log.
@@ -39,6 +39,8 @@ CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL) STRICT;
 CREATE TABLE cosignatures (size INTEGER NOT NULL, name TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, name)) STRICT;
 CREATE TABLE subject_keys (subject BLOB PRIMARY KEY, key BLOB) STRICT;
 ";
+
+const ADD_COSIGNATURE: &str = "INSERT OR REPLACE INTO cosignatures (size, name, line) VALUES (?1, ?2, ?3)";
 
 /// A store in a file.
 pub struct SqliteStore {
@@ -195,6 +197,13 @@ impl Store for SqliteStore {
                 add_tile.execute(params![tile.level, tile.index, tile.bytes]).map_err(failed)?;
             }
             let mut add_checkpoint = prepare("INSERT INTO checkpoints (size, note) VALUES (?1, ?2)")?;
+            for earlier in &batch.history.checkpoints {
+                add_checkpoint.execute(params![earlier.size, earlier.note]).map_err(failed)?;
+            }
+            let mut add_cosignature = prepare(ADD_COSIGNATURE)?;
+            for StoredCosignature { size, name, line } in &batch.history.cosignatures {
+                add_cosignature.execute(params![size, name, line]).map_err(failed)?;
+            }
             add_checkpoint.execute(params![batch.size(), batch.note]).map_err(failed)?;
         }
         transaction.commit().map_err(failed)
@@ -247,8 +256,10 @@ impl Store for SqliteStore {
 
     fn add_cosignature(&self, size: u64, name: &str, line: &str) -> Result<(), StoreError> {
         let writer = self.writer()?;
-        let sql = "INSERT OR REPLACE INTO cosignatures (size, name, line) VALUES (?1, ?2, ?3)";
-        writer.prepare_cached(sql).and_then(|mut s| s.execute(params![size, name, line])).map_err(failed)?;
+        writer
+            .prepare_cached(ADD_COSIGNATURE)
+            .and_then(|mut s| s.execute(params![size, name, line]))
+            .map_err(failed)?;
         Ok(())
     }
 

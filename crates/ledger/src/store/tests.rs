@@ -14,6 +14,7 @@ fn batch(first: u64, count: u64) -> Batch {
         entries: (first..first + count).map(entry).collect(),
         tiles: vec![Tile { level: 0, index: 0, bytes: vec![first as u8; 32] }],
         note: format!("note {}", first + count).into_bytes(),
+        ..Batch::default()
     }
 }
 

@@ -118,7 +118,7 @@ impl Record {
 
 /// Keeps both checkpoints of a fork; the same pair is one file.
 pub(super) fn keep_fork(folder: &Path, fork: &Fork) -> Result<(), DurableError> {
-    follow::keep(&folder.join("forks"), "fork", &fork.to_bytes())
+    follow::keep(&folder.join("forks"), Fork::KIND, &fork.to_bytes())
 }
 
 /// Keeps a smaller checkpoint beside the one that was cosigned, apart from those that can not both be true.

@@ -1,3 +1,5 @@
+mod others;
+
 use super::samples::{all, statement, verdict};
 use super::*;
 use crate::statement::v1::{Reason, Resume, Ruling};

@@ -1,0 +1,94 @@
+//! The door of the log: every statement is signed by an enrolled key, entitled, in time, and of this history.
+//!
+//! A statement that names a checkpoint which this log never had is refused, and kept with the log's own checkpoint: either
+//! its signer was shown a fork, or this log was set back. A crash while that is kept loses the evidence, not the refusal.
+
+use std::path::PathBuf;
+
+use ledger::{
+    follow::Sighting,
+    log::{Door, Log, Refusal, Submission},
+    statement::{EntitlementError, Members, ReadError, Statement, v1::Seen, vouched},
+};
+use model::Clock as _;
+
+use crate::clock::SystemClock;
+
+/// Lets in what the charter lets in.
+pub(super) struct CharterDoor {
+    members: Members,
+    forks: PathBuf,
+}
+
+/// Why a statement does not come in.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DoorError {
+    #[error(transparent)]
+    Statement(#[from] ReadError),
+    #[error(transparent)]
+    Entitlement(#[from] EntitlementError),
+    #[error("a body was sent that the statement does not commit to")]
+    StrayBody,
+    #[error("its signer had seen {seen} entries of this log, and it has {size}")]
+    Later { seen: u64, size: u64 },
+    #[error("its signer had seen other entries before {0} than this log has")]
+    TwoHistories(u64),
+    #[error("what its signer had seen can not be compared with the log")]
+    Unknown(#[source] ledger::log::ReadError),
+}
+
+impl DoorError {
+    /// Whether somebody knows another history of this log.
+    pub(super) const fn is_of_another_history(&self) -> bool {
+        matches!(self, Self::Later { .. } | Self::TwoHistories(_))
+    }
+}
+
+impl CharterDoor {
+    pub(super) const fn new(members: Members, forks: PathBuf) -> Self {
+        Self { members, forks }
+    }
+
+    fn let_in(&self, log: &Log, submission: &Submission) -> Result<(), DoorError> {
+        let (statement, _) = ledger::statement::open(&submission.envelope, &self.members)?;
+        Members::check_expiry(&statement, SystemClock.now())?;
+        for said in &submission.bodies {
+            let commitment = said.body.commitment().to_string();
+            let payload = submission.envelope.payload();
+            if !payload.windows(commitment.len()).any(|w| w == commitment.as_bytes()) {
+                return Err(DoorError::StrayBody);
+            }
+        }
+        self.is_of_this_history(log, submission, &statement)
+    }
+
+    fn is_of_this_history(&self, log: &Log, submission: &Submission, statement: &Statement) -> Result<(), DoorError> {
+        let tick = ledger::reader::tick_of(statement, &self.members);
+        for seen in vouched(statement, tick.as_ref()) {
+            let root = log.root_at(seen.size).map_err(DoorError::Unknown)?;
+            if root == Some(seen.root) {
+                continue;
+            }
+            self.keep(log, submission, seen);
+            return Err(match root {
+                None => DoorError::Later { seen: seen.size, size: log.head().size() },
+                Some(_) => DoorError::TwoHistories(seen.size),
+            });
+        }
+        Ok(())
+    }
+
+    fn keep(&self, log: &Log, submission: &Submission, seen: Seen) {
+        let evidence = log.sighting(submission.envelope.canonical_bytes(), seen);
+        tracing::error!("a statement names a checkpoint over {} entries that this log never had", seen.size);
+        if let Err(error) = ledger::follow::keep(&self.forks, Sighting::KIND, &evidence.to_bytes()) {
+            tracing::error!("it can not be kept: {error}");
+        }
+    }
+}
+
+impl Door for CharterDoor {
+    fn check(&self, log: &Log, submission: &Submission) -> Result<(), Refusal> {
+        self.let_in(log, submission).map_err(Refusal::new)
+    }
+}
