@@ -1,6 +1,6 @@
 //! Serving HTTP on a Unix socket or an address, and answering with faults as every process answers.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -10,7 +10,12 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use ledger::merkle::TilePath;
+use tokio::sync::Semaphore;
 
 use crate::{
     fault::{Because as _, Fault, Kind},
@@ -19,6 +24,9 @@ use crate::{
 
 /// The largest request that a process reads: a statement of 64 KiB with a few bodies of 16 MiB.
 pub const REQUEST_BYTES: usize = 64 << 20;
+
+/// After a connection could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
@@ -90,6 +98,47 @@ pub async fn serve_tcp(listener: std::net::TcpListener, router: Router) -> Resul
         .with_graceful_shutdown(asked_to_end())
         .await
         .because(Kind::Unavailable, "serving ended")
+}
+
+/// How much of itself a process gives to people whom it does not know.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicLimits {
+    /// Connections at once; who comes then waits in the kernel's queue.
+    pub connections: usize,
+    /// How long a request's head may take, and how long a connection may be idle.
+    pub head_timeout: Duration,
+}
+
+/// Serves an address that anybody may reach until the process is asked to end. What is under way then is broken off, as by
+/// a crash.
+pub async fn serve_public(listener: std::net::TcpListener, router: Router, limits: PublicLimits) -> Result<(), Fault> {
+    listener.set_nonblocking(true).because(Kind::Unavailable, "the listener can not be used")?;
+    let listener =
+        tokio::net::TcpListener::from_std(listener).because(Kind::Unavailable, "the listener can not be used")?;
+    let service = TowerToHyperService::new(router);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout);
+    let serving = async {
+        loop {
+            let place = places.clone().acquire_owned().await.because(Kind::Internal, "no place to serve")?;
+            let Ok((stream, _)) = listener.accept().await else {
+                // Out of descriptors, or the peer is gone already: others are served meanwhile.
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+            tokio::spawn(async move {
+                // What goes wrong with a connection is its peer's to notice.
+                drop(connection.await);
+                drop(place);
+            });
+        }
+    };
+    tokio::select! {
+        () = asked_to_end() => Ok(()),
+        ended = serving => ended,
+    }
 }
 
 /// Resolves on SIGTERM or SIGINT.

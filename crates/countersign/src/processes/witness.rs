@@ -32,11 +32,14 @@ use crate::{
     confine::{Confinement, Sockets},
     fault::{Because as _, Fault, Kind},
     identity::RoleUser,
-    serve::{blocking, serve_tcp},
+    serve::{PublicLimits, blocking, serve_public},
 };
 
 /// A request is a few kilobytes; who sends it slower than this holds a connection for nothing.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// 512 connections: thousands of logs that ask now and then keep a few open at a time. Ten seconds for a head of a few
+/// hundred bytes; a log that asks more often than that keeps its connection.
+const LIMITS: PublicLimits = PublicLimits { connections: 512, head_timeout: Duration::from_secs(10) };
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Serves these logs until the process is asked to end.
@@ -69,7 +72,7 @@ pub fn run(dir: &Path, name: &str, listen: SocketAddr, logs: Vec<WitnessedLog>) 
         .enable_all()
         .build()
         .because(Kind::Unavailable, "no runtime")?
-        .block_on(serve_tcp(listener, router(witness)))
+        .block_on(serve_public(listener, router(witness), LIMITS))
 }
 
 /// What a witness answers.

@@ -22,6 +22,10 @@ fn signer(name: &str, kind: NoteKeyType, number: u8) -> NoteSigner {
 
 /// A witness of one log, on loopback.
 fn serve(folder: &Path) -> SocketAddr {
+    serve_with(folder, LIMITS)
+}
+
+fn serve_with(folder: &Path, limits: PublicLimits) -> SocketAddr {
     Witness::begin(folder).unwrap();
     let log = WitnessedLog::new(signer(ORIGIN, NoteKeyType::Ed25519, 1).vkey().clone()).unwrap();
     let witness = Witness::open(folder, signer("w.example", NoteKeyType::Cosignature, 2), vec![log]).unwrap();
@@ -29,7 +33,7 @@ fn serve(folder: &Path) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(serve_tcp(listener, router(witness))).unwrap();
+        runtime.block_on(serve_public(listener, router(witness), limits)).unwrap();
     });
     address
 }
@@ -125,4 +129,18 @@ fn a_request_that_is_too_large_is_not_read() {
     assert_eq!(answers[0].0, 413);
     let answers = ask(address, &[("POST", "/add-checkpoint", &vec![b'x'; REQUEST_LIMIT_BYTES])]);
     assert_eq!(answers[0].0, 400);
+}
+
+#[test]
+fn who_says_nothing_does_not_keep_others_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = PublicLimits { connections: 2, head_timeout: Duration::from_millis(200) };
+    let address = serve_with(folder.path(), limits);
+    let mut silent: Vec<TcpStream> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+    silent[0].write_all(b"GET /hea").unwrap();
+    let answers = ask(address, &[("GET", "/health", b"")]);
+    assert_eq!(answers[0].0, 200, "after the silent ones were hung up on");
+    silent[0].set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut rest = Vec::new();
+    silent[0].read_to_end(&mut rest).unwrap();
 }

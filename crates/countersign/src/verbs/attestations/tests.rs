@@ -19,6 +19,10 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
+fn keep(path: &Path, text: impl AsRef<[u8]>) {
+    ledger::durable::write(path, text.as_ref(), 0o644).unwrap();
+}
+
 fn named(folder: &Path, ending: &str) -> Vec<PathBuf> {
     let names = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
     let mut found: Vec<PathBuf> = names.filter(|p| p.to_str().unwrap().ends_with(ending)).collect();
@@ -102,12 +106,12 @@ fn a_release_is_exported_for_tools_that_know_nothing_of_it() {
 
     // The provenance that the build names goes along, if it is the one.
     let blob = world.path("images/blobs/sha256").join(model::Digest::of(b"provenance 1").hex());
-    std::fs::write(&blob, "provenance 1").unwrap();
+    keep(&blob, "provenance 1");
     let second = world.path("second");
     let words = ["paydesk-000001", "--out", second.to_str().unwrap()];
     printed(|out| run(&arguments::<Args>(&words), &world.common, out));
     assert_eq!(std::fs::read(&named(&second, ".provenance.dsse.json")[0]).unwrap(), b"provenance 1");
-    std::fs::write(&blob, "provenance 2").unwrap();
+    keep(&blob, "provenance 2");
     let third = world.path("third");
     let words = ["paydesk-000001", "--out", third.to_str().unwrap()];
     assert_eq!(ran(|out| run(&arguments::<Args>(&words), &world.common, out)).1.unwrap_err().kind(), Kind::Untrue);

@@ -6,6 +6,10 @@ use crate::{
     verbs::world::{World, arguments, printed, ran},
 };
 
+fn keep(path: &Path, text: impl AsRef<[u8]>) {
+    ledger::durable::write(path, text.as_ref(), 0o644).unwrap();
+}
+
 fn words<'a>(first: &[&'a str], paths: &[&'a Path]) -> Vec<&'a str> {
     first.iter().copied().chain(paths.iter().map(|p| p.to_str().unwrap())).collect()
 }
@@ -39,7 +43,7 @@ fn a_proof_is_written_and_checked_without_the_log() {
     // And with a policy file alone.
     let policy = world.path("policy.txt");
     let printed_policy = printed(|out| run(&arguments::<Args>(&["policy"]), &offline, out));
-    std::fs::write(&policy, &printed_policy).unwrap();
+    keep(&policy, &printed_policy);
     assert!(printed_policy.ends_with("group quorum 1 witness.test\nquorum quorum\n"), "{printed_policy}");
     let by_policy = [&check[..], &["--policy", policy.to_str().unwrap()]].concat();
     offline.dir = world.path("nowhere");
@@ -51,23 +55,21 @@ fn a_proof_is_written_and_checked_without_the_log() {
     assert_eq!(document["index"].to_string(), approval);
 
     // Another quorum, another entry, another file.
-    std::fs::write(
+    keep(
         &policy,
         printed_policy.replace("group quorum 1", "group quorum all").replace("witness.test+", "witness.other+"),
-    )
-    .unwrap();
+    );
     let fault = ran(|out| run(&arguments::<Args>(&by_policy), &offline, out)).1.unwrap_err();
     assert_eq!(fault.kind(), Kind::Input, "a key of another name has another id");
-    std::fs::write(&policy, &printed_policy).unwrap();
+    keep(&policy, &printed_policy);
     let text = std::fs::read_to_string(&entry).unwrap();
-    std::fs::write(&entry, text.replacen("\"sig\":\"A", "\"sig\":\"B", 1).replacen("\"sig\":\"U", "\"sig\":\"V", 1))
-        .unwrap();
+    keep(&entry, text.replacen("\"sig\":\"A", "\"sig\":\"B", 1).replacen("\"sig\":\"U", "\"sig\":\"V", 1));
     let fault = ran(|out| run(&arguments::<Args>(&by_policy), &offline, out)).1.unwrap_err();
     assert_eq!(
         (fault.kind(), fault.message().as_str()),
         (Kind::Untrue, "the proof does not lead from this entry to the checkpoint: the proof leads to another root")
     );
-    std::fs::write(&proof, "rubbish").unwrap();
+    keep(&proof, "rubbish");
     assert_eq!(ran(|out| run(&arguments::<Args>(&by_policy), &offline, out)).1.unwrap_err().kind(), Kind::Input);
     let beyond: Args = arguments(&words(&["write", "900", "--out"], &[&proof]));
     assert!(ran(|out| run(&beyond, &world.common, out)).1.unwrap_err().message().ends_with("900 is beyond them"));
