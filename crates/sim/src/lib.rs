@@ -1,5 +1,7 @@
 //! The `sim` room: simulated clock, host, edge and traffic, fixtures, and the checks that span rooms. Not shipped.
 
+#[cfg(test)]
+mod blob_laws;
 pub mod driver;
 pub mod postgres_server;
 #[cfg(test)]

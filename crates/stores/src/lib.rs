@@ -3,3 +3,4 @@
 //! It is a room of its own so that `ledger`, and with it whoever verifies offline, is built without any network code.
 
 pub mod postgres;
+pub mod s3;
