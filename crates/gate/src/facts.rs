@@ -8,6 +8,7 @@ mod exceptions;
 mod halts;
 mod live;
 mod said;
+mod stops;
 mod table;
 
 use std::{
@@ -31,6 +32,7 @@ use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RoleName, SuiteNam
 
 pub use live::{Live, Stack};
 pub use said::{Heading, Said};
+pub use stops::{Stop, StopError};
 
 use crate::time::LogTime;
 use live::History;
@@ -355,6 +357,11 @@ impl Facts {
     /// How many statements.
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether a statement is in the log: the same payload by the same key. Verdicts are not kept in mind.
+    pub fn has_heard(&self, identity: Identity) -> bool {
+        self.heard.contains(&identity)
     }
 
     /// The charter and its keys.

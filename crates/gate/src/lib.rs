@@ -23,7 +23,7 @@ mod world;
 pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
 pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
 pub use dossier::{CHANGE_COMMITS, Dossier};
-pub use facts::{Facts, FactsError, Heading, Live, Said, Stack};
+pub use facts::{Facts, FactsError, Heading, Live, Said, Stack, Stop, StopError};
 pub use quorum::{Tally, tally};
 pub use recount::{Contradiction, Recount};
 pub use shown::{shown, shown_digest};

@@ -3,9 +3,10 @@
 //! It follows the whole log and recomputes `decide` itself; the gate's verdicts tell it nothing. Each step forward
 //! uses up one permission. It keeps its progress before each step, so after a crash at any moment it converges.
 
-mod halts;
+mod leave;
 mod place;
 mod report;
+mod stops;
 
 use std::{
     collections::BTreeMap,
@@ -15,13 +16,14 @@ use std::{
 
 use edge::BlockingEdgeClient;
 use ledger::keys::Signer;
-use model::RoleName;
+use model::{Clock as _, RoleName};
 use runtime::protocol::ExecutorClient;
 use serde_json::Value;
 
-use self::{halts::Halts, place::Placement};
+use self::{leave::Known, place::Placement, stops::Stops};
 use super::Start;
 use crate::{
+    clock::SystemClock,
     confine::Confinement,
     executor,
     fault::{Because as _, Fault, Kind},
@@ -64,10 +66,10 @@ pub fn run(start: Start) -> Result<(), Fault> {
 
     let home = start.layout.home(start.role);
     let log = LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log))).waiting(LOG_PATIENCE);
-    let halts = Arc::new(Halts::open(home.join("halts"), members.clone())?);
+    let stops = Arc::new(Stops::open(home.join("stops"), members.clone())?);
     let state: State = Arc::default();
     let listener = listen_unix(&start.layout.socket(start.role))?;
-    halts::serve(listener, halts.clone(), state.clone())?;
+    stops::serve(listener, stops.clone(), state.clone())?;
 
     let robot =
         members.charter().robots.iter().find(|r| ledger::statement::public_key(&r.key).is_ok_and(|k| k.id() == key));
@@ -92,13 +94,11 @@ pub fn run(start: Start) -> Result<(), Fault> {
         .hint("make a charter and a folder for each, on hosts of their own"));
     }
     let mut agent = Agent {
-        view: View::with_memory(log, members, &home)?,
+        known: Known::new(View::with_memory(log, members, &home)?, stops),
         speaker,
-        halts,
         edge: BlockingEdgeClient::new(start.layout.socket(RoleUser::Edge)),
         executor_socket: executor::socket(&start.layout, RoleUser::Agent, executor::COMPONENTS),
         executor: None,
-        distrust: None,
         log_away: None,
         state,
     };
@@ -110,14 +110,11 @@ pub fn run(start: Start) -> Result<(), Fault> {
 
 /// What all placements share.
 pub(crate) struct Agent {
-    view: View,
+    known: Known,
     speaker: Speaker,
-    halts: Arc<Halts>,
     edge: BlockingEdgeClient,
     executor_socket: std::path::PathBuf,
     executor: Option<ExecutorClient>,
-    /// Why the log is not believed any more, if it is not. It stays so until a person restarts the agent.
-    distrust: Option<String>,
     /// When the log last did not answer.
     log_away: Option<Instant>,
     state: State,
@@ -126,25 +123,21 @@ pub(crate) struct Agent {
 impl Agent {
     fn round(&mut self, placements: &mut [Placement], status: &mut StatusFile) {
         let mut troubles = Vec::new();
-        if self.distrust.is_none()
-            && self.asks_log()
-            && let Err(fault) = self.view.refresh()
-        {
-            self.note(&fault);
-            if fault.kind() == Kind::Untrue {
-                tracing::error!("the log is not believed any more: {}", fault.message());
-                self.distrust = Some(fault.message());
-            } else {
-                troubles.push(fault.message());
-            }
-        }
-        troubles.extend(self.distrust.clone());
         if self.asks_log()
-            && let Err(fault) = self.halts.write_into_log(&self.view)
+            && let Err(fault) = self.known.refresh()
         {
             self.note(&fault);
             troubles.push(fault.message());
         }
+        self.known.weigh();
+        troubles.extend(self.known.distrust().map(str::to_owned));
+        if self.asks_log()
+            && let Err(fault) = self.known.write_stops()
+        {
+            self.note(&fault);
+            troubles.push(fault.message());
+        }
+        troubles.extend(self.known.stops().overdue(SystemClock.now()));
         let mut waits = Vec::new();
         let mut doing = Vec::new();
         for placement in placements {

@@ -6,7 +6,7 @@
 //! | `/api/status` | every process's own word, and the edge's counts |
 //! | `/api/health` | whether front itself answers |
 //!
-//! A halt goes straight to the agent as well, so that it works when the log does not.
+//! A halt, a rejection and the withdrawal of a key go straight to the agent as well, so that they work when the log does not.
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get},
 };
-use ledger::merkle::TilePath;
+use ledger::{merkle::TilePath, statement::v1::Kind as Says};
 use serde_json::{Value, json};
 
 use super::Start;
@@ -34,8 +34,8 @@ use crate::{
 
 /// Longer than the longest long poll of the log.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(40);
-/// A halt is a small statement for an agent of this host; who waits longer should be told.
-const HALT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A stop is a small statement for an agent of this host; who waits longer should be told.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 struct Shared {
     layout: Layout,
@@ -85,18 +85,21 @@ async fn relay(
 ) -> Result<Response, Fault> {
     let resource: Option<TilePath> = uri.path().trim_start_matches("/log/").parse().ok();
     let path = uri.path_and_query().map_or("/", |p| p.as_str()).trim_start_matches("/log").to_owned();
-    let halted = if method == Method::POST && path == "/statements" && is_halt(&body) {
-        let answer = shared.agent.ask(Method::POST, "/halt", body.to_vec(), HALT_TIMEOUT).await;
+    let stopped = if method == Method::POST && path == "/statements" && is_stop(&body) {
+        let answer = shared.agent.ask(Method::POST, "/stop", body.to_vec(), STOP_TIMEOUT).await;
         Some(answer.is_ok_and(|a| a.status.is_success()))
     } else {
         None
     };
-    // Who halts is told at once that the agent has it, also by a log that takes the question and gives no answer.
-    let limit = if halted == Some(true) { HALT_TIMEOUT } else { RELAY_TIMEOUT };
+    // Who stops is told at once that the agent has it, also by a log that takes the question and gives no answer.
+    let limit = if stopped == Some(true) { STOP_TIMEOUT } else { RELAY_TIMEOUT };
     let answer = match shared.log.ask(method, &path, body.to_vec(), limit).await {
-        // The agent has it and writes it into the log when the log is back.
-        Err(_) if halted == Some(true) => {
-            return Ok((StatusCode::ACCEPTED, Json(json!({ "halted": true, "logged": false }))).into_response());
+        // The agent has it and writes it into the log when the log takes it. A log that lies would refuse it.
+        Err(_) if stopped == Some(true) => {
+            return Ok((StatusCode::ACCEPTED, Json(json!({ "stopped": true, "logged": false }))).into_response());
+        }
+        Ok(answer) if stopped == Some(true) && !answer.status.is_success() => {
+            return Ok((StatusCode::ACCEPTED, Json(json!({ "stopped": true, "logged": false }))).into_response());
         }
         answer => answer?,
     };
@@ -128,15 +131,18 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a submission is a halt, by its predicate type. A wrong guess harms nothing: the agent checks it.
-fn is_halt(body: &[u8]) -> bool {
+/// What goes to the agent as well: a way to stop.
+const STOPS: [Says; 3] = [Says::Halt, Says::Rejection, Says::KeyWithdrawal];
+
+/// Whether a submission is a stop, by its predicate type. A wrong guess harms nothing: the agent checks it.
+fn is_stop(body: &[u8]) -> bool {
     use base64::Engine as _;
     let payload = || -> Option<String> {
         let submission: Value = serde_json::from_slice(body).ok()?;
         let payload = submission.get("envelope")?.get("payload")?.as_str()?;
         String::from_utf8(base64::prelude::BASE64_STANDARD.decode(payload).ok()?).ok()
     };
-    payload().is_some_and(|p| p.contains("https://countersign.dev/statement/halt/"))
+    payload().is_some_and(|p| STOPS.iter().any(|kind| p.contains(&kind.predicate_type())))
 }
 
 async fn status_of(State(shared): State<Arc<Shared>>) -> Json<Value> {
@@ -149,7 +155,7 @@ async fn status_of(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let ask = |target: &Target, path: &'static str| {
         let target = target.clone();
         async move {
-            let answer = target.ask(Method::GET, path, Vec::new(), HALT_TIMEOUT).await.ok()?;
+            let answer = target.ask(Method::GET, path, Vec::new(), STOP_TIMEOUT).await.ok()?;
             serde_json::from_slice::<Value>(&answer.body).ok()
         }
     };

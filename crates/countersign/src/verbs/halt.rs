@@ -3,26 +3,18 @@
 //! It goes through `front`, which hands it to the agent as well. Without `front` it goes straight to the agent of this
 //! host, which keeps it and writes it into the log when that is back. Handing it over twice is the same halt.
 
-use std::{io::Write, time::Duration};
+use std::io::Write;
 
-use hyper::{Method, StatusCode};
-use ledger::{
-    bodies::SubjectBody,
-    dsse::Envelope,
-    statement::v1::{Claim, Halt, Kind as Says},
-};
+use ledger::statement::v1::{Claim, Halt, Kind as Says};
 use model::{EnvironmentName, SystemName};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Flags, Format, line, people, print_json};
-use crate::{
-    fault::{Because as _, Fault, Kind},
-    http::{ANSWER_TIMEOUT, Target},
-    identity::RoleUser,
-    log_client::{Appended, LogClient, Submission, SubmittedBody, fault_of},
-    say::About,
-    view::View,
+use super::{
+    Flags, Format,
+    deliver::{self, Taken, deliver},
+    line, people, print_json,
 };
+use crate::{fault::Fault, say::About};
 
 /// Halt an environment: no new step until it is resumed
 #[derive(Debug, clap::Args)]
@@ -35,18 +27,6 @@ pub struct Args {
     /// Why; kept beside the log, which gets its salted digest only
     #[arg(long)]
     reason: Option<String>,
-}
-
-/// A halt is told at once; witnesses that are there cosign within a second.
-const COSIGN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Who has the halt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    /// The log, under this index.
-    Log(u64),
-    /// The agent only; the log does not answer.
-    Agent,
 }
 
 /// Runs the verb.
@@ -66,40 +46,17 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         Halt { environment: args.environment.clone(), reason: body.as_ref().map(|said| said.body.commitment()) };
     let about = About { system: args.system.clone(), environment: args.environment.clone(), ..About::default() };
     let envelope = speaker.sign(Claim::Halt(claim), about)?;
-    let mut kept = body.is_some();
-    let submission = submission(&envelope, body.as_ref())?;
-
-    let mut asked = through_front(common, &submission);
-    // A reason that can not be kept stops no stop: its subject may have been erased.
-    if let (Err(fault), true) = (&asked, kept)
-        && fault.kind() == Kind::Refused
-    {
-        kept = false;
-        asked = through_front(common, &self::submission(&envelope, None)?);
-    }
-    let taken = match asked {
-        Ok(taken) => taken,
-        Err(fault) if matches!(fault.kind(), Kind::Unavailable | Kind::Usage) => {
-            to_agent(common, &submission).map_err(|direct| {
-                Fault::new(
-                    Kind::Unavailable,
-                    format!("NOT halted: {}; and the agent of this host: {}", fault.message(), direct.message()),
-                )
-                .hint("run it on the agent's host as root, or stop the agent there with `countersign down --leave-components`")
-            })?;
-            Taken::Agent
-        }
-        Err(fault) => return Err(fault),
-    };
+    let (taken, kept) =
+        deliver(common, &members, &envelope, body.as_ref()).map_err(|fault| fault.context("NOT halted"))?;
     let what = match (&args.system, &args.environment) {
         (Some(s), Some(e)) => format!("{s} in {e}"),
         (Some(s), None) => format!("{s} in every environment"),
         (None, Some(e)) => e.to_string(),
         (None, None) => "every system in every environment".to_owned(),
     };
-    let agent_answers = agent_answers(common);
+    let agent_answers = deliver::agent_answers(common);
     let cosigned = match taken {
-        Taken::Log(index) => is_cosigned(common, members, index),
+        Taken::Log(index) => deliver::is_cosigned(common, members, index, envelope.identity())?,
         Taken::Agent => false,
     };
     if common.format == Format::Json {
@@ -127,7 +84,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         }
         Taken::Agent => {
             line(out, format!("{what}: halted by {who}; the agent has it, the log does not yet"))?;
-            line(out, "the agent writes it into the log when the log is back")?;
+            deliver::tell_agent_only(out)?;
             if args.reason.is_some() {
                 line(out, "the reason was not kept: the agent takes the halt alone")?;
             }
@@ -137,54 +94,6 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         line(out, "the agent of this host does not answer; it takes no step before it has read the log")?;
     }
     line(out, "what runs goes on; `countersign resume` is how people agree to go on")
-}
-
-fn submission(envelope: &Envelope, body: Option<&SubjectBody>) -> Result<Vec<u8>, Fault> {
-    let text = String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
-    let submission = Submission {
-        envelope: serde_json::value::RawValue::from_string(text).because(Kind::Internal, "the envelope is not JSON")?,
-        bodies: body.into_iter().map(SubmittedBody::of).collect(),
-    };
-    serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")
-}
-
-fn through_front(common: &Flags, submission: &[u8]) -> Result<Taken, Fault> {
-    let answer = common.front()?.ask_blocking(Method::POST, "/log/statements", submission.to_vec(), ANSWER_TIMEOUT)?;
-    if answer.status == StatusCode::ACCEPTED {
-        return Ok(Taken::Agent);
-    }
-    if !answer.status.is_success() {
-        return Err(fault_of(&answer).context("the halt was not taken"));
-    }
-    let appended: Appended =
-        serde_json::from_slice(&answer.body).because(Kind::Unavailable, "the log's answer does not hold up")?;
-    Ok(Taken::Log(appended.index))
-}
-
-fn to_agent(common: &Flags, submission: &[u8]) -> Result<(), Fault> {
-    let agent = Target::Unix(common.layout().socket(RoleUser::Agent));
-    let answer = agent.ask_blocking(Method::POST, "/halt", submission.to_vec(), ANSWER_TIMEOUT)?;
-    if answer.status.is_success() { Ok(()) } else { Err(fault_of(&answer)) }
-}
-
-/// Whether witnesses have cosigned it within a few seconds, so that everyone who follows the log has it.
-fn is_cosigned(common: &Flags, members: ledger::statement::Members, index: u64) -> bool {
-    let seen = || -> Result<(), Fault> {
-        let client = LogClient::through_front(common.front()?);
-        View::new(client, members)?.wait_for(index, COSIGN_TIMEOUT)
-    };
-    seen().is_ok()
-}
-
-/// Whether the agent answers `front`. No answer is no.
-fn agent_answers(common: &Flags) -> bool {
-    let asked = || -> Result<bool, Fault> {
-        let answer = common.front()?.ask_blocking(Method::GET, "/api/status", Vec::new(), ANSWER_TIMEOUT)?;
-        let status: Value =
-            serde_json::from_slice(&answer.body).because(Kind::Unavailable, "front's answer is not JSON")?;
-        Ok(status.get("agent").is_some_and(Value::is_object))
-    };
-    asked().unwrap_or(false)
 }
 
 #[cfg(test)]

@@ -28,12 +28,13 @@ pub mod why;
 pub mod withdraw;
 pub mod witness;
 
+mod deliver;
 mod find;
 mod follow;
 mod people;
 pub mod show;
 #[cfg(test)]
-mod world;
+pub(crate) mod world;
 
 use std::{
     io::Write,

@@ -1,4 +1,6 @@
 //! `countersign reject`: no to a proposal. One person is enough, and it is not taken back.
+//!
+//! The agent gets it as well as the log, so that a log which does not take it does not keep the release going.
 
 use std::io::Write;
 
@@ -6,7 +8,11 @@ use ledger::statement::v1::{Claim, Kind as Says, Rejection};
 use model::EnvironmentName;
 use serde_json::json;
 
-use super::{Flags, Format, find, line, people, print_json};
+use super::{
+    Flags, Format,
+    deliver::{self, Taken, deliver},
+    find, line, people, print_json,
+};
 use crate::{fault::Fault, say::About};
 
 /// Reject a proposal
@@ -39,22 +45,34 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         seen: view.seen(),
         nonce: None,
     };
-    let bodies: Vec<_> = body.into_iter().collect();
-    let said = speaker.say(view.log(), Claim::Rejection(rejection), about, &bodies)?;
-    people::see(&mut view, said.index)?;
+    let envelope = speaker.sign(Claim::Rejection(rejection), about)?;
+    let (taken, kept) =
+        deliver(common, &members, &envelope, body.as_ref()).map_err(|fault| fault.context("NOT rejected"))?;
+    let logged = match taken {
+        Taken::Log(index) => {
+            people::see(&mut view, index)?;
+            deliver::is_there(&view, index, envelope.identity())?;
+            Some(index)
+        }
+        Taken::Agent => None,
+    };
     if common.format == Format::Json {
         return print_json(
             out,
-            &json!({ "rejection": said.index, "proposal": index, "by": who, "serial": claim.serial }),
+            &json!({ "rejection": logged, "logged": logged.is_some(), "proposal": index, "by": who, "serial": claim.serial }),
         );
     }
-    line(
-        out,
-        format!(
-            "proposal {index}, {} into {}, is rejected by {who}, in the log as {}",
-            claim.serial, claim.environment, said.index
-        ),
-    )?;
+    let what = format!("proposal {index}, {} into {}, is rejected by {who}", claim.serial, claim.environment);
+    match logged {
+        Some(logged) => line(out, format!("{what}, in the log as {logged}"))?,
+        None => {
+            line(out, format!("{what}; the agent has it, the log does not yet"))?;
+            deliver::tell_agent_only(out)?;
+        }
+    }
+    if args.reason.is_some() && !kept {
+        line(out, "the reason was not kept")?;
+    }
     line(out, "it can not be released any more; a new proposal is needed")
 }
 

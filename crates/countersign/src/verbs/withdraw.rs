@@ -1,4 +1,6 @@
 //! `countersign withdraw`: a key is not believed any more, from a log index on. It is not taken back.
+//!
+//! The agent gets it as well as the log, and takes no step that rests on the key, whether the log has it or not.
 
 use std::io::Write;
 
@@ -9,7 +11,11 @@ use ledger::statement::{
 use model::KeyId;
 use serde_json::json;
 
-use super::{Flags, Format, line, people, print_json, show};
+use super::{
+    Flags, Format,
+    deliver::{self, Taken, deliver},
+    line, people, print_json, show,
+};
 use crate::{
     fault::{Fault, Kind},
     say::About,
@@ -69,16 +75,29 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     let voided = void.len();
     people::confirm(out, args.yes, &format!("{who} withdraws it? This is not taken back"))?;
     let claim = KeyWithdrawal { key, void_from: args.void_from };
-    let said =
-        speaker.say(view.log(), Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() }, &[])?;
-    people::see(&mut view, said.index)?;
+    let envelope = speaker.sign(Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() })?;
+    let (taken, _) = deliver(common, &members, &envelope, None).map_err(|fault| fault.context("NOT withdrawn"))?;
+    let logged = match taken {
+        Taken::Log(index) => {
+            people::see(&mut view, index)?;
+            deliver::is_there(&view, index, envelope.identity())?;
+            Some(index)
+        }
+        Taken::Agent => None,
+    };
     if common.format == Format::Json {
         return print_json(
             out,
-            &json!({ "withdrawal": said.index, "key": key, "holder": holder, "void_from": args.void_from, "void": voided, "by": who }),
+            &json!({ "withdrawal": logged, "logged": logged.is_some(), "key": key, "holder": holder, "void_from": args.void_from, "void": voided, "by": who }),
         );
     }
-    line(out, format!("withdrawn by {who}, in the log as {}", said.index))
+    match logged {
+        Some(index) => line(out, format!("withdrawn by {who}, in the log as {index}")),
+        None => {
+            line(out, format!("withdrawn by {who}; the agent has it, the log does not yet"))?;
+            deliver::tell_agent_only(out)
+        }
+    }
 }
 
 /// The key that is meant.

@@ -51,7 +51,7 @@ use crate::{
 };
 
 /// The manifest of every change in this world.
-pub(super) const MANIFEST: &str = r#"system = "paydesk"
+pub(crate) const MANIFEST: &str = r#"system = "paydesk"
 
 [components.web]
 image = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -95,27 +95,27 @@ const PEOPLE: [(&str, &str, bool); 5] = [
 ];
 
 /// A world. Its threads end with the test.
-pub(super) struct World {
+pub(crate) struct World {
     dir: TempDir,
-    pub(super) common: Flags,
-    pub(super) members: Members,
+    pub(crate) common: Flags,
+    pub(crate) members: Members,
     /// What `/api/status` answers.
-    pub(super) status: Arc<Mutex<Value>>,
+    pub(crate) status: Arc<Mutex<Value>>,
 }
 
 /// The log indices of one release's statements.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Release {
-    pub(super) ordinal: u64,
-    pub(super) change: u64,
-    pub(super) build: u64,
-    pub(super) digest: Digest,
-    pub(super) image: Digest,
+pub(crate) struct Release {
+    pub(crate) ordinal: u64,
+    pub(crate) change: u64,
+    pub(crate) build: u64,
+    pub(crate) digest: Digest,
+    pub(crate) image: Digest,
 }
 
 impl World {
     /// A world whose charter asks for one witness.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path());
         for folder in ["people", "keys", "log", "witness", "status/log", "images/blobs/sha256"] {
@@ -164,37 +164,37 @@ impl World {
     }
 
     /// The folder.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The command line of a person.
-    pub(super) fn as_person(&self, name: &str) -> Flags {
+    pub(crate) fn as_person(&self, name: &str) -> Flags {
         Flags { key: Some(self.path("people").join(name).display().to_string()), ..self.common.clone() }
     }
 
     /// The command line that asks for JSON.
-    pub(super) fn json(common: &Flags) -> Flags {
+    pub(crate) fn json(common: &Flags) -> Flags {
         Flags { format: Format::Json, ..common.clone() }
     }
 
     /// The log.
-    pub(super) fn log(&self) -> LogClient {
+    pub(crate) fn log(&self) -> LogClient {
         LogClient::through_front(Target::parse(self.common.server.as_deref().unwrap()).unwrap())
     }
 
     /// A view of everything.
-    pub(super) fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         self.common.view().unwrap()
     }
 
-    fn wait(&self, index: u64) {
+    pub(crate) fn wait(&self, index: u64) {
         let mut view = View::new(self.log(), self.members.clone()).unwrap();
         view.wait_for(index, std::time::Duration::from_secs(20)).unwrap();
     }
 
     /// A robot's or person's word, cosigned when this returns.
-    pub(super) fn say(&self, who: &str, role: &str, claim: Claim, environment: bool) -> u64 {
+    pub(crate) fn say(&self, who: &str, role: &str, claim: Claim, environment: bool) -> u64 {
         let signer: Arc<dyn Signer> = match RoleUser::ALL.into_iter().find(|r| r.name() == who) {
             Some(role) => {
                 Arc::new(PrivateKey::read(Scheme::Ed25519, &self.common.layout().key(role), &mut || None).unwrap())
@@ -214,25 +214,25 @@ impl World {
     }
 
     /// A tick of the gate's, with the witness's time.
-    pub(super) fn tick(&self) -> u64 {
+    pub(crate) fn tick(&self) -> u64 {
         let view = self.view();
         let checkpoint = String::from_utf8(view.reader().checkpoint().unwrap().to_bytes()).unwrap();
         self.say("gate", "gate", Claim::Tick(Tick { checkpoint, at: SystemClock.now() }), false)
     }
 
     /// A change by ada and its build, whose release document is kept.
-    pub(super) fn built(&self, ordinal: u64, previous: Option<u64>) -> Release {
+    pub(crate) fn built(&self, ordinal: u64, previous: Option<u64>) -> Release {
         let change = self.change_by("ada", ordinal, previous);
         self.build_of(change, ordinal)
     }
 
     /// A change with one commit of a person's.
-    pub(super) fn change_by(&self, who: &str, ordinal: u64, previous: Option<u64>) -> u64 {
+    pub(crate) fn change_by(&self, who: &str, ordinal: u64, previous: Option<u64>) -> u64 {
         self.say("builder", "builder", Claim::Change(Box::new(change(who, ordinal, previous))), false)
     }
 
     /// The build of a change, whose release document is kept.
-    pub(super) fn build_of(&self, change: u64, ordinal: u64) -> Release {
+    pub(crate) fn build_of(&self, change: u64, ordinal: u64) -> Release {
         let serial = Serial::new(system(), ordinal);
         let manifest = Manifest::parse(MANIFEST).unwrap().manifest;
         let release = manifest.compose(serial.clone(), commit(ordinal), &BTreeMap::new()).unwrap();
@@ -254,7 +254,7 @@ impl World {
     }
 
     /// Evidence of both suites.
-    pub(super) fn tested(&self, release: &Release, outcome: EvidenceOutcome, baseline: [Option<u64>; 2]) -> [u64; 2] {
+    pub(crate) fn tested(&self, release: &Release, outcome: EvidenceOutcome, baseline: [Option<u64>; 2]) -> [u64; 2] {
         let facts = suites();
         let mut said = [0; 2];
         for ((suite, baseline), index) in facts.iter().zip(baseline).zip(&mut said) {
@@ -287,7 +287,7 @@ impl World {
     }
 
     /// The builder's proposal of it into production.
-    pub(super) fn proposed(&self, release: &Release) -> u64 {
+    pub(crate) fn proposed(&self, release: &Release) -> u64 {
         let replaces = self.view().facts().live(&system(), &production()).first().map(|l| l.release);
         let proposal = Proposal {
             environment: production(),
@@ -305,7 +305,7 @@ impl World {
     }
 
     /// A person's approval.
-    pub(super) fn approved(&self, proposal: u64, who: &str, role: &str) -> u64 {
+    pub(crate) fn approved(&self, proposal: u64, who: &str, role: &str) -> u64 {
         let view = self.view();
         let claim = view.facts().proposal(proposal).unwrap().claim.clone();
         let approval = Approval {
@@ -320,13 +320,13 @@ impl World {
     }
 
     /// The gate's verdict over everything there is.
-    pub(super) fn decided(&self, proposal: u64) -> u64 {
+    pub(crate) fn decided(&self, proposal: u64) -> u64 {
         let verdict = gate::decide(self.view().facts(), proposal).unwrap().verdict;
         self.say("gate", "gate", Claim::Verdict(Box::new(verdict)), true)
     }
 
     /// The agent's word on what happened to a proposal.
-    pub(super) fn happened(&self, proposal: u64, what: MilestoneKind) -> u64 {
+    pub(crate) fn happened(&self, proposal: u64, what: MilestoneKind) -> u64 {
         let claim = self.view().facts().proposal(proposal).unwrap().claim.clone();
         let web: ComponentName = "web".parse().unwrap();
         let at = |text: &str| Placed {
@@ -355,7 +355,7 @@ impl World {
     }
 
     /// A whole release from change to live. Returns it with its proposal and its evidence.
-    pub(super) fn released(
+    pub(crate) fn released(
         &self,
         ordinal: u64,
         previous: Option<u64>,
@@ -375,14 +375,14 @@ impl World {
 }
 
 /// Runs a verb and gives what it printed with how it ended.
-pub(super) fn ran(verb: impl FnOnce(&mut Vec<u8>) -> Result<(), Fault>) -> (String, Result<(), Fault>) {
+pub(crate) fn ran(verb: impl FnOnce(&mut Vec<u8>) -> Result<(), Fault>) -> (String, Result<(), Fault>) {
     let mut out = Vec::new();
     let end = verb(&mut out);
     (String::from_utf8(out).unwrap(), end)
 }
 
 /// What a verb printed; it must have ended well.
-pub(super) fn printed(verb: impl FnOnce(&mut Vec<u8>) -> Result<(), Fault>) -> String {
+pub(crate) fn printed(verb: impl FnOnce(&mut Vec<u8>) -> Result<(), Fault>) -> String {
     let (text, end) = ran(verb);
     if let Err(fault) = end {
         panic!("{fault}\n{text}");
@@ -391,29 +391,29 @@ pub(super) fn printed(verb: impl FnOnce(&mut Vec<u8>) -> Result<(), Fault>) -> S
 }
 
 /// Parses a verb's arguments as the command line does.
-pub(super) fn arguments<A: clap::Args>(given: &[&str]) -> A {
+pub(crate) fn arguments<A: clap::Args>(given: &[&str]) -> A {
     let command = A::augment_args(clap::Command::new("verb"));
     let matches = command.try_get_matches_from(std::iter::once(&"verb").chain(given)).unwrap();
     A::from_arg_matches(&matches).unwrap()
 }
 
 /// The bytes of a body that must be kept.
-pub(super) fn kept(body: KeptBody) -> Vec<u8> {
+pub(crate) fn kept(body: KeptBody) -> Vec<u8> {
     match body {
         KeptBody::Kept(body) => body.bytes,
         other => panic!("{other:?}"),
     }
 }
 
-pub(super) fn system() -> SystemName {
+pub(crate) fn system() -> SystemName {
     "paydesk".parse().unwrap()
 }
 
-pub(super) fn production() -> EnvironmentName {
+pub(crate) fn production() -> EnvironmentName {
     "production".parse().unwrap()
 }
 
-pub(super) fn commit(ordinal: u64) -> Commit {
+pub(crate) fn commit(ordinal: u64) -> Commit {
     format!("{:040x}", 0xc0_ffee_0000_0000_u64 + ordinal).parse().unwrap()
 }
 
@@ -504,13 +504,13 @@ fn found(layout: &Layout, dir: &TempDir, witness: &str, witness_address: SocketA
     }
 }
 
-fn listener() -> (TcpListener, SocketAddr) {
+pub(crate) fn listener() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
-fn serve(listener: TcpListener, router: Router) {
+pub(crate) fn serve(listener: TcpListener, router: Router) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(serve_tcp(listener, router)).unwrap();

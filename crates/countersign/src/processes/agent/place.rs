@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gate::{Current, CurrentError, current, decide_with, may_return};
+use gate::{Current, CurrentError, decide_with, may_return};
 use ledger::{
     durable,
     statement::v1::{EnvironmentRule, Ruling},
@@ -135,7 +135,7 @@ impl Placement {
         if !self.is_lost {
             return Ok(());
         }
-        let live = agent.view.facts().live(&self.system, &self.rule.name);
+        let live = agent.known.facts().live(&self.system, &self.rule.name);
         if let Some(live) = live.first() {
             let version = self.version(live.release, live.proposal)?;
             let progress = Progress::running(self.rule.name.clone(), version);
@@ -143,7 +143,7 @@ impl Placement {
             self.progress = progress;
         }
         // Only once the log has been read: before, nothing runs by its word.
-        self.is_lost = agent.view.facts().size() == 0;
+        self.is_lost = agent.known.facts().size() == 0;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Placement {
     /// on its way, else what runs.
     fn target(&mut self, agent: &Agent) -> Result<Option<(Version, Claimed, Option<Digest>)>, Fault> {
         self.refused.clear();
-        let facts = agent.view.facts();
+        let facts = agent.known.facts();
         let running = self.progress.current().cloned();
         let moving = match &self.progress.state {
             State::Forward { transition, .. } | State::Back { transition, .. } | State::Stuck { transition, .. } => {
@@ -194,7 +194,7 @@ impl Placement {
             let done = running.as_ref().is_some_and(|v| v.digest == order.claim.to && v.generation >= order.index)
                 || newest_generation > order.index;
             if !done {
-                match may_return(agent.view.policy(), facts, &self.system, &self.rule.name, order.claim.to) {
+                match may_return(agent.known.view().policy(), facts, &self.system, &self.rule.name, order.claim.to) {
                     Ok(leave) => {
                         if leave.alarm() {
                             tracing::error!(
@@ -220,8 +220,8 @@ impl Placement {
             if proposal.index <= newest_generation {
                 break;
             }
-            let decision =
-                decide_with(agent.view.policy(), facts, proposal.index).because(Kind::Internal, "no decision")?;
+            let decision = decide_with(agent.known.view().policy(), facts, proposal.index)
+                .because(Kind::Internal, "no decision")?;
             match &decision.verdict.ruling {
                 Ruling::Granted { .. } => {
                     let version = self.version(claim.release, proposal.index)?;
@@ -262,9 +262,8 @@ impl Placement {
 
     /// Whether steps forward may be taken, and whether the verdict was withdrawn.
     fn leave(&self, agent: &Agent, claimed: &Claimed) -> (Leave, bool) {
-        let facts = agent.view.facts();
-        let halted = facts.halted(&self.system, &self.rule.name).is_some()
-            || agent.halts.is_halted(&self.system, &self.rule.name);
+        let facts = agent.known.facts();
+        let halted = facts.halted(&self.system, &self.rule.name).is_some();
         // What runs goes on, and going back is possible, also under a halt.
         match claimed {
             Claimed::Runs | Claimed::Rollback => (Leave::Granted, false),
@@ -286,23 +285,17 @@ impl Placement {
         }
     }
 
-    /// Permission for one step: the verdict recomputed on a checkpoint that is fresh now.
+    /// Permission for one step.
     fn permission(&self, agent: &Agent, proposal: u64) -> Result<Current, CurrentError> {
-        if let Some(words) = &agent.distrust {
-            return Err(CurrentError::NotBelieved(words.clone()));
-        }
-        let now = SystemClock.now();
-        let checkpoint = agent.view.reader().fresh(now, self.rule.max_age_s)?;
-        current(agent.view.policy(), agent.view.facts(), &checkpoint, proposal, now)
+        agent.known.permission(self.rule.max_age_s, proposal, SystemClock.now())
     }
 
     fn step(&self, agent: &mut Agent, planned: &Planned, claimed: &Claimed) -> Result<(), Fault> {
         if planned.grounds == Grounds::Forward
             && let Claimed::Proposal(proposal) = claimed
         {
-            if agent.halts.is_halted(&self.system, &self.rule.name) {
-                return Err(Fault::new(Kind::Refused, "halted"));
-            }
+            // A stop may have come since the plan was made.
+            agent.known.weigh();
             let permission =
                 self.permission(agent, *proposal).because(Kind::Refused, "no current verdict for this step")?;
             return forward(agent, planned, permission);

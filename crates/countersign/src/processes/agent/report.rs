@@ -24,15 +24,15 @@ pub(super) fn send(progress: &mut Progress, agent: &mut Agent) -> Result<(), Fau
     }
     for numbered in progress.outbox.waiting().to_vec() {
         let nonce = nonce(progress, &numbered)?;
-        let known = agent.view.statements().iter().any(|s| s.value().header.nonce == nonce);
+        let known = agent.known.view().statements().iter().any(|s| s.value().header.nonce == nonce);
         if !known && let Some(milestone) = milestone(progress, &numbered.milestone, agent) {
             let about = About {
                 system: Some(progress.system.clone()),
                 environment: Some(progress.environment.clone()),
-                seen: agent.view.seen(),
+                seen: agent.known.view().seen(),
                 nonce: Some(nonce),
             };
-            let said = agent.speaker.say(agent.view.log(), Claim::Milestone(Box::new(milestone)), about, &[]);
+            let said = agent.speaker.say(agent.known.view().log(), Claim::Milestone(Box::new(milestone)), about, &[]);
             if let Err(fault) = said {
                 agent.note(&fault);
                 return Err(fault);
@@ -109,7 +109,7 @@ fn milestone(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Opt
     let proposal = proposal(progress, version, agent);
     // What it replaced is the verdict's: the release that the proposal names.
     let other = if what == MilestoneKind::Live {
-        agent.view.facts().proposal(proposal).and_then(|p| p.claim.replaces)
+        agent.known.view().facts().proposal(proposal).and_then(|p| p.claim.replaces)
     } else {
         other
     };
@@ -173,7 +173,7 @@ fn versions(progress: &Progress, agent: &Agent) -> Vec<Named> {
             known.extend(transition.from.iter().map(Named::from));
         }
     }
-    for live in agent.view.facts().live(&progress.system, &progress.environment) {
+    for live in agent.known.view().facts().live(&progress.system, &progress.environment) {
         if !known.iter().any(|v| v.digest == live.release) {
             known.push(Named { serial: live.serial, digest: live.release, generation: live.proposal });
         }
@@ -184,7 +184,7 @@ fn versions(progress: &Progress, agent: &Agent) -> Vec<Named> {
 /// The proposal under which a version came. A rollback's generation is its order's index, which is no proposal: then
 /// it is the one under which that release ran before.
 fn proposal(progress: &Progress, version: &Named, agent: &Agent) -> u64 {
-    let facts = agent.view.facts();
+    let facts = agent.known.view().facts();
     if facts.proposal(version.generation).is_some() {
         return version.generation;
     }

@@ -92,3 +92,6 @@ impl Door for CharterDoor {
         self.let_in(log, submission).map_err(Refusal::new)
     }
 }
+
+#[cfg(test)]
+mod tests;

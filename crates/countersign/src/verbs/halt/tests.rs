@@ -63,7 +63,7 @@ fn without_front_the_agent_takes_it() {
     std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
     let listener = crate::serve::listen_unix(&socket).unwrap();
     std::thread::spawn(move || {
-        let router = Router::new().route("/halt", post(move |body: Bytes| async move { send.send(body).unwrap() }));
+        let router = Router::new().route("/stop", post(move |body: Bytes| async move { send.send(body).unwrap() }));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(crate::serve::serve_unix(listener, router)).unwrap();
     });

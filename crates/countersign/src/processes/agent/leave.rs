@@ -1,0 +1,105 @@
+//! What the agent knows, and the leave that follows from it: the log as it was read and verified, the stops that were
+//! handed over directly, and whether the log is believed at all.
+//!
+//! It refuses to know what runs and what a step is. It keeps nothing but what [`View`] and [`Stops`] keep.
+
+use std::sync::Arc;
+
+use gate::{Current, CurrentError, Facts, current};
+use model::Timestamp;
+
+use super::stops::Stops;
+use crate::{
+    fault::{Fault, Kind},
+    view::View,
+};
+
+/// The log, and what is known beside it.
+pub(crate) struct Known {
+    view: View,
+    stops: Arc<Stops>,
+    /// The facts with the stops that the log does not have, the log size that they are of, and the version of the stops.
+    stopped: Option<Facts>,
+    weighed: Option<(u64, u64)>,
+    /// Why the log is not believed any more, if it is not. It stays so until a person restarts the agent.
+    distrust: Option<String>,
+}
+
+impl Known {
+    pub(super) const fn new(view: View, stops: Arc<Stops>) -> Self {
+        Self { view, stops, stopped: None, weighed: None, distrust: None }
+    }
+
+    /// Reads what is new in the log, unless it is not believed any more.
+    pub(super) fn refresh(&mut self) -> Result<(), Fault> {
+        if self.distrust.is_some() {
+            return Ok(());
+        }
+        let refreshed = self.view.refresh().map(drop);
+        self.weigh();
+        match refreshed {
+            Err(fault) if fault.kind() == Kind::Untrue => {
+                self.doubt(fault.message());
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn doubt(&mut self, words: String) {
+        tracing::error!("the log is not believed any more: {words}");
+        self.distrust = Some(words);
+    }
+
+    /// Weighs the stops that came or went since, so that what follows is decided with them.
+    pub(super) fn weigh(&mut self) {
+        let size = self.view.facts().size();
+        if self.weighed == Some((size, self.stops.version())) {
+            return;
+        }
+        let (version, stopped) = self.stops.weigh(self.view.facts());
+        match stopped.transpose() {
+            Ok(facts) => self.stopped = facts,
+            // A stop that can not be weighed stops everything.
+            Err(error) => self.doubt(format!("a stop can not be weighed: {error}")),
+        }
+        self.weighed = Some((size, version));
+    }
+
+    /// Writes the stops into the log.
+    pub(super) fn write_stops(&self) -> Result<(), Fault> {
+        self.stops.write_into_log(self.view.log(), self.view.facts())
+    }
+
+    /// What is decided with: the log's facts, and the stops as if they came next.
+    pub(super) fn facts(&self) -> &Facts {
+        self.stopped.as_ref().unwrap_or_else(|| self.view.facts())
+    }
+
+    /// The log as it was read.
+    pub(super) const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The stops.
+    pub(super) fn stops(&self) -> &Stops {
+        &self.stops
+    }
+
+    /// Why the log is not believed, if it is not.
+    pub(super) fn distrust(&self) -> Option<&str> {
+        self.distrust.as_deref()
+    }
+
+    /// Permission for one step: the verdict recomputed on a checkpoint that is fresh now, with every stop.
+    pub(super) fn permission(&self, max_age_s: u64, proposal: u64, now: Timestamp) -> Result<Current, CurrentError> {
+        if let Some(words) = &self.distrust {
+            return Err(CurrentError::NotBelieved(words.clone()));
+        }
+        let checkpoint = self.view.reader().fresh(now, max_age_s)?;
+        current(self.view.policy(), self.facts(), &checkpoint, proposal, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

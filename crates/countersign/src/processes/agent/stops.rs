@@ -1,0 +1,204 @@
+//! Stops delivered straight to the agent, before the log has them: stopping must work when the log does not.
+//!
+//! A halt, a rejection or the withdrawal of a key is in force here from the moment that it was taken. Each is kept as a file
+//! until the log has it, and the agent writes it there itself. A crash between keeping and logging writes it into the log
+//! twice at most, which is the same statement.
+
+use std::{
+    collections::BTreeMap,
+    os::unix::net::UnixListener,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State as Shared,
+    routing::{get, post},
+};
+use gate::{Facts, Stop};
+use ledger::{dsse::Envelope, durable, statement::Members};
+use model::{Clock as _, Digest, Timestamp};
+
+use super::State;
+use crate::{
+    clock::SystemClock,
+    fault::{Because as _, Fault, Kind},
+    log_client::{LogClient, Submission},
+    serve::{blocking, serve_unix},
+};
+
+/// The most stops that wait for the log at once: stopping needs one.
+const WAITING_LIMIT: usize = 1_000;
+
+/// A log and its witnesses take a second or two. One that does not have a stop after a minute withholds it, or can not be
+/// reached, and somebody has to know.
+const LOGGED_WITHIN_S: u64 = 60;
+
+/// The stops that the log does not have yet.
+pub(crate) struct Stops {
+    folder: PathBuf,
+    members: Members,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    stops: BTreeMap<Digest, Taken>,
+    /// Counts every change, so that nobody weighs the same stops twice.
+    version: u64,
+}
+
+/// One stop, and since when it is in force.
+#[derive(Clone)]
+struct Taken {
+    envelope: Envelope,
+    stop: Stop,
+    since: Timestamp,
+}
+
+impl Stops {
+    pub(super) fn open(folder: PathBuf, members: Members) -> Result<Self, Fault> {
+        let unreadable = "the stops that were delivered can not be read";
+        durable::create_folder(&folder, 0o700).because(Kind::Unavailable, "the folder of stops can not be made")?;
+        let mut waiting = Waiting::default();
+        for entry in std::fs::read_dir(&folder).because(Kind::Unavailable, unreadable)? {
+            let path = entry.because(Kind::Unavailable, unreadable)?.path();
+            let bytes = std::fs::read(&path).because(Kind::Unavailable, unreadable)?;
+            let written = std::fs::metadata(&path).and_then(|m| m.modified()).because(Kind::Unavailable, unreadable)?;
+            let since = written.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+            // A stop is never forgotten silently: what can not be read keeps the agent from starting.
+            let (envelope, stop) =
+                open(&bytes, &members).map_err(|f| f.context(format!("`{}` is kept as a stop", path.display())))?;
+            let taken = Taken { envelope, stop, since: Timestamp::from_unix(since) };
+            waiting.stops.insert(taken.stop.identity().digest(), taken);
+        }
+        Ok(Self { folder, members, waiting: Mutex::new(waiting) })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a stop: it is in force when this returns.
+    pub(super) fn take(&self, bytes: &[u8]) -> Result<(), Fault> {
+        let (envelope, stop) = open(bytes, &self.members)?;
+        let now = SystemClock.now();
+        Members::check_expiry(stop.statement(), now).because(Kind::Refused, "the stop is not acceptable")?;
+        let identity = stop.identity().digest();
+        let mut waiting = self.waiting();
+        if waiting.stops.contains_key(&identity) {
+            return Ok(());
+        }
+        if waiting.stops.len() >= WAITING_LIMIT {
+            return Err(Fault::new(Kind::Refused, "too many stops wait for the log already"));
+        }
+        durable::write(&self.folder.join(identity.hex()), &envelope.canonical_bytes(), 0o600)
+            .because(Kind::Unavailable, "the stop can not be kept")?;
+        tracing::warn!("stopped by direct delivery of a {}", stop.statement().claim.kind());
+        waiting.stops.insert(identity, Taken { envelope, stop, since: now });
+        waiting.version += 1;
+        Ok(())
+    }
+
+    /// Changes with every stop that comes and goes.
+    pub(super) fn version(&self) -> u64 {
+        self.waiting().version
+    }
+
+    /// The facts as if the stops came next in the log, with the version that they are of. `None` if there are none.
+    pub(super) fn weigh(&self, facts: &Facts) -> (u64, Option<Result<Facts, gate::FactsError>>) {
+        let (version, stops) = {
+            let waiting = self.waiting();
+            let stops: Vec<Stop> = waiting.stops.values().map(|t| t.stop.clone()).collect();
+            (waiting.version, stops)
+        };
+        (version, (!stops.is_empty()).then(|| facts.stopped(&stops)))
+    }
+
+    /// Writes into the log what it does not have, and forgets what it has: from then on the log's own word counts. That it
+    /// is there is read from the log, and not taken from its answer.
+    pub(super) fn write_into_log(&self, log: &LogClient, facts: &Facts) -> Result<(), Fault> {
+        let waiting: Vec<Taken> = self.waiting().stops.values().cloned().collect();
+        // One that the log does not take must not keep the others out of it.
+        let mut trouble = Ok(());
+        for taken in waiting {
+            let identity = taken.stop.identity();
+            if facts.has_heard(identity) {
+                std::fs::remove_file(self.folder.join(identity.digest().hex()))
+                    .because(Kind::Unavailable, "a logged stop can not be put away")?;
+                let mut waiting = self.waiting();
+                waiting.stops.remove(&identity.digest());
+                waiting.version += 1;
+            } else if let Err(fault) = log.append(&taken.envelope, &[]) {
+                let kind = taken.stop.statement().claim.kind();
+                trouble = Err(fault.context(format!("a {kind} that was delivered here is not in the log yet")));
+            }
+        }
+        trouble
+    }
+
+    /// What the log should have by now and does not: each is an alarm.
+    pub(super) fn overdue(&self, now: Timestamp) -> Vec<String> {
+        let waiting = self.waiting();
+        let late = waiting.stops.values().filter(|taken| now.since_s(taken.since) > LOGGED_WITHIN_S);
+        late.map(|taken| {
+            format!(
+                "ALARM: a {} was delivered here at {} and is not in the log after {} s: the log withholds it or can not be reached",
+                taken.stop.statement().claim.kind(),
+                taken.since,
+                now.since_s(taken.since)
+            )
+        })
+        .collect()
+    }
+}
+
+/// A stop signed by somebody who may say it.
+fn open(bytes: &[u8], members: &Members) -> Result<(Envelope, Stop), Fault> {
+    let envelope = Envelope::parse(bytes).because(Kind::Input, "this is not an envelope")?;
+    let stop = Stop::open(&envelope, members).because(Kind::Refused, "the stop is not acceptable")?;
+    Ok((envelope, stop))
+}
+
+/// Serves `POST /stop` and `GET /state` in a thread of its own, so that a long step does not delay a stop.
+pub(super) fn serve(listener: UnixListener, stops: Arc<Stops>, state: State) -> Result<(), Fault> {
+    let router = router(stops, state);
+    std::thread::Builder::new()
+        .name("stops".to_owned())
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let served = runtime
+                .because(Kind::Unavailable, "no runtime for stops")
+                .and_then(|runtime| runtime.block_on(serve_unix(listener, router)));
+            // Without a way to be stopped nothing may go on: the supervisor starts the agent again.
+            if let Err(fault) = served {
+                tracing::error!("stops can not be taken any more: {}", fault.message());
+            }
+            std::process::exit(0);
+        })
+        .because(Kind::Unavailable, "no thread for stops")?;
+    Ok(())
+}
+
+fn router(stops: Arc<Stops>, state: State) -> Router {
+    Router::new()
+        .route("/stop", post(take_stop))
+        .with_state(stops)
+        .merge(Router::new().route("/state", get(show_state)).with_state(state))
+}
+
+async fn take_stop(Shared(stops): Shared<Arc<Stops>>, body: Bytes) -> Result<(), Fault> {
+    blocking(move || {
+        let submission: Submission = serde_json::from_slice(&body).because(Kind::Input, "this is not a submission")?;
+        stops.take(submission.envelope.get().as_bytes())
+    })
+    .await
+}
+
+async fn show_state(Shared(state): Shared<State>) -> Json<serde_json::Value> {
+    let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    Json(serde_json::json!(*state))
+}
+
