@@ -221,7 +221,7 @@ impl Facts {
                 self.evidence_of.add(c.change, at);
                 if c.outcome == EvidenceOutcome::Failed {
                     match &c.on {
-                        EvidenceOn::Source { commit } => self.failures_on_source.add(commit.clone(), at),
+                        EvidenceOn::Source { commit } => self.failures_on_source.add(*commit, at),
                         EvidenceOn::Containers { release, .. } => self.failures_on_release.add(*release, at),
                     }
                 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::{
-    Authorizer, Context, Decision as Answer, Effect, Entities, EntityUid, PolicyId, PolicySet, Request,
-    RestrictedExpression, Schema, ValidationMode, Validator,
+    Authorizer, Context, Decision as Answer, Effect, Entities, EntityId, EntityTypeName, EntityUid, PolicyId,
+    PolicySet, Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 use ledger::statement::v1::Reason;
 use model::{Digest, EnvironmentName};
@@ -22,6 +22,10 @@ pub struct Policy {
     text: Digest,
     policies: PolicySet,
     schema: Schema,
+    authorizer: Authorizer,
+    agent: EntityUid,
+    release: EntityUid,
+    environment: EntityTypeName,
 }
 
 /// Why a policy text is refused.
@@ -99,7 +103,17 @@ impl Policy {
         if let Some(error) = result.validation_errors().next() {
             return Err(PolicyError::Validation(error.to_string()));
         }
-        Ok(Self { text: Digest::of(text.as_bytes()), policies, schema })
+        // Names and schema are this version's own, so none of this fails but by a defect.
+        let wrong = |e: cedar_policy::ParseErrors| PolicyError::Schema(e.to_string());
+        Ok(Self {
+            text: Digest::of(text.as_bytes()),
+            policies,
+            schema,
+            authorizer: Authorizer::new(),
+            agent: r#"Agent::"agent""#.parse().map_err(wrong)?,
+            release: r#"Action::"release""#.parse().map_err(wrong)?,
+            environment: "Environment".parse().map_err(wrong)?,
+        })
     }
 
     /// The digest of its text.
@@ -114,14 +128,14 @@ impl Policy {
         let context = Context::from_pairs(facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.expression())))
             .map_err(|e| failed(&e))?;
         let request = Request::new(
-            uid("Agent", "agent")?,
-            uid("Action", "release")?,
-            environment_uid(&dossier.proposal.claim.environment)?,
+            self.agent.clone(),
+            self.release.clone(),
+            self.environment(&dossier.proposal.claim.environment),
             context,
             Some(&self.schema),
         )
         .map_err(|e| failed(&e))?;
-        let response = Authorizer::new().is_authorized(&request, &self.policies, &Entities::empty());
+        let response = self.authorizer.is_authorized(&request, &self.policies, &Entities::empty());
         if let Some(error) = response.diagnostics().errors().next() {
             return Err(failed(error));
         }
@@ -151,14 +165,10 @@ impl Policy {
         reasons.sort();
         Ok(reasons)
     }
-}
 
-fn uid(kind: &str, id: &str) -> Result<EntityUid, EvaluationError> {
-    format!("{kind}::\"{id}\"").parse().map_err(|e: cedar_policy::ParseErrors| EvaluationError(e.to_string()))
-}
-
-fn environment_uid(name: &EnvironmentName) -> Result<EntityUid, EvaluationError> {
-    uid("Environment", name.as_str())
+    fn environment(&self, name: &EnvironmentName) -> EntityUid {
+        EntityUid::from_type_name_and_id(self.environment.clone(), EntityId::new(name.as_str()))
+    }
 }
 
 enum Fact {

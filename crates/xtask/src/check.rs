@@ -6,6 +6,7 @@
 //! To add a rule: a file here with `NAME` and `check`, its tests beside, and a line in [`RULES`].
 
 mod attributes;
+mod auditor;
 mod doc_links;
 mod edges;
 mod finding;
@@ -70,6 +71,7 @@ pub(crate) fn run(speed: Speed, out: &mut dyn Write) -> anyhow::Result<bool> {
     let tree = Tree::read(&root).context("can not read the files of the repository")?;
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
     findings.extend(edges::check(&programs::metadata(&root)?)?);
+    findings.extend(auditor::check(&programs::auditor_tree(&root)?));
     findings.extend(programs::format(&root, &tree)?);
     write_all(&mut findings, out)?;
     if speed == Speed::Full {

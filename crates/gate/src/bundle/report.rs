@@ -71,8 +71,9 @@ pub enum Now {
     Refused(Vec<String>),
     /// There is no proposal any more: its signer's key was withdrawn.
     NoAnswer,
-    /// The bundle does not have the statements that would tell.
-    Unknown,
+    /// The bundle does not have the statements that would tell. The gate's last verdict on the proposal that is in it,
+    /// if that is a later one: where it stands, and what it says.
+    Unknown(Option<(u64, String)>),
 }
 
 impl Now {
@@ -139,7 +140,8 @@ impl Report {
             Now::Granted(until) => writeln!(f, "granted until {until}")?,
             Now::Refused(rules) => writeln!(f, "refused ({})", rules.join(", "))?,
             Now::NoAnswer => writeln!(f, "no answer, since the proposal is void")?,
-            Now::Unknown => writeln!(f, "not known, since the bundle has only what the verdict was made from")?,
+            Now::Unknown(None) => writeln!(f, "not known, since the bundle has only what the verdict was made from")?,
+            Now::Unknown(Some((index, said))) => writeln!(f, "the gate said later, at {index}: {said}")?,
         }
         let proposal = self.verdict.proposal;
         writeln!(f, "later statements can have withdrawn it; with the log at hand, `countersign why {proposal}` tells")

@@ -73,6 +73,10 @@ pub fn select(
     for every_milestone in [false, true] {
         let mut chosen = read_for(&facts, said, every_milestone);
         chosen.insert(verdict);
+        // What the gate said last, so that whoever checks learns of a withdrawal.
+        let on_it =
+            |s: &&Verified<Statement>| matches!(&s.value().claim, Claim::Verdict(v) if v.proposal == said.proposal);
+        chosen.extend(statements.iter().rev().find(on_it).map(Verified::index));
         let stops = |s: &&Verified<Statement>| matches!(s.value().claim.kind(), Kind::Charter | Kind::KeyWithdrawal);
         chosen.extend(statements.iter().filter(stops).map(Verified::index));
         let mut few = Facts::new(members.clone());

@@ -1,16 +1,17 @@
 use ledger::{
     merkle::{History, inclusion_proof},
-    statement::v1::Claim,
+    statement::v1::{Claim, MilestoneKind},
 };
 
 use super::*;
 use crate::{
     decide,
     policy::Policy,
-    world::{Put, World},
+    world::{Put, World, dig},
 };
 
 mod parsing;
+mod table;
 mod telling;
 
 /// The second release of the world with the gate's verdict on it, and where that stands.
@@ -59,4 +60,12 @@ pub(super) fn selected(world: &World, verdict: u64) -> Bundle {
 
 pub(super) fn check(world: &World, bundle: &Bundle) -> Result<Report, VerifyError> {
     verify(bundle.to_text().as_bytes(), world.hash())
+}
+
+/// An error with all its causes, as it is printed.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
 }

@@ -146,7 +146,7 @@ pub fn verify(bytes: &[u8], charter: Digest) -> Result<Report, VerifyError> {
     }
     let now = match bundle.form {
         Form::Whole => decide_with(&policy, &facts, verdict.proposal).map_or(Now::NoAnswer, |d| Now::of(&d.verdict)),
-        Form::Selected => Now::Unknown,
+        Form::Selected => Now::Unknown(last_said(&statements, index, verdict.proposal)),
     };
     let times = excerpt.times()?.into_iter().map(|(operator, time)| (operator.to_owned(), time)).collect();
     let time = excerpt.time()?.or_else(|| facts.time().map(|t| t.latest));
@@ -252,6 +252,14 @@ fn check_bodies(bundle: &Bundle, statements: &[Verified<Statement>]) -> Result<(
     }
     let stranger = bundle.bodies.iter().find(|body| !named.contains(&body.commitment));
     stranger.map_or(Ok(()), |body| Err(VerifyError::Body(body.commitment)))
+}
+
+/// The last verdict on a proposal after the one at an index.
+fn last_said(statements: &[Verified<Statement>], index: u64, proposal: u64) -> Option<(u64, String)> {
+    statements.iter().rev().take_while(|s| s.index() > index).find_map(|s| match &s.value().claim {
+        Claim::Verdict(v) if v.proposal == proposal => Some((s.index(), ruling(v))),
+        _ => None,
+    })
 }
 
 /// Who approved, and who contributed. That nobody is both follows from `decide`; it is looked at all the same.

@@ -38,6 +38,7 @@ pub(crate) struct World {
     pub(crate) charter: Charter,
     pub(crate) now: u64,
     entries: Vec<Vec<u8>>,
+    tree: CompactRange,
     nonce: u128,
     /// What has been read already; reading goes on from there.
     known: RefCell<Option<(Reader, Facts)>>,
@@ -82,7 +83,14 @@ pub(crate) fn witness(name: &str) -> NoteSigner {
 impl World {
     /// A log with nothing in it.
     pub(crate) fn empty(charter: Charter) -> Self {
-        Self { charter, now: EPOCH, entries: Vec::new(), nonce: 0, known: RefCell::new(None) }
+        Self {
+            charter,
+            now: EPOCH,
+            entries: Vec::new(),
+            tree: CompactRange::new(),
+            nonce: 0,
+            known: RefCell::new(None),
+        }
     }
 
     /// A log that the founders have signed, and a tick.
@@ -125,7 +133,11 @@ impl World {
     /// A checkpoint of the first entries, with cosignatures.
     pub(crate) fn note(&self, size: usize, cosigned: &[(&str, u64)]) -> String {
         let mut range = CompactRange::new();
-        self.entries.iter().take(size).for_each(|e| range.push_entry(e));
+        if size == self.entries.len() {
+            range = self.tree.clone();
+        } else {
+            self.entries.iter().take(size).for_each(|e| range.push_entry(e));
+        }
         note_of(&Checkpoint::new(ORIGIN, size as u64, range.root()), cosigned)
     }
 
@@ -162,6 +174,7 @@ impl World {
     }
 
     pub(crate) fn append(&mut self, entry: Vec<u8>) -> u64 {
+        self.tree.push_entry(&entry);
         self.entries.push(entry);
         self.size() - 1
     }
@@ -200,6 +213,11 @@ impl World {
 
     /// A reader that has read everything under a checkpoint cosigned now, and the facts.
     pub(crate) fn reader(&self) -> (Reader, Facts) {
+        self.with(|reader, facts| (reader.clone(), facts.clone()))
+    }
+
+    /// The same, where they are.
+    pub(crate) fn with<R>(&self, ask: impl FnOnce(&Reader, &Facts) -> R) -> R {
         let mut known = self.known.borrow_mut();
         let (reader, facts) =
             known.get_or_insert_with(|| (Reader::new(self.members()).unwrap(), Facts::new(self.members())));
@@ -208,7 +226,7 @@ impl World {
         for entry in &reader.advance(&self.entries[from..], note.as_bytes(), at(self.now)).unwrap() {
             facts.apply(entry).unwrap();
         }
-        (reader.clone(), facts.clone())
+        ask(reader, facts)
     }
 
     /// Everything that was said, read from the first entry on.

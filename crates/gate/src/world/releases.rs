@@ -171,8 +171,8 @@ impl World {
     }
 
     fn evidence_of(&self, put: &Put, suite: &SuiteFact) -> Option<u64> {
-        let facts = self.facts();
-        put.evidence.iter().copied().find(|i| facts.one_evidence(*i).is_some_and(|e| e.claim.suite == suite.name))
+        let is_of = |facts: &crate::Facts, i: u64| facts.one_evidence(i).is_some_and(|e| e.claim.suite == suite.name);
+        self.with(|_, facts| put.evidence.iter().copied().find(|i| is_of(facts, *i)))
     }
 
     /// The approval that a person would sign after being shown the proposal.
@@ -183,7 +183,7 @@ impl World {
             proposal: put.proposal,
             release: put.claim.release,
             replaces: put.claim.replaces,
-            shown: shown_digest(&self.facts(), put.proposal).unwrap_or(dig("nothing to show")),
+            shown: self.with(|_, facts| shown_digest(facts, put.proposal)).unwrap_or(dig("nothing to show")),
         }
     }
 

@@ -24,6 +24,17 @@ pub(super) fn metadata(root: &Path) -> anyhow::Result<String> {
     String::from_utf8(output.stdout).context("cargo metadata printed something else than UTF-8")
 }
 
+/// Every crate that `gate` is built with, a line each, as `cargo tree` prints it.
+pub(super) fn auditor_tree(root: &Path) -> anyhow::Result<String> {
+    let arguments =
+        ["tree", "--package=gate", "--edges=normal", "--prefix=none", "--target=all", "--locked", "--offline"];
+    let output = run(root, "cargo", &arguments, Stdio::piped())?;
+    if !output.status.success() {
+        bail!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    String::from_utf8(output.stdout).context("cargo tree printed something else than UTF-8")
+}
+
 /// Files that `cargo fmt` would change, also those of the examples, which are workspaces of their own.
 pub(super) fn format(root: &Path, tree: &Tree) -> anyhow::Result<Vec<Finding>> {
     let is_workspace = |text: &str| text.lines().any(|line| line.trim_end() == "[workspace]");
