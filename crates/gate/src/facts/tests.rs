@@ -1,3 +1,6 @@
+mod alike;
+mod scans;
+
 use ledger::{
     checkpoint::Checkpoint,
     statement::v1::{Claim, Halt, MilestoneKind, Resume, WitnessKey},
