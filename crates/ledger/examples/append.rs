@@ -2,13 +2,14 @@
 //! cosigned; says what is done only when it is.
 //!
 //! `append <folder> [<first number> [<how many>]]`, for ever if it is not said how many. It prints `said <number> <index>`
-//! for each statement and `cosigned <size>` for each cosignature. For trying out what kills, power cuts and full disks
-//! leave: `tests/faults` does that.
+//! for each statement, `cosigned <size>` for each cosignature of a witness in the same folder, and `kept <size>` when an
+//! auditor's file covers so much. For trying out what kills, power cuts and full disks leave: `tests/faults` does that.
 
 use std::{
+    convert::Infallible,
     error::Error,
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,10 +21,12 @@ use ledger::{
     blobs::FileBlobs,
     bodies::{Bodies, Body, Subject, SubjectBody},
     dsse::Envelope,
+    follow::{Follower, WitnessPolicy},
     keys::{PrivateKey, Scheme},
     log::{Log, OpenDoor, Submission},
     note::{NoteKeyType, NoteSigner},
     store::SqliteStore,
+    witness::{OpenWitnessError, Reply, Witness, WitnessedLog},
 };
 use model::Timestamp;
 
@@ -37,6 +40,8 @@ const AT_ONCE: u64 = 3;
 const BODY_EVERY: u64 = 7;
 /// The bodies are about so many changes.
 const SUBJECTS: u64 = 3;
+/// When the witness signs: nothing here depends on the time.
+const NOW: Timestamp = Timestamp::from_unix(1_800_000_000);
 /// How long the cosigner waits for the log to grow before it looks whether all is done.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -55,7 +60,7 @@ fn main() -> Result<(), Failed> {
 
     let (next, done) = (AtomicU64::new(first), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let cosigner = scope.spawn(|| cosign(&log, &done));
+        let cosigner = scope.spawn(|| cosign(&log, &folder, &done));
         let writers: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| write(&log, &next, end))).collect();
         let written = writers.into_iter().try_for_each(|writer| joined(writer.join()));
         done.store(true, Ordering::Relaxed);
@@ -78,10 +83,7 @@ fn write(log: &Log, next: &AtomicU64, end: u64) -> Result<(), Failed> {
         let batch: Result<Vec<_>, Failed> = numbers.clone().map(|n| submission(n, &key)).collect();
         for (number, receipt) in numbers.zip(log.append_all(batch?)) {
             let index = receipt?.index;
-            // One lock for line and flush: a line that is cut short is one that was not said.
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "said {number} {index}")?;
-            out.flush()?;
+            say(&format!("said {number} {index}"))?;
         }
     }
 }
@@ -98,20 +100,60 @@ fn submission(number: u64, key: &PrivateKey) -> Result<Submission, Failed> {
     Ok(Submission { envelope, bodies: vec![SubjectBody { subject: Subject::Change(number % SUBJECTS), body }] })
 }
 
-fn cosign(log: &Log, done: &AtomicBool) -> Result<(), Failed> {
-    let key = PrivateKey::from_seed(Scheme::Ed25519, &[9; 32]).ok_or("no key")?;
-    let witness = NoteSigner::new("witness.example", NoteKeyType::Cosignature, Arc::new(key))?;
+/// A witness and an auditor, who go along.
+fn cosign(log: &Log, folder: &Path, done: &AtomicBool) -> Result<(), Failed> {
+    let witness = open_witness(&folder.join("witness"), log)?;
+    let kept = folder.join("kept");
+    let bytes = match std::fs::read(&kept) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let mut follower = Follower::from_bytes(log.vkey().clone(), WitnessPolicy::unwitnessed(), &bytes)?;
     let mut last = 0;
     loop {
         let head = log.wait_beyond(last, PATIENCE);
         if head.size() > last {
-            last = head.size();
-            log.add_cosignature(last, &witness.sign(head.note().text(), Timestamp::from_unix(1_800_000_000))?)?;
-            let mut out = std::io::stdout().lock();
-            writeln!(out, "cosigned {last}")?;
-            out.flush()?;
+            let send = |body: &[u8]| {
+                let response = witness.add_checkpoint(body, NOW);
+                Ok::<_, Infallible>(Reply { status: response.status, body: response.body })
+            };
+            (last, _) = ledger::witness::cosign(log, witness.vkey(), last, send)?;
+            say(&format!("cosigned {last}"))?;
+            let head = log.head();
+            while follower.size() < head.size() {
+                let mut advance = follower.begin(&head.to_bytes(), NOW)?;
+                while advance.next() < advance.target() {
+                    let limit = usize::try_from(advance.target() - advance.next())?;
+                    log.entries(advance.next(), limit)?.iter().for_each(|entry| advance.push(entry));
+                }
+                follower.finish(advance)?;
+            }
+            ledger::durable::write(&kept, &follower.to_bytes(), 0o600)?;
+            say(&format!("kept {}", follower.size()))?;
         } else if done.load(Ordering::Relaxed) {
             return Ok(());
         }
     }
+}
+
+fn open_witness(folder: &Path, log: &Log) -> Result<Witness, Failed> {
+    let key = PrivateKey::from_seed(Scheme::Ed25519, &[9; 32]).ok_or("no key")?;
+    let signer = NoteSigner::new("witness.example", NoteKeyType::Cosignature, Arc::new(key))?;
+    let logs = vec![WitnessedLog::new(log.vkey().clone())?];
+    match Witness::open(folder, signer.clone(), logs.clone()) {
+        // Made at the first start, which may have been cut short.
+        Err(OpenWitnessError::NoList(_)) => {
+            Witness::begin(folder)?;
+            Ok(Witness::open(folder, signer, logs)?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// One lock for line and flush: a line that is cut short is one that was not said.
+fn say(line: &str) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(())
 }

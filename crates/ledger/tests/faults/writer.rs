@@ -9,13 +9,15 @@ use std::{
 use ledger::{
     blobs::FileBlobs,
     bodies::{Bodies, Body, KeptBody},
-    check::{Evidence, WholeLog, check_log},
+    check::{Evidence, check_log},
     dsse::Envelope,
     follow::{Follower, WitnessKey, WitnessPolicy},
     keys::{PrivateKey, Scheme, Signer as _},
+    log::{Log, OpenDoor, Submission},
     merkle::{inclusion_proof, leaf_hash, verify_inclusion},
-    note::{NoteKeyType, VerifierKey},
+    note::{NoteKeyType, NoteSigner, VerifierKey},
     store::{SqliteStore, Store, StoredNodes},
+    witness::{OpenWitnessError, Witness, WitnessedLog},
 };
 use model::{Digest, Timestamp};
 
@@ -50,6 +52,8 @@ pub struct Said {
     pub indices: BTreeMap<u64, u64>,
     /// Sizes whose checkpoints were said to be cosigned.
     pub cosigned: Vec<u64>,
+    /// The largest size that an auditor was said to have kept.
+    pub kept: u64,
 }
 
 impl Said {
@@ -62,25 +66,68 @@ impl Said {
                 assert!(before.is_none_or(|before| before == index), "{number}: first at {before:?}, then at {index}");
             }
             (Some("cosigned"), Some(size), None) => self.cosigned.push(size),
+            (Some("kept"), Some(size), None) => self.kept = self.kept.max(size),
             _ => assert!(!line.ends_with('\n'), "it said {line:?}"),
         }
     }
 }
 
-/// Opens the log as its next writer would, for that is when a store finishes or forgets what was under way, and closes it.
-pub fn recover(folder: &Path) -> u64 {
-    let store = SqliteStore::open(&folder.join("log.db")).unwrap();
-    store.head().unwrap().map_or(0, |head| head.size)
-}
-
-/// The whole-log check, and every promise: statements once and where it was said, with proofs, bodies and cosignatures.
-pub fn check(folder: &Path, said: &Said) -> WholeLog {
+/// Opens the log as its next writer does, which is when a store finishes or forgets what was under way. Then the
+/// whole-log check, and every promise: statements once and where it was said, with proofs, bodies and cosignatures; what
+/// the witness and the auditor have, and that both go on from there.
+pub fn check(folder: &Path, said: &Said) -> u64 {
     let store = Arc::new(SqliteStore::open(&folder.join("log.db")).unwrap());
     let (log, witnesses) = (log_key(), witnesses());
+    if store.head().unwrap().is_none() {
+        assert!(said.indices.is_empty() && said.kept == 0, "what was said is gone: {said:?}");
+        return 0;
+    }
     let evidence = Evidence { log: &log, witnesses: &witnesses, checkpoints: &[], kept: None };
     let whole = check_log(&*store, &evidence).unwrap();
     keeps(folder, &store, said, whole.range.size(), whole.range.root());
-    whole
+    witness_and_auditor(folder, &store, said, whole.range.size());
+    whole.range.size()
+}
+
+fn witness_and_auditor(folder: &Path, store: &SqliteStore, said: &Said, size: u64) {
+    let key = PrivateKey::from_seed(Scheme::Ed25519, &[9; 32]).unwrap();
+    let signer = NoteSigner::new("witness.example", NoteKeyType::Cosignature, Arc::new(key)).unwrap();
+    let cosigned = said.cosigned.iter().max().copied().unwrap_or_default();
+    match Witness::open(&folder.join("witness"), signer, vec![WitnessedLog::new(log_key()).unwrap()]) {
+        Ok(witness) => {
+            let remembered = witness.latest("killed.example").map_or(0, |c| c.size);
+            assert!(remembered >= cosigned, "it has cosigned {cosigned} and remembers {remembered}");
+            assert!(remembered <= size, "what it saw was synced");
+        }
+        Err(OpenWitnessError::NoList(_)) => assert_eq!(cosigned, 0, "it has begun"),
+        Err(e) => panic!("{e}"),
+    }
+    let bytes = match std::fs::read(folder.join("kept")) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        read => read.unwrap(),
+    };
+    let mut auditor = Follower::from_bytes(log_key(), witnesses(), &bytes).unwrap();
+    assert!(auditor.size() >= said.kept, "it has kept {} and has {}", said.kept, auditor.size());
+    let entries = store.entries(auditor.size(), usize::MAX).unwrap();
+    let entries: Vec<&[u8]> = entries.iter().map(|e| e.bytes.as_slice()).collect();
+    auditor.advance(&entries, &store.head().unwrap().unwrap().note, Timestamp::from_unix(1)).unwrap();
+}
+
+/// Opens the log for appending and sends two statements: one that is in keeps its place, a new one gets the next.
+pub fn goes_on(folder: &Path, said: &Said) {
+    let key = |seed| PrivateKey::from_seed(Scheme::Ed25519, &[seed; 32]).unwrap();
+    let signer = NoteSigner::new("killed.example", NoteKeyType::Ed25519, Arc::new(key(8))).unwrap();
+    let store = Arc::new(SqliteStore::open(&folder.join("log.db")).unwrap());
+    let log = Log::open(store, signer, Arc::new(OpenDoor)).unwrap();
+    let append = |payload: &str| {
+        let envelope = Envelope::seal("text/plain", payload.as_bytes().to_vec(), &key(7)).unwrap();
+        log.append(Submission::new(envelope)).unwrap().index
+    };
+    let size = log.head().size();
+    if let Some((number, index)) = said.indices.iter().find(|(number, _)| *number % 7 != 0) {
+        assert_eq!(append(&number.to_string()), *index, "{number} is sent again");
+    }
+    assert_eq!(append("new"), size);
 }
 
 /// Goes on from what was followed before: everything new is hashed, and continues what was there.
