@@ -4,9 +4,11 @@
 //! which nobody reads (see [`crate::durable`]).
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use super::{BLOB_LIMIT_BYTES, BlobError, BlobName, Blobs};
@@ -20,17 +22,35 @@ const FILE_MODE: u32 = 0o600;
 #[derive(Debug)]
 pub struct FileBlobs {
     folder: PathBuf,
+    /// Folders below, whose names are known to be synced: at most 65,536, two bytes of a digest.
+    synced: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl FileBlobs {
     /// In this folder, which is made if it is not there; the folder above it must be there.
     pub fn open(folder: &Path) -> Result<Self, DurableError> {
         durable::create_folder(folder, FOLDER_MODE)?;
-        Ok(Self { folder: folder.to_owned() })
+        Ok(Self { folder: folder.to_owned(), synced: Mutex::new(BTreeSet::new()) })
     }
 
     fn path(&self, name: &BlobName) -> PathBuf {
         self.folder.join(name.path())
+    }
+
+    /// Makes the folders of a blob. A folder that is there may have been made by a thread, or a process that was killed,
+    /// which has not synced its name yet: who acknowledges a blob in it does that, once.
+    fn make_folders(&self, outer: &Path, inner: &Path) -> Result<(), DurableError> {
+        // Only names are put into the set, each after its folder was synced, so a poisoned one holds whole data.
+        let synced = || self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if synced().contains(inner) {
+            return Ok(());
+        }
+        for folder in [outer, inner] {
+            durable::create_folder(folder, FOLDER_MODE)?;
+            durable::sync_folder_of(folder)?;
+        }
+        synced().insert(inner.to_owned());
+        Ok(())
     }
 
     /// The names of one folder, in order; hidden temporary files and strangers are passed over.
@@ -58,16 +78,19 @@ impl Blobs for FileBlobs {
         }
         let path = self.path(name);
         if let (Some(outer), Some(inner)) = (path.parent().and_then(Path::parent), path.parent()) {
-            durable::create_folder(outer, FOLDER_MODE).map_err(not_written)?;
-            durable::create_folder(inner, FOLDER_MODE).map_err(not_written)?;
+            self.make_folders(outer, inner).map_err(not_written)?;
         }
         match durable::write_new(&path, bytes, FILE_MODE) {
             Ok(()) => Ok(()),
-            Err(DurableError::Exists(_)) => match self.get(name)? {
-                // Whoever put it first may not have synced the folder yet; who acknowledges it here must have.
-                Some(kept) if kept == bytes => durable::sync_folder_of(&path).map_err(not_written),
-                _ => Err(BlobError::Taken(name.clone())),
-            },
+            Err(DurableError::Exists(_)) => {
+                // Whoever put it first may not have synced the folder yet; who acknowledges it must have. Other bytes too
+                // may be acknowledged: one body is encrypted in another way each time.
+                durable::sync_folder_of(&path).map_err(not_written)?;
+                match self.get(name)? {
+                    Some(kept) if kept == bytes => Ok(()),
+                    _ => Err(BlobError::Taken(name.clone())),
+                }
+            }
             Err(e) => Err(not_written(e)),
         }
     }
