@@ -8,6 +8,7 @@ mod keys;
 
 use std::{
     fs::{self, OpenOptions},
+    io,
     os::unix::{ffi::OsStrExt as _, fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
@@ -21,7 +22,10 @@ use model::Digest;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
 use super::{Batch, Store, StoreError, StoredCheckpoint, StoredCosignature, StoredEntry};
-use crate::{dsse::Identity, durable};
+use crate::{
+    dsse::Identity,
+    durable::{self, LockError},
+};
 
 /// `cslg`, in SQLite's header, so that a file of another program is not taken for a log.
 const APPLICATION_ID: i32 = 0x6373_6c67;
@@ -58,7 +62,7 @@ pub struct SqliteStore {
 pub enum OpenStoreError {
     /// Another process has it open for writing.
     #[error("the log is in use; stop the other process first")]
-    Lock(#[from] durable::LockError),
+    Lock(#[source] LockError),
     /// It can not be opened, or is not one of ours.
     #[error("can not open the log at `{}`", .0.display())]
     Store(PathBuf, #[source] StoreError),
@@ -68,10 +72,13 @@ impl SqliteStore {
     /// Opens the file for writing, making it if it is not there. The folder must be there.
     pub fn open(path: &Path) -> Result<Self, OpenStoreError> {
         let failed = |e| OpenStoreError::Store(path.to_owned(), e);
-        let lock = durable::Lock::take(&path.with_extension("lock"))?;
+        let lock = durable::Lock::take(&path.with_extension("lock")).map_err(|e| match e {
+            LockError::Held(_) => OpenStoreError::Lock(e),
+            LockError::Io(_, e) => failed(of_io(e)),
+        })?;
         // Keys of subjects are in it. SQLite gives its side files the mode of this one.
         let made = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
-        made.map_err(|e| failed(StoreError::Failed(e.into())))?;
+        made.map_err(|e| failed(of_io(e)))?;
         let writer = open_writer(path).map_err(failed)?;
         durable::sync_folder_of(path).map_err(|e| failed(StoreError::Failed(e.into())))?;
         let readers = open_readers(path).map_err(failed)?;
@@ -295,6 +302,15 @@ fn clamp(limit: usize) -> i64 {
 
 fn clamp_index(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
+}
+
+/// Of the files beside SQLite's own calls.
+fn of_io(error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::DiskFull,
+        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+        _ => StoreError::Failed(error.into()),
+    }
 }
 
 fn failed(error: rusqlite::Error) -> StoreError {

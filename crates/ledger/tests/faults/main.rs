@@ -10,6 +10,7 @@
 
 mod chance;
 mod disk;
+mod full;
 mod killed;
 mod power;
 mod trace;
