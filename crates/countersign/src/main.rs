@@ -14,6 +14,7 @@ mod http;
 mod identity;
 mod layout;
 mod log_client;
+mod log_store;
 mod processes;
 mod progress;
 mod say;

@@ -24,6 +24,10 @@ pub struct Settings {
     pub fetch_interval_ms: u64,
     /// Seconds between ticks while something is under way.
     pub tick_interval_s: u64,
+    /// Where the log is kept: `postgres://…`, or the path of a file; the file in the `log` role's folder if not given.
+    /// It names no password, only the file that has it (`password-file=`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }
 
 impl Settings {
@@ -35,6 +39,7 @@ impl Settings {
             fabric: [10, 77],
             fetch_interval_ms: 2_000,
             tick_interval_s: 10,
+            store: None,
         }
     }
 

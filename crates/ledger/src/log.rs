@@ -20,7 +20,11 @@ mod writer;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -100,6 +104,9 @@ pub enum AppendError {
     /// Nobody gave the statement its place in time. It may come in later; sending it again is safe.
     #[error("nobody orders the log just now; send the statement again")]
     NoSequencer,
+    /// The log is being closed by its own process.
+    #[error("the log is being closed")]
+    Closed,
     /// A write failed so that nobody knows what the disk holds. Reading goes on.
     #[error("the log has stopped writing after a failed write; start it again")]
     Stopped,
@@ -140,6 +147,7 @@ pub struct Log {
     tiles: Arc<Tiles>,
     queue: Arc<Queue>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    closing: AtomicBool,
 }
 
 impl Log {
@@ -167,7 +175,7 @@ impl Log {
                     Err(error) => break Slot::Refused(error),
                     Ok((request, answer)) => match self.queue.push(request) {
                         Ok(()) => break Slot::Waiting(answer),
-                        Err(NotQueued::Closed) => break Slot::Refused(AppendError::Stopped),
+                        Err(NotQueued::Closed) => break Slot::Refused(self.why_ended()),
                         Err(NotQueued::Full(request)) => match slots.pop_front() {
                             // Others fill the queue.
                             None => break Slot::Refused(AppendError::Busy),
@@ -208,7 +216,7 @@ impl Log {
             Slot::Refused(error) => return Err(error),
             Slot::Waiting(answer) => answer,
         };
-        let integrated = answer.recv().map_err(|_| AppendError::Stopped)??;
+        let integrated = answer.recv().map_err(|_| self.why_ended())??;
         self.receipt_at(integrated.index, &integrated.head).map_err(|e| {
             let source = match e {
                 ReadError::Store(e) | ReadError::Nodes(NodeError::Store(e)) => e,
@@ -218,8 +226,13 @@ impl Log {
         })
     }
 
+    fn why_ended(&self) -> AppendError {
+        if self.closing.load(Ordering::SeqCst) { AppendError::Closed } else { AppendError::Stopped }
+    }
+
     /// Finishes what is queued, gives the turn back, and takes nothing in any more. Reading goes on.
     pub fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
         self.queue.close();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

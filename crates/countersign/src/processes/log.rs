@@ -7,7 +7,7 @@ mod door;
 mod erasing;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
 };
@@ -29,7 +29,7 @@ use ledger::{
     log::{AppendError, Log, Submission},
     note::{NoteKeyType, NoteSigner},
     statement::Members,
-    store::{SqliteStore, Store},
+    store::{Store, Turn},
     tick,
 };
 use model::{Clock, Digest};
@@ -44,7 +44,8 @@ use crate::{
     fault::{Because as _, Fault, Kind},
     http::Target,
     log_client::{Appended, LONG_POLL, SubjectState, SubmittedBody, Trouble},
-    serve::{blocking, listen_unix, serve_unix, tile_headers},
+    log_store::{LogPlace, OpenPlace},
+    serve::{asked_to_end, blocking, listen_unix, serve_unix, tile_headers},
     status::StatusFile,
 };
 
@@ -103,30 +104,58 @@ pub fn run(start: Start) -> Result<(), Fault> {
             Target::Tcp(address) => Some(address.port()),
             Target::Unix(_) => None,
         });
+    // Named before the confinement, because that reads a password and looks names up.
+    let place = LogPlace::of_host(&start.layout, &start.settings)?;
     let mut confinement = Confinement::nothing();
-    confinement.connect_tcp = Some(ports.collect());
+    confinement.connect_tcp = Some(ports.chain(place.ports()).collect());
+    if let Some(folder) = place.file().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty()) {
+        confinement.write.push(folder.to_owned());
+    }
     confinement.bind_tcp = Some(Vec::new());
     confinement.sockets = Sockets::Tcp;
     let status = start.confine(confinement)?;
     let listener = listen_unix(&start.layout.socket(start.role))?;
 
-    let store = SqliteStore::open(&start.layout.home(start.role).join("log.sqlite3"))
-        .because(Kind::Unavailable, "the log's store can not be opened")?;
-    let store = Arc::new(store);
+    let OpenPlace { store, keys } = place.open()?;
     let blobs = FileBlobs::open(&start.layout.home(start.role).join("bodies"))
         .because(Kind::Unavailable, "there is no place for bodies")?;
-    let bodies = Bodies::new(Arc::new(blobs), store.clone());
+    let bodies = Bodies::new(Arc::new(blobs), keys);
     let forks = start.layout.home(start.role).join("forks");
-    let router = open(store, bodies, forks, key, &start.charter, status)?;
-    tokio::runtime::Builder::new_multi_thread()
+    let serving = Arc::new(open(store, bodies, forks, key, &start.charter, status)?);
+    let ending = serving.clone();
+    let served = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .because(Kind::Unavailable, "no runtime")?
-        .block_on(serve_unix(listener, router))
+        .block_on(async {
+            // At once when asked to end, and not only when the last reader has gone: another process waits for the turn.
+            tokio::spawn(async move {
+                asked_to_end().await;
+                tokio::task::spawn_blocking(move || ending.log().close()).await
+            });
+            serve_unix(listener, serving.router()).await
+        });
+    serving.log().close();
+    served
 }
 
-/// Opens the log in a store, keeps its head cosigned from a thread of its own, and returns what it answers. Whatever says
+/// The log while it is served.
+pub(crate) struct Serving(Arc<Shared>);
+
+impl Serving {
+    /// What it answers.
+    pub(crate) fn router(&self) -> Router {
+        router(self.0.clone())
+    }
+
+    /// The log itself.
+    pub(crate) fn log(&self) -> &Log {
+        &self.0.log
+    }
+}
+
+/// Opens the log in a store, and keeps its head cosigned from a thread of its own. Whatever says
 /// that somebody knows another history of it is kept in the folder `forks`.
 pub(crate) fn open(
     store: Arc<dyn Store>,
@@ -135,7 +164,7 @@ pub(crate) fn open(
     key: Arc<dyn Signer>,
     charter: &CharterFile,
     mut status: StatusFile,
-) -> Result<Router, Fault> {
+) -> Result<Serving, Fault> {
     let named = &charter.members.charter().log;
     let signer = NoteSigner::new(&named.origin, NoteKeyType::Ed25519, key)
         .because(Kind::Input, "the log's key does not fit its origin")?;
@@ -145,10 +174,6 @@ pub(crate) fn open(
     let members = charter.members.clone();
     let door = Arc::new(CharterDoor::new(members.clone(), forks));
     let log = Log::open(store, signer, door).because(Kind::Untrue, "the log does not open")?.keeping(bodies);
-    for envelope in &charter.envelopes {
-        log.append(Submission::new(envelope.clone()))
-            .because(Kind::Unavailable, "the charter can not be written into the log")?;
-    }
     let shared = Arc::new(Shared {
         log,
         members,
@@ -157,8 +182,20 @@ pub(crate) fn open(
         not_erased: Mutex::new(None),
     });
     // Nothing is taken in before the witnesses could say that they know more: what is answered once must stay.
-    for witness in &shared.members.charter().witnesses {
-        drop(ask_witness(&shared, witness, 0, FIRST_ASK_TIMEOUT));
+    if shared.log.head().size() > 0 && shared.log.turn().is_ours() {
+        for witness in &shared.members.charter().witnesses {
+            drop(ask_witness(&shared, witness, 0, FIRST_ASK_TIMEOUT));
+        }
+    }
+    for envelope in &charter.envelopes {
+        match shared.log.append(Submission::new(envelope.clone())) {
+            // A log that was set back has its charter, and is read on.
+            Ok(_) | Err(AppendError::SetBack(_)) => {}
+            Err(e) => {
+                let fault = Fault::from_error(Kind::Unavailable, e);
+                return Err(fault.context("the charter can not be written into the log"));
+            }
+        }
     }
     let witnessing = shared.clone();
     std::thread::Builder::new()
@@ -175,7 +212,7 @@ pub(crate) fn open(
             });
         })
         .because(Kind::Unavailable, "no thread for erasures")?;
-    Ok(router(shared))
+    Ok(Serving(shared))
 }
 
 fn router(shared: Arc<Shared>) -> Router {
@@ -314,51 +351,63 @@ async fn resource(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Respons
 }
 
 /// Keeps the head cosigned: at once when it grew, and again before what there is becomes too old to act on.
+///
+/// Of several processes on one store only the one that orders the log asks: a witness takes one checkpoint after the
+/// other, and two who asked would only tell each other to ask again. The others read the cosignatures from the store.
 fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
     let charter = shared.members.charter();
     let max_age_s = charter.environments.iter().map(|e| e.max_age_s).min().unwrap_or(60);
     let again_s = (max_age_s / 3).max(1);
     let mut sizes = vec![0; charter.witnesses.len()];
     let mut last = (0, model::Timestamp::default());
+    let mut said = None;
+    let mut news = 0;
     loop {
-        let head = shared.log.head();
+        news = shared.log.wait_news(news, Duration::from_secs(1));
+        let (head, turn) = (shared.log.head(), shared.log.turn());
         let now = SystemClock.now();
-        let due = head.size() != last.0 || now.since_s(last.1) >= again_s;
+        let due = turn.is_ours() && (head.size() != last.0 || now.since_s(last.1) >= again_s);
+        let mut troubles = Vec::new();
         if due {
-            let mut troubles = Vec::new();
             for (witness, old) in charter.witnesses.iter().zip(&mut sizes) {
                 match ask_witness(shared, witness, *old, WITNESS_TIMEOUT) {
                     Ok(size) => *old = size,
                     Err(fault) => troubles.push(format!("witness {}: {}", witness.name, fault.message())),
                 }
             }
-            match shared.log.cosigned(|c| shared.is_cosigned(c)) {
-                Ok(Some(checkpoint)) => {
-                    if checkpoint.size() >= head.size() {
-                        last = (checkpoint.size(), now);
-                    }
-                    shared.set_cosigned(checkpoint);
-                }
-                Ok(None) if charter.witness_quorum == 0 => {
-                    last = (head.size(), now);
-                    shared.set_cosigned((*head).clone());
-                }
-                Ok(None) => {}
-                Err(error) => troubles.push(format!("the cosignatures can not be read: {error}")),
-            }
-            let mut waits = vec![format!("statements after {}", head.size())];
-            if let Some(reason) = shared.log.set_back() {
-                waits = vec!["somebody who restores the newer copy of the log".to_owned()];
-                troubles.insert(0, format!("nothing is taken in, because the log was set back: {reason}"));
-            }
-            troubles.extend(shared.not_erased.lock().unwrap_or_else(PoisonError::into_inner).clone());
-            status.say(format!("{} statements, {} cosigned", head.size(), last.0), waits);
-            if !troubles.is_empty() {
-                status.trouble(troubles.join("; "));
-                std::thread::sleep(WITNESS_PAUSE);
-            }
         }
-        shared.log.wait_beyond(last.0, Duration::from_secs(1));
+        match shared.log.cosigned(|c| shared.is_cosigned(c)) {
+            Ok(Some(checkpoint)) => {
+                if checkpoint.size() >= head.size() && (due || !turn.is_ours()) {
+                    last = (checkpoint.size(), now);
+                }
+                shared.set_cosigned(checkpoint);
+            }
+            Ok(None) if charter.witness_quorum == 0 => {
+                last = (head.size(), now);
+                shared.set_cosigned((*head).clone());
+            }
+            Ok(None) => {}
+            Err(error) => troubles.push(format!("the cosignatures can not be read: {error}")),
+        }
+        let mut waits = vec![format!("statements after {}", head.size())];
+        if let Some(reason) = shared.log.set_back() {
+            waits = vec!["somebody who restores the newer copy of the log".to_owned()];
+            troubles.insert(0, format!("nothing is taken in, because the log was set back: {reason}"));
+        }
+        troubles.extend(shared.not_erased.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let words = match turn {
+            Turn::Only => format!("{} statements, {} cosigned", head.size(), last.0),
+            shared => format!("{} statements, {} cosigned; {shared}", head.size(), last.0),
+        };
+        if due || !troubles.is_empty() || said.as_ref() != Some(&words) {
+            status.say(words.clone(), waits);
+            said = Some(words);
+        }
+        if !troubles.is_empty() {
+            status.trouble(troubles.join("; "));
+            std::thread::sleep(WITNESS_PAUSE);
+        }
     }
 }
 

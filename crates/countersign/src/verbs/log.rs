@@ -1,4 +1,7 @@
-//! `countersign log`: the statements, one a line, or one of them whole with the proof that it is in the log.
+//! `countersign log`: the statements, one a line, or one of them whole with the proof that it is in the log; and moving
+//! the log.
+
+mod relocate;
 
 use std::io::Write;
 
@@ -20,7 +23,7 @@ use crate::{
     view::View,
 };
 
-/// List the statements of the log, or show one
+/// List the statements of the log, show one, or move the log into another store
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -47,6 +50,15 @@ enum Part {
         /// Its log index
         index: u64,
     },
+    /// Move the stopped log into another store, changing no byte of it
+    Move {
+        /// Where to: `postgres://…`, or a file that does not exist yet
+        #[arg(long, value_name = "URL|FILE")]
+        to: String,
+        /// Where from; where this host keeps its log if not given
+        #[arg(long, value_name = "URL|FILE")]
+        from: Option<String>,
+    },
 }
 
 /// As many lines as a person reads.
@@ -56,6 +68,7 @@ const LIMIT: usize = 50;
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     match &args.part {
         Some(Part::Show { index }) => show_one(*index, common, out),
+        Some(Part::Move { to, from }) => relocate::run(to, from.as_deref(), common, out),
         None => list(args, common, out),
     }
 }

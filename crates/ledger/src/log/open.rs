@@ -5,7 +5,7 @@
 //! new log again.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -121,7 +121,17 @@ impl Log {
             let queue = queue.clone();
             vec![thread("log-writer", move || writer.run(&queue))?]
         };
-        Ok(Self { store, bodies: None, door, vkey, head, tiles, queue, threads: Mutex::new(threads) })
+        Ok(Self {
+            store,
+            bodies: None,
+            door,
+            vkey,
+            head,
+            tiles,
+            queue,
+            threads: Mutex::new(threads),
+            closing: AtomicBool::new(false),
+        })
     }
 }
 

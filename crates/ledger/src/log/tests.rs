@@ -299,7 +299,7 @@ fn more_at_once_than_may_wait_are_all_taken_in() {
 fn a_closed_log_takes_nothing_in_and_is_read_on() {
     let (log, _) = log_of(3);
     log.close();
-    assert!(matches!(log.append(Submission::new(statement(9))), Err(AppendError::Stopped)));
+    assert!(matches!(log.append(Submission::new(statement(9))), Err(AppendError::Closed)));
     assert_eq!(entries(&log).len(), 3);
 }
 

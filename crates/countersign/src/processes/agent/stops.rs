@@ -201,4 +201,3 @@ async fn show_state(Shared(state): Shared<State>) -> Json<serde_json::Value> {
     let state = state.lock().unwrap_or_else(PoisonError::into_inner);
     Json(serde_json::json!(*state))
 }
-

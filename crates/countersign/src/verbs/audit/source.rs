@@ -2,7 +2,7 @@
 //!
 //! Nothing of it is believed here. It writes nothing.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use ledger::{
     checkpoint::Checkpoint,
@@ -18,15 +18,15 @@ use crate::{
     identity::RoleUser,
     layout::Layout,
     log_client::LogClient,
+    log_store::{FILE, LogPlace},
+    settings::Settings,
     verbs::Flags,
 };
 
-const FILE: &str = "log.sqlite3";
-
 /// A copy of a log.
 pub(in crate::verbs) enum LogCopy {
-    /// In a file.
-    File(Box<dyn Store>),
+    /// In a file or a database.
+    File(Arc<dyn Store>),
     /// Behind an address.
     Server(Server),
 }
@@ -45,10 +45,12 @@ impl LogCopy {
 pub(in crate::verbs) fn open(source: Option<&str>, common: &Flags) -> Result<LogCopy, Fault> {
     match source {
         Some(url) if url.starts_with("http://") || url.starts_with("unix:") => server(&Target::parse(url)?),
+        Some(url) if url.contains("://") => Ok(LogCopy::File(LogPlace::parse(url)?.open_read_only()?.store)),
         Some(path) => file(Path::new(path)),
-        None => match &common.server {
-            Some(address) => server(&Target::parse(address)?),
-            None => file(common.layout().root()),
+        None => match (&common.server, Settings::read(&common.layout()).ok().and_then(|s| s.store)) {
+            (Some(address), _) => server(&Target::parse(address)?),
+            (None, Some(place)) => open(Some(&place), common),
+            (None, None) => file(common.layout().root()),
         },
     }
 }
@@ -64,7 +66,7 @@ fn file(path: &Path) -> Result<LogCopy, Fault> {
     let store = SqliteStore::open_read_only(found).map_err(|e| {
         Fault::from_error(Kind::Unavailable, e).hint("read it as root, or copy the file with its `-wal` beside it")
     })?;
-    Ok(LogCopy::File(Box::new(store)))
+    Ok(LogCopy::File(Arc::new(store)))
 }
 
 /// A server, with the checkpoints that it had when it was asked first: what comes later is for the next audit.

@@ -1,0 +1,116 @@
+use std::sync::Arc;
+
+use ledger::{
+    blobs::FileBlobs,
+    bodies::Bodies,
+    keys::{PrivateKey, Scheme},
+    store::{SqliteStore, Store as _},
+};
+use model::HostName;
+use sim::postgres_server::PostgresServer;
+
+use super::*;
+use crate::{
+    charter_file,
+    identity::RoleUser,
+    log_store::FILE,
+    processes,
+    status::StatusFile,
+    verbs::{
+        audit,
+        world::{World, arguments, printed},
+    },
+};
+
+/// The folder of a host whose log is stopped, with what the log of a world holds.
+fn stopped(world: &World) -> (tempfile::TempDir, Flags) {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = crate::layout::Layout::new(folder.path());
+    for below in ["log", "status/log", "keys"] {
+        std::fs::create_dir_all(folder.path().join(below)).unwrap();
+    }
+    let written = |path: &Path, bytes: &[u8]| ledger::durable::write(path, bytes, 0o600).unwrap();
+    for file in ["charter.jsonl", "keys/log.key"] {
+        written(&folder.path().join(file), &std::fs::read(world.path(file)).unwrap());
+    }
+    let settings = Settings::of_host("main".parse::<HostName>().unwrap());
+    written(&layout.settings(), &serde_json::to_vec(&settings).unwrap());
+    let from = SqliteStore::open_read_only(&world.path("log/log.sqlite3")).unwrap();
+    let to = SqliteStore::open(&folder.path().join("log").join(FILE)).unwrap();
+    let (log, _) = ledger::reader::keys_of(world.members.charter()).unwrap();
+    copy_log(&from, &to, &log, |_| ()).unwrap();
+    let flags = Flags { dir: folder.path().to_owned(), server: None, format: Format::Text, key: None };
+    (folder, flags)
+}
+
+fn moved(to: &str, from: Option<&str>, flags: &Flags) -> Result<String, Fault> {
+    let mut out = Vec::new();
+    run(to, from, flags, &mut out)?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn a_stopped_log_moves_and_goes_on_where_it_went() {
+    let world = World::new();
+    world.released(1, None, [None, None]);
+    let (folder, flags) = stopped(&world);
+    let server = PostgresServer::start().unwrap();
+    let url = server.new_database().unwrap();
+    let own = folder.path().join("log").join(FILE);
+
+    let running = Lock::take(&own.with_extension("lock")).unwrap();
+    let refused = moved(&url, None, &flags).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Refused);
+    assert!(refused.message().starts_with("the log is in use"), "{}", refused.message());
+    drop(running);
+    let before = std::fs::read(&own).unwrap();
+    let said = moved(&url, None, &flags).unwrap();
+    let size = SqliteStore::open_read_only(&own).unwrap().head().unwrap().unwrap().size;
+    assert!(said.starts_with(&format!("copied {size} statements from `{}` to `{url}`", own.display())), "{said}");
+    assert!(said.contains(&format!("now set \"store\": \"{url}\" in `")), "{said}");
+    assert_eq!(std::fs::read(&own).unwrap(), before, "the source is as it was");
+    let again = moved(&url, None, &flags).unwrap_err().message();
+    assert!(again.contains("the target is not empty"), "{again}");
+    let there = moved(own.to_str().unwrap(), Some(&url), &flags).unwrap_err().message();
+    assert!(there.starts_with("there is a file at `"), "{there}");
+
+    // With the setting, everything that reads this host's log reads the database.
+    let mut settings = Settings::read(&flags.layout()).unwrap();
+    settings.store = Some(url.clone());
+    ledger::durable::write(&flags.layout().settings(), &serde_json::to_vec(&settings).unwrap(), 0o600).unwrap();
+    let audited = printed(|out| audit::run(&arguments::<audit::Args>(&[]), &flags, out));
+    assert!(audited.contains(&format!("audited {size} statements")), "{audited}");
+    two_front_ends_serve_it(&flags, size);
+
+    let back = folder.path().join("back.sqlite3");
+    moved(back.to_str().unwrap(), None, &flags).unwrap();
+    let (there, here) = (SqliteStore::open_read_only(&back).unwrap(), SqliteStore::open_read_only(&own).unwrap());
+    assert_eq!(there.entries(0, 10_000).unwrap(), here.entries(0, 10_000).unwrap());
+    assert_eq!(there.head().unwrap(), here.head().unwrap());
+}
+
+/// Two processes on one database: one orders, both answer.
+fn two_front_ends_serve_it(flags: &Flags, size: u64) {
+    let layout = flags.layout();
+    let charter = charter_file::read(&layout, None).unwrap();
+    let serve = |name: &str| {
+        let place = LogPlace::of_host(&layout, &Settings::read(&layout).unwrap()).unwrap().open().unwrap();
+        let blobs = FileBlobs::open(&layout.root().join(name)).unwrap();
+        let key = PrivateKey::read(Scheme::Ed25519, &layout.key(RoleUser::Log), &mut || None).unwrap();
+        let status = StatusFile::new(&layout, RoleUser::Log, "not confined".to_owned());
+        let bodies = Bodies::new(Arc::new(blobs), place.keys);
+        let forks = layout.root().join(name).join("forks");
+        processes::log::open(place.store, bodies, forks, Arc::new(key), &charter, status).unwrap()
+    };
+    let (first, second) = (serve("one"), serve("two"));
+    assert!(first.log().turn().is_ours() && !second.log().turn().is_ours());
+    for envelope in &charter.envelopes {
+        // Known statements get their first index from either.
+        let places =
+            [&first, &second].map(|s| s.log().append(ledger::log::Submission::new(envelope.clone())).unwrap().index);
+        assert_eq!(places[0], places[1]);
+    }
+    assert_eq!((first.log().head().size(), second.log().head().size()), (size, size));
+    first.log().close();
+    second.log().close();
+}
