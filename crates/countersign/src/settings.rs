@@ -28,6 +28,10 @@ pub struct Settings {
     /// It names no password, only the file that has it (`password-file=`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// Where bodies are kept: `s3://…`, or the path of a folder; the folder `bodies` of the `log` role if not given. It names
+    /// no key, only the files that have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blobs: Option<String>,
 }
 
 impl Settings {
@@ -40,6 +44,7 @@ impl Settings {
             fetch_interval_ms: 2_000,
             tick_interval_s: 10,
             store: None,
+            blobs: None,
         }
     }
 

@@ -4,7 +4,7 @@
 //! are about; destroying that key erases every body of the subject at once, in every copy of the blobs, and changes no
 //! byte of the log. This module refuses to know who may erase and when (see [`crate::erasure`]).
 //!
-//! A body is kept and synced before its entry is committed. A crash in between leaves a body that no entry commits to:
+//! *Invariant body-before-entry:* a body is kept and synced before its entry is committed. A crash in between leaves a body that no entry commits to:
 //! nobody finds it, it is erased with its subject, and sending the statement again uses it.
 
 mod keys;

@@ -21,7 +21,6 @@ use axum::{
     routing::{get, post},
 };
 use ledger::{
-    blobs::FileBlobs,
     bodies::{Bodies, KeepError, KeptBody, KeyState, SubjectDigest},
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
@@ -38,6 +37,7 @@ use serde::Deserialize;
 use self::door::{CharterDoor, DoorError};
 use super::Start;
 use crate::{
+    blob_place::BlobPlace,
     charter_file::CharterFile,
     clock::SystemClock,
     confine::{Confinement, Sockets},
@@ -113,13 +113,14 @@ pub fn run(start: Start) -> Result<(), Fault> {
     }
     confinement.bind_tcp = Some(Vec::new());
     confinement.sockets = Sockets::Tcp;
+    // Named before the confinement, because that reads keys.
+    let kept_at = BlobPlace::of_host(&start.layout, start.settings.blobs.as_deref())?;
+    kept_at.allow(&mut confinement)?;
     let status = start.confine(confinement)?;
     let listener = listen_unix(&start.layout.socket(start.role))?;
 
     let OpenPlace { store, keys } = place.open()?;
-    let blobs = FileBlobs::open(&start.layout.home(start.role).join("bodies"))
-        .because(Kind::Unavailable, "there is no place for bodies")?;
-    let bodies = Bodies::new(Arc::new(blobs), keys);
+    let bodies = Bodies::new(kept_at.open()?, keys);
     let forks = start.layout.home(start.role).join("forks");
     let serving = Arc::new(open(store, bodies, forks, key, &start.charter, status)?);
     let ending = serving.clone();

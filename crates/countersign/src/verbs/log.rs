@@ -1,6 +1,7 @@
 //! `countersign log`: the statements, one a line, or one of them whole with the proof that it is in the log; and moving
 //! the log.
 
+mod bodies;
 mod relocate;
 
 use std::io::Write;
@@ -59,6 +60,15 @@ enum Part {
         #[arg(long, value_name = "URL|FILE")]
         from: Option<String>,
     },
+    /// Copy the bodies of the stopped log to another place, byte for byte
+    MoveBodies {
+        /// Where to: `s3://…`, or a folder
+        #[arg(long, value_name = "URL|FOLDER")]
+        to: String,
+        /// Where from; where this host keeps them if not given
+        #[arg(long, value_name = "URL|FOLDER")]
+        from: Option<String>,
+    },
 }
 
 /// As many lines as a person reads.
@@ -69,6 +79,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     match &args.part {
         Some(Part::Show { index }) => show_one(*index, common, out),
         Some(Part::Move { to, from }) => relocate::run(to, from.as_deref(), common, out),
+        Some(Part::MoveBodies { to, from }) => bodies::run(to, from.as_deref(), common, out),
         None => list(args, common, out),
     }
 }
