@@ -3,6 +3,7 @@
 //! A target takes bytes and panics if something does not hold. `fuzz_targets/` hands each to libFuzzer under its own
 //! name, as cargo-fuzz expects; [`seeds`] makes the bytes that a run starts from. Nothing here is part of the product.
 
+pub mod bundle;
 pub mod bytes;
 pub mod checkpoint;
 pub mod envelope;

@@ -6,6 +6,7 @@
 
 use std::{fs, path::Path};
 
+use gate::bundle::{Body, Bundle, Entry, Form};
 use ledger::{
     checkpoint::Checkpoint,
     follow::{Follower, WitnessPolicy},
@@ -39,6 +40,7 @@ pub fn write(target: &str) {
 
 fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     vec![
+        ("bundle", bundles()),
         ("checkpoint", checkpoints()),
         ("envelope", envelopes()),
         ("kept", kept()),
@@ -55,6 +57,27 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
 
 fn statements() -> Vec<&'static str> {
     STATEMENTS.lines().filter_map(|line| line.split_once(": ")).map(|(_, bytes)| bytes).collect()
+}
+
+/// Whole and selected, with and without a body; the entries are no statements.
+fn bundles() -> Vec<Vec<u8>> {
+    let log = fixed::log_of(0..5);
+    let entries = log.entries(0, ENTRIES_LIMIT).unwrap_or_default();
+    let entry = |index: u64, bytes: &[u8], form| {
+        let proof = if form == Form::Selected { log.inclusion_proof(index, 5).unwrap_or_default() } else { Vec::new() };
+        Entry { index, proof, bytes: bytes.to_vec() }
+    };
+    let bundle = |form, bodies| Bundle {
+        form,
+        charter: model::Digest::of(fixed::ORIGIN.as_bytes()),
+        verdict: 4,
+        entries: (0..).zip(&entries).map(|(index, bytes)| entry(index, bytes, form)).collect(),
+        bodies,
+        note: String::from_utf8_lossy(&log.head().to_bytes()).into_owned(),
+    };
+    let body = Body::of([[7; 32].as_slice(), b"a body"].concat());
+    let all = [bundle(Form::Whole, Vec::new()), bundle(Form::Selected, Vec::new()), bundle(Form::Whole, vec![body])];
+    all.iter().map(|bundle| bundle.to_text().into_bytes()).collect()
 }
 
 fn checkpoints() -> Vec<Vec<u8>> {
