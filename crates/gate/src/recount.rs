@@ -24,9 +24,9 @@ use crate::{
     policy::{Policy, PolicyError},
 };
 
-/// How far the facts are kept behind. A gate decides over what it has just read; 4,096 statements are more than any log
-/// says while it does.
-const BEHIND: usize = 4_096;
+/// How far the facts are kept behind. A gate decides over what it has just read, and 512 statements are more than a log takes
+/// in while it does; where they are not, there is a second reading.
+const BEHIND: usize = 512;
 
 /// What does not follow from the statements.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ pub mod reader;
 pub mod sigstore;
 pub mod statement;
 pub mod store;
+pub mod subjects;
 pub mod sweep;
 pub mod tick;
 pub mod tlog_policy;

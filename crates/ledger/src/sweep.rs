@@ -55,6 +55,8 @@ pub struct Sweep<'a> {
     /// So many entries were verified before, by whoever sweeps again: they are hashed and compared, and read without
     /// verifying them again.
     pub verified: u64,
+    /// The first bundle to read; those before it are passed over, by whoever read them before.
+    pub from: u64,
     /// How many threads.
     pub threads: NonZeroUsize,
 }
@@ -157,7 +159,8 @@ impl Sweep<'_> {
         mut fold: impl FnMut(Part<T>) -> Result<(), E>,
     ) -> Result<(), E> {
         let bundles = self.skeleton.bundles();
-        let turns = Turns { turn: Mutex::new(Turn { next: 0, folded: 0, stop: false }), moved: Condvar::new() };
+        let turns =
+            Turns { turn: Mutex::new(Turn { next: self.from, folded: self.from, stop: false }), moved: Condvar::new() };
         let recent = bundle::Recent::default();
         let ticks = TickKeys::of(self.members.charter());
         std::thread::scope(|scope| {
@@ -176,8 +179,8 @@ impl Sweep<'_> {
             }
             drop(sender);
             let mut waiting = BTreeMap::new();
-            let mut order = Order { agreed: Agreed::default(), begun: false };
-            let mut next = 0;
+            let mut order = Order { agreed: Agreed::default(), begun: self.from > 0 };
+            let mut next = self.from;
             let outcome = receiver.iter().try_for_each(|(number, part)| {
                 waiting.insert(number, part);
                 while let Some(part) = waiting.remove(&next) {

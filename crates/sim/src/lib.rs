@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod blob_laws;
 pub mod driver;
+pub mod history;
 pub mod postgres_server;
 #[cfg(test)]
 mod rollout_refusals;

@@ -8,11 +8,15 @@ mod evidence;
 mod examine;
 mod ground;
 mod report;
-mod source;
+pub(super) mod source;
 
 use std::{io::Write, path::PathBuf};
 
-use ledger::{statement::Members, sweep::Source};
+use ledger::{
+    note::VerifierKey,
+    statement::Members,
+    sweep::{Flaw, Source, kept::Kept},
+};
 use model::Digest;
 
 use super::{Flags, Format, line};
@@ -23,9 +27,10 @@ use crate::{
 };
 
 use self::{
-    evidence::{Pieces, read_kept},
+    evidence::Pieces,
     examine::{Examination, KEEP_EVERY, write_kept},
 };
+pub(super) use self::{evidence::read_kept, examine::Ended, ground::Ground};
 
 /// Verify the whole log and recompute every verdict; needs no server
 #[derive(Debug, clap::Args)]
@@ -88,7 +93,7 @@ fn run_keeping(args: &Args, common: &Flags, every: u64, out: &mut dyn Write) -> 
     let against = args.against.as_deref().map(|a| source::open(Some(a), common)).transpose()?;
     let against = against.as_ref().map(source::LogCopy::source);
     let progress = Count::new("audited", common.format == Format::Text);
-    let (report, kept) = Examination {
+    let (report, kept, subjects) = Examination {
         source: &*source,
         members: &members,
         log: &log,
@@ -108,12 +113,44 @@ fn run_keeping(args: &Args, common: &Flags, every: u64, out: &mut dyn Write) -> 
             .hint("do not go on with this log; keep it as it is, with the checkpoints that contradict it"));
     }
     if let (Some(path), Some(kept)) = (&args.keep, kept) {
-        write_kept(path, &kept)?;
+        // The index first: a crash in between leaves one that does not fit what is kept, and is made again.
+        let index = subjects.to_bytes(kept.range.root());
+        let beside = index_path(path);
+        ledger::durable::write(&beside, &index, 0o600)
+            .because(Kind::Unavailable, format!("`{}` can not be written", beside.display()))?;
+        write_kept(path, &Kept { index: Some(Digest::of(&index)), ..kept })?;
         if common.format == Format::Text {
             line(out, format!("kept `{}`; the next audit goes on from it", path.display()))?;
         }
     }
     Ok(())
+}
+
+/// The index of what statements are about, beside what an audit keeps.
+pub(super) fn index_path(kept: &std::path::Path) -> PathBuf {
+    let mut name = kept.as_os_str().to_owned();
+    name.push(".index");
+    name.into()
+}
+
+/// The ground of a log of which nothing is wrong so far.
+pub(super) fn whole_ground(source: &dyn Source, log: &VerifierKey) -> Result<Ground, Fault> {
+    let ground = ground::find(source, log)?;
+    match ground.findings.first() {
+        Some(first) => Err(untrue(&first.what)),
+        None if !ground.is_signed => Err(untrue("the entries do not lead to the root that the log has signed")),
+        None => Ok(ground),
+    }
+}
+
+/// The fault that a flaw is to whoever reads on.
+pub(super) fn not_whole(flaw: &Flaw) -> Fault {
+    untrue(&report::Finding::of_flaw(flaw).what)
+}
+
+fn untrue(what: &str) -> Fault {
+    Fault::new(Kind::Untrue, format!("the log is not what it should be: {what}"))
+        .hint("`countersign audit` tells everything that is wrong with it")
 }
 
 /// The charter: the folder's, or, by its hash, the log's own first statement.

@@ -1,5 +1,6 @@
 //! The verbs, one file each, and what they share: where to look, who speaks and how to print.
 
+pub mod about;
 pub mod approve;
 pub mod attest;
 pub mod attestations;

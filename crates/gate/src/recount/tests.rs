@@ -62,7 +62,7 @@ fn what_follows_is_let_be_and_what_does_not_is_named() {
     let unfounded = begun(&mut world, &third, size);
     let unseen = begun(&mut world, &second, 2);
     let _ = (before, other);
-    for behind in [0, 1, 3, 4_096] {
+    for behind in [0, 1, 3, 512] {
         let (found, verdicts) = recount(&world, behind);
         assert_eq!(
             found,

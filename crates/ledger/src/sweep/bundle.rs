@@ -285,7 +285,12 @@ impl Sweep<'_> {
                 }
             }
         }
-        if checkpoint.size() != size || Some(checkpoint.root()) != roots.at(size)? {
+        let root = roots.at(size)?;
+        if root.is_none() && checkpoint.size() == size {
+            // The bundle there is damaged, which is said of it.
+            return Ok(true);
+        }
+        if checkpoint.size() != size || Some(checkpoint.root()) != root {
             let place = part.agreed.by_log..size;
             part.flaws.push(Flaw::Rewritten { place, witness: Voucher::StoredCheckpoint });
             return Ok(false);
@@ -313,11 +318,16 @@ fn seen<T>(said: &Verified<Statement>, roots: &mut Roots<'_>, part: &mut Part<T>
     for (size, root, tick) in named {
         if size > index {
             part.flaws.push(Flaw::SeenLater { index, size });
-        } else if roots.at(size)? == Some(root) {
-            part.agreed.seen = part.agreed.seen.max(size);
-        } else {
-            let known = Some(part.agreed.seen).filter(|known| *known < size).unwrap_or_default();
-            part.flaws.push(Flaw::Seen { index, place: known..size, tick });
+            continue;
+        }
+        match roots.at(size)? {
+            Some(there) if there == root => part.agreed.seen = part.agreed.seen.max(size),
+            Some(_) => {
+                let known = Some(part.agreed.seen).filter(|known| *known < size).unwrap_or_default();
+                part.flaws.push(Flaw::Seen { index, place: known..size, tick });
+            }
+            // The bundle there is damaged, which is said of it.
+            None => {}
         }
     }
     Ok(())

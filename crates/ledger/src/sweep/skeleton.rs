@@ -12,7 +12,7 @@ use model::Digest;
 
 use super::{Flaw, Source};
 use crate::{
-    merkle::{CompactRange, Nodes, TILE_WIDTH, leaf_hash, node_hash, range_root, split_hashes},
+    merkle::{CompactRange, Nodes, TILE_WIDTH, inclusion_proof, leaf_hash, node_hash, range_root, split_hashes},
     store::StoreError,
 };
 
@@ -117,7 +117,7 @@ impl Skeleton {
 
     /// The root over all of them.
     pub fn root(&self) -> Digest {
-        let whole = With { skeleton: self, bundle: Some(&self.tail) };
+        let whole = With { skeleton: self, bundles: &[] };
         // Every hash above the tail is here, and the tail is.
         range_root(&whole, 0, self.size).unwrap_or_else(|NotHere| crate::merkle::empty_root())
     }
@@ -129,8 +129,8 @@ impl Skeleton {
             return None;
         }
         let needed = size / BUNDLE;
-        let bundle = bundle.filter(|b| b.number == needed).or(Some(&self.tail));
-        range_root(&With { skeleton: self, bundle }, 0, size).ok()
+        let bundles: Vec<&Bundle> = bundle.into_iter().filter(|b| b.number == needed).collect();
+        range_root(&With { skeleton: self, bundles: &bundles }, 0, size).ok()
     }
 
     /// Whether these are the hashes of that bundle in this tree.
@@ -176,7 +176,8 @@ impl Skeleton {
     /// bundle does not fit.
     pub fn range_at(&self, source: &dyn Source, size: u64) -> Result<Option<CompactRange>, StoreError> {
         let bundle = self.bundle_of(source, size)?;
-        let whole = With { skeleton: self, bundle: bundle.as_ref() };
+        let bundles: Vec<&Bundle> = bundle.iter().collect();
+        let whole = With { skeleton: self, bundles: &bundles };
         let mut nodes = Vec::new();
         let mut begin = 0_u64;
         for bit in (0..u64::BITS).rev().filter(|bit| size >> bit & 1 == 1) {
@@ -193,6 +194,25 @@ impl Skeleton {
         if size.is_multiple_of(BUNDLE) || size > self.size { Ok(None) } else { self.bundle(source, size / BUNDLE) }
     }
 
+    /// The proof that an entry is in the tree of the first `size` (RFC 6962 section 2.1.1), and the entry's hash. `None`
+    /// if it is not, or where a bundle does not fit.
+    pub fn inclusion_proof(
+        &self,
+        source: &dyn Source,
+        index: u64,
+        size: u64,
+    ) -> Result<Option<(Digest, Vec<Digest>)>, StoreError> {
+        if index >= size || size > self.size {
+            return Ok(None);
+        }
+        let Some(own) = self.bundle(source, index / BUNDLE)? else { return Ok(None) };
+        let edge = self.bundle_of(source, size)?;
+        let bundles: Vec<&Bundle> = [&own].into_iter().chain(&edge).collect();
+        let leaf = usize::try_from(index % BUNDLE).ok().and_then(|at| own.leaves().get(at)).copied();
+        let proof = inclusion_proof(&With { skeleton: self, bundles: &bundles }, index, size).ok();
+        Ok(leaf.zip(proof))
+    }
+
     /// The smallest stretch in which this tree is known to differ from one of which the edge was kept. `None` if that one
     /// is a beginning of this.
     pub fn first_difference(&self, source: &dyn Source, kept: &CompactRange) -> Result<Option<Range<u64>>, StoreError> {
@@ -200,7 +220,8 @@ impl Skeleton {
             return Ok(Some(self.size..kept.size()));
         }
         let bundle = self.bundle_of(source, kept.size())?;
-        let whole = With { skeleton: self, bundle: bundle.as_ref() };
+        let bundles: Vec<&Bundle> = bundle.iter().collect();
+        let whole = With { skeleton: self, bundles: &bundles };
         let mut begin = 0_u64;
         let bits = (0..u64::BITS).rev().filter(|bit| kept.size() >> bit & 1 == 1);
         for (bit, node) in bits.zip(kept.nodes()) {
@@ -240,10 +261,10 @@ impl Skeleton {
     }
 }
 
-/// The skeleton with one bundle's hashes.
+/// The skeleton with some bundles' hashes; the last is always here.
 struct With<'a> {
     skeleton: &'a Skeleton,
-    bundle: Option<&'a Bundle>,
+    bundles: &'a [&'a Bundle],
 }
 
 impl Nodes for With<'_> {
@@ -254,7 +275,8 @@ impl Nodes for With<'_> {
             Some(above) => (self.skeleton.levels.get(above as usize), index),
             None => {
                 let shift = BUNDLE_LEVEL - level;
-                let bundle = self.bundle.filter(|b| b.number == index >> shift).ok_or(NotHere)?;
+                let mut bundles = self.bundles.iter().copied().chain([&self.skeleton.tail]);
+                let bundle = bundles.find(|b| b.number == index >> shift).ok_or(NotHere)?;
                 (bundle.levels.get(level as usize), index & ((1 << shift) - 1))
             }
         };

@@ -46,6 +46,7 @@ fn sweep(
         skeleton: &skeleton,
         is_signed: true,
         verified: 0,
+        from: 0,
         threads: NonZeroUsize::new(3).unwrap(),
     }
     .run::<(), StoreError>(&|_| (), |part| fold(&part))

@@ -18,6 +18,7 @@ use ledger::{
     note::VerifierKey,
     statement::{Members, Statement},
     store::StoreError,
+    subjects::Subjects,
     sweep::{BUNDLE, Flaw, FlawKind, Part, Source, Sweep, kept::Kept},
 };
 
@@ -55,7 +56,7 @@ pub(super) struct Examination<'a> {
 }
 
 /// Why a sweep ended early.
-pub(super) enum Ended {
+pub(in crate::verbs) enum Ended {
     Store(StoreError),
     Fault(Fault),
 }
@@ -78,7 +79,7 @@ impl From<Ended> for Fault {
 impl Examination<'_> {
     /// Examines a log. An error is that it can not be read; what is wrong with it is in the report. With it comes what
     /// the next audit goes on from, if nothing is wrong.
-    pub(super) fn run(&self) -> Result<(Report, Option<Kept>), Fault> {
+    pub(super) fn run(&self) -> Result<(Report, Option<Kept>, Subjects), Fault> {
         let ground = ground::find(self.source, self.log)?;
         let mut report = Report {
             statements: ground.skeleton.size(),
@@ -96,13 +97,13 @@ impl Examination<'_> {
         let mut fold = Fold::new(self, &ground, before, report)?;
         let sweep = self.sweep(&ground, before);
         sweep.run::<(), Ended>(&|_| (), |part| fold.take(part))?;
-        let (mut report, recount) = fold.finish()?;
+        let (mut report, recount, subjects) = fold.finish()?;
         if let Some(again) = recount {
             self.recount_late(&ground, again, &mut report)?;
         }
         report.findings.sort_by_key(|f| (f.index.is_none(), f.index));
         let kept = report.findings.is_empty().then(|| self.kept_at(&ground, ground.skeleton.size())).transpose()?;
-        Ok((report, kept.flatten()))
+        Ok((report, kept.flatten(), subjects))
     }
 
     fn sweep<'s>(&'s self, ground: &'s Ground, verified: u64) -> Sweep<'s> {
@@ -114,6 +115,7 @@ impl Examination<'_> {
             skeleton: &ground.skeleton,
             is_signed: ground.is_signed,
             verified,
+            from: 0,
             threads: ledger::sweep::cores(),
         }
     }
@@ -245,6 +247,8 @@ struct Fold<'a> {
     /// Up to where statements hold up without a gap.
     whole: u64,
     names: HashMap<Identity, u64>,
+    /// What statements are about, if it is to be kept.
+    subjects: Subjects,
     told: BTreeSet<FlawKind>,
     witnessed: Option<(u64, usize)>,
     kept: u64,
@@ -262,6 +266,7 @@ impl<'a> Fold<'a> {
             recount,
             whole: 0,
             names: HashMap::new(),
+            subjects: Subjects::new(),
             told: BTreeSet::new(),
             witnessed: None,
             kept: before,
@@ -302,6 +307,10 @@ impl<'a> Fold<'a> {
             let what = format!("entry {index} is the statement that stands at {first} already, a second time");
             self.report.findings.push(Finding::at(index, what));
         }
+        if self.asked.keep.is_some() {
+            let taken = self.subjects.take(&entry, self.asked.members);
+            taken.map_err(|e| Ended::Fault(Fault::from_error(Kind::Internal, e)))?;
+        }
         self.recount.take(entry, index < self.before).map_err(out_of_order)
     }
 
@@ -325,7 +334,7 @@ impl<'a> Fold<'a> {
     }
 
     /// The report, and a second reading if one is needed.
-    fn finish(mut self) -> Result<(Report, Option<Recount>), Fault> {
+    fn finish(mut self) -> Result<(Report, Option<Recount>, Subjects), Fault> {
         self.recount.finish().map_err(out_of_order)?;
         self.found();
         let size = self.report.statements;
@@ -359,7 +368,7 @@ impl<'a> Fold<'a> {
             }
         }
         let again = self.recount.again();
-        Ok((self.report, again))
+        Ok((self.report, again, self.subjects))
     }
 }
 

@@ -30,7 +30,7 @@ impl Finding {
         Self { index: Some(place.start), up_to: Some(place.end.saturating_sub(1)), what }
     }
 
-    pub(super) fn of_flaw(flaw: &Flaw) -> Self {
+    pub(in crate::verbs) fn of_flaw(flaw: &Flaw) -> Self {
         let what = Self::chain(flaw);
         match flaw.place() {
             Some((first, last)) if first < last => Self { index: Some(first), up_to: Some(last), what },

@@ -1,3 +1,5 @@
+mod damage;
+
 use std::{path::Path, sync::Arc};
 
 use ledger::{

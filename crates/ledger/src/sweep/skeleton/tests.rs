@@ -36,6 +36,13 @@ fn it_is_the_tree_of_the_entries_at_every_size() {
         assert_eq!(skeleton.root_at(size as u64, bundle.as_ref()), Some(expected.root()));
         assert_eq!(skeleton.first_difference(&source, &expected).unwrap(), None);
     }
+    for (index, size) in [(0, 700), (255, 700), (256, 300), (299, 300), (600, 650), (699, 700), (0, 1), (511, 512)] {
+        let (leaf, proof) = skeleton.inclusion_proof(&source, index, size).unwrap().unwrap();
+        let root = range(&leaves[..usize::try_from(size).unwrap()]).root();
+        assert_eq!(leaf, leaves[usize::try_from(index).unwrap()]);
+        crate::merkle::verify_inclusion(leaf, index, size, &root, &proof).unwrap();
+    }
+    assert_eq!(skeleton.inclusion_proof(&source, 300, 300).unwrap(), None);
     assert_eq!((skeleton.root_at(701, None), skeleton.root_at(300, None)), (None, None));
     assert_eq!(skeleton.span(2), 512..700);
 }
