@@ -76,10 +76,11 @@ fn two_persons_erase_a_person_and_everything_still_verifies() {
     assert_eq!((fault.kind(), fault.message().as_str()), (Kind::Refused, "`person:ben` was erased before"));
 
     // Nothing new is kept about ben, who may speak all the same; a stop never fails on its reason.
-    let fault = rejected(&world, "ben", 2, &["--reason", "again"]).unwrap_err();
+    let fault = erase(&world, "ben", &["person:cem", "--reason", "again"]).1.unwrap_err();
     assert!(fault.message().ends_with("`person:ben` was erased; nothing new is kept about it"), "{fault}");
     assert_eq!(fault.hint_text(), Some("say it without a reason or a list of cases"));
-    rejected(&world, "ben", 3, &[]).unwrap();
+    rejected(&world, "ben", 2, &["--reason", "again"]).unwrap();
+    assert_eq!(shown(&world, Says::Rejection), json!([{ "of": "reason", "state": "not kept" }]));
     let text =
         printed(|out| halt::run(&arguments::<halt::Args>(&["--reason", "all of it"]), &world.as_person("ben"), out));
     assert!(text.contains("halted by ben, in the log as "), "{text}");
