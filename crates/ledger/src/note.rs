@@ -262,13 +262,6 @@ impl Note {
         if signed { Ok(()) } else { Err(NoteError::Unsigned(who.to_owned())) }
     }
 
-    /// When the note says that this key (type 0x04) cosigned it, the latest time. Only for a note whose cosignatures were
-    /// verified before.
-    pub(crate) fn said_cosigned_at(&self, key: &VerifierKey) -> Option<Timestamp> {
-        let time = |s: &NoteSignature| s.bytes.first_chunk::<8>().map(|t| Timestamp::from_unix(u64::from_be_bytes(*t)));
-        self.signatures.iter().filter(|s| key.matches(s)).filter_map(time).max()
-    }
-
     /// When this key (type 0x04) cosigned the note, the latest time if it did so twice; `None` if it did not.
     pub fn cosigned_at(&self, key: &VerifierKey) -> Result<Option<Timestamp>, NoteError> {
         if key.key_type != NoteKeyType::Cosignature {

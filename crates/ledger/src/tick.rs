@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use model::{Digest, Timestamp};
 
 use crate::{
-    checkpoint::{Checkpoint, SignedCheckpoint},
-    note::{Note, VerifierKey},
+    checkpoint::SignedCheckpoint,
+    note::VerifierKey,
     statement::v1::{Charter, WitnessKey},
 };
 
@@ -48,25 +48,11 @@ impl TickKeys {
     /// As [`open`].
     pub fn open(&self, note: &str) -> Option<OpenTick> {
         let signed = SignedCheckpoint::open(note.as_bytes(), &self.log).ok()?;
-        self.tick(signed.checkpoint(), |key| signed.note().cosigned_at(key).ok().flatten())
-    }
-
-    /// Reads again what was opened before: the same note, whose signatures were verified then.
-    pub(crate) fn read_again(&self, note: &str) -> Option<OpenTick> {
-        let note = Note::parse(note.as_bytes()).ok()?;
-        let checkpoint: Checkpoint = note.text().parse().ok()?;
-        self.tick(&checkpoint, |key| note.said_cosigned_at(key))
-    }
-
-    fn tick(
-        &self,
-        checkpoint: &Checkpoint,
-        cosigned_at: impl Fn(&VerifierKey) -> Option<Timestamp>,
-    ) -> Option<OpenTick> {
+        let checkpoint = signed.checkpoint();
         // Several witnesses of one operator are one voice; its earliest is taken.
         let mut by_operator: BTreeMap<&str, Timestamp> = BTreeMap::new();
         for (key, operator) in &self.witnesses {
-            if let Some(time) = cosigned_at(key) {
+            if let Ok(Some(time)) = signed.note().cosigned_at(key) {
                 let earliest = by_operator.entry(operator).or_insert(time);
                 *earliest = time.min(*earliest);
             }

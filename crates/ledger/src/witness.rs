@@ -204,21 +204,27 @@ impl Witness {
         if request.old() != old_size {
             // A log that was set back asks like this, and so does one whose processes ask at the same time.
             if let Some(ours) = ours.filter(|_| theirs.size() < old_size) {
-                let smaller = Fork::new(ours.note.to_string().into_bytes(), theirs.to_bytes());
+                let smaller = Fork::new(ours.note.to_string().into_bytes(), signed_by_log(&theirs, &log.keys));
                 drop(record::keep_smaller(&self.folder, &smaller));
             }
             return Err(Denied::OtherSize(old_size));
         }
         if verify_consistency(old_size, &old_root, theirs.size(), &theirs.root(), request.proof()).is_err() {
-            let fork = ours.map(|r| {
-                let fork = Fork::new(r.note.to_string().into_bytes(), theirs.to_bytes());
-                log.keys.iter().fold(fork, |fork, key| fork.with_proof(key, request.proof()))
+            let pair = ours.map(|r| {
+                let pair = Fork::new(r.note.to_string().into_bytes(), signed_by_log(&theirs, &log.keys));
+                log.keys.iter().fold(pair, |pair, key| pair.with_proof(key, request.proof()))
             });
-            if let Some(fork) = &fork {
-                // Evidence is kept as well as can be; the answer is no either way.
+            // Anybody can send a log's checkpoint with a proof that is none. Evidence is what the log has signed; it is
+            // kept as well as can be, and the answer is no either way.
+            let (forks, others): (Vec<_>, Vec<_>) =
+                pair.into_iter().partition(|pair| log.keys.iter().any(|key| pair.is_proof(key)));
+            for pair in others.iter().filter(|pair| log.keys.iter().any(|key| pair.judge(key).is_ok())) {
+                drop(record::keep_unproven(&self.folder, pair));
+            }
+            for fork in &forks {
                 drop(record::keep_fork(&self.folder, fork));
             }
-            return Err(Denied::Inconsistent(fork));
+            return Err(Denied::Inconsistent(forks.into_iter().next()));
         }
         if let Some(time) = ours.map(|r| r.time).filter(|time| *time > now) {
             return Err(Denied::ClockWentBack(time));
@@ -232,6 +238,14 @@ impl Witness {
         *latest = Some(record);
         Ok(cosignature.to_string().into_bytes())
     }
+}
+
+/// A checkpoint's note with the log's own signatures alone: what else came with it is nobody's, and would make the same
+/// evidence look new each time.
+fn signed_by_log(checkpoint: &SignedCheckpoint, keys: &[VerifierKey]) -> Vec<u8> {
+    let mut note = checkpoint.note().clone();
+    note.retain_keys(keys);
+    note.to_string().into_bytes()
 }
 
 impl From<Denied> for Response {

@@ -121,6 +121,12 @@ pub(super) fn keep_fork(folder: &Path, fork: &Fork) -> Result<(), DurableError> 
     follow::keep(&folder.join("forks"), Fork::KIND, &fork.to_bytes())
 }
 
+/// Keeps two checkpoints that were not shown to go together, and not shown to contradict each other, apart from forks:
+/// these must not take the forks' room.
+pub(super) fn keep_unproven(folder: &Path, pair: &Fork) -> Result<(), DurableError> {
+    follow::keep(&folder.join("forks"), "unproven", &pair.to_bytes())
+}
+
 /// Keeps a smaller checkpoint beside the one that was cosigned, apart from those that can not both be true.
 pub(super) fn keep_smaller(folder: &Path, pair: &Fork) -> Result<(), DurableError> {
     follow::keep(&folder.join("forks"), "smaller", &pair.to_bytes())

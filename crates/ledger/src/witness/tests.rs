@@ -110,6 +110,31 @@ fn refusals_by_status() {
 }
 
 #[test]
+fn strangers_make_no_evidence_against_an_honest_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let witness = open(folder.path());
+    let (log, _) = log_of(5);
+    assert_eq!(send(&witness, &ask(&log, 0)).0, 200);
+    for n in 0..4_u8 {
+        // A stranger's line makes the note another one each time; the proof proves nothing.
+        let mut note = log.head().note().clone();
+        note.add(witness_signer("stranger.example", n + 20).sign(log.head().note().text(), NOW).unwrap());
+        let request = AddCheckpoint::new(5, vec![model::Digest::of(&[n])], note.to_string().into_bytes()).unwrap();
+        let response = witness.add_checkpoint(&request.to_bytes(), NOW);
+        assert_eq!((response.status, response.fork), (422, None));
+    }
+    assert!(!folder.path().join("forks").exists(), "one tree is no fork");
+    let (smaller, _) = log_of(3);
+    for n in 0..4_u8 {
+        let mut note = smaller.head().note().clone();
+        note.add(witness_signer("stranger.example", n + 20).sign(smaller.head().note().text(), NOW).unwrap());
+        let request = AddCheckpoint::new(1, Vec::new(), note.to_string().into_bytes()).unwrap();
+        assert_eq!(witness.add_checkpoint(&request.to_bytes(), NOW).status, 409);
+    }
+    assert_eq!(fs::read_dir(folder.path().join("forks")).unwrap().count(), 1, "one pair is one piece of evidence");
+}
+
+#[test]
 fn a_fork_is_refused_and_both_checkpoints_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let witness = open(folder.path());

@@ -8,7 +8,11 @@ use std::path::PathBuf;
 use ledger::{
     follow::Sighting,
     log::{Door, Log, Refusal, Submission},
-    statement::{EntitlementError, Members, ReadError, Statement, v1::Seen, vouched},
+    statement::{
+        EntitlementError, Members, ReadError, Statement,
+        v1::{Kind, Seen},
+        vouched,
+    },
 };
 use model::Clock as _;
 
@@ -29,6 +33,8 @@ pub(super) enum DoorError {
     Entitlement(#[from] EntitlementError),
     #[error("a body was sent that the statement does not commit to")]
     StrayBody,
+    #[error("the checkpoint of the tick is not this log's, or too few witnesses cosigned it")]
+    Tick,
     #[error("its signer had seen {seen} entries of this log, and it has {size}")]
     Later { seen: u64, size: u64 },
     #[error("its signer had seen other entries before {0} than this log has")]
@@ -64,6 +70,10 @@ impl CharterDoor {
 
     fn is_of_this_history(&self, log: &Log, submission: &Submission, statement: &Statement) -> Result<(), DoorError> {
         let tick = ledger::reader::tick_of(statement, &self.members);
+        // It would tell no reader anything, and every auditor that something is wrong.
+        if tick.is_none() && statement.claim.kind() == Kind::Tick {
+            return Err(DoorError::Tick);
+        }
         for seen in vouched(statement, tick.as_ref()) {
             let root = log.root_at(seen.size).map_err(DoorError::Unknown)?;
             if root == Some(seen.root) {

@@ -7,13 +7,14 @@ use ledger::{
     bodies::Bodies,
     follow::{Fork, Sighting},
     keys::{PrivateKey, Scheme},
-    statement::v1::{Claim, Halt, Seen},
+    statement::v1::{Claim, Halt, Seen, Tick},
     store::SqliteStore,
 };
-use model::Digest;
+use model::{Clock as _, Digest};
 
 use crate::{
     charter_file,
+    clock::SystemClock,
     fault::{Fault, Kind},
     http::Target,
     identity::RoleUser,
@@ -67,6 +68,21 @@ fn a_statement_of_another_history_does_not_come_in() {
         1,
         "the one that can be compared"
     );
+}
+
+#[test]
+fn a_tick_that_tells_no_time_does_not_come_in() {
+    let world = World::new();
+    let key = world.common.layout().key(RoleUser::Gate);
+    let signer = Arc::new(PrivateKey::read(Scheme::Ed25519, &key, &mut || None).unwrap());
+    let speaker = Speaker::new(signer, world.members.hash(), "gate".parse().unwrap());
+    let head = String::from_utf8(world.log().head().unwrap()).unwrap();
+    let without_witness: String = head.lines().take(5).map(|l| format!("{l}\n")).collect();
+    for checkpoint in ["x".to_owned(), without_witness] {
+        let tick = Claim::Tick(Tick { checkpoint, at: SystemClock.now() });
+        let fault = speaker.say(&world.log(), tick, About::default(), &[]).unwrap_err();
+        assert!(fault.message().contains("too few witnesses cosigned it"), "{}", fault.message());
+    }
 }
 
 #[test]
