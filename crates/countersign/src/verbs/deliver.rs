@@ -1,8 +1,8 @@
 //! Handing over a stop: a halt, a rejection, the withdrawal of a key. To the log and to the agent, either of which may be
 //! away.
 //!
-//! `front` hands it to both. Where it does not answer, the stop goes straight to the agent of this host, which keeps it and
-//! writes it into the log when that is back. Handing it over twice is the same stop. That the log has it is believed when
+//! `front` hands it to both. Unless the log's receipt comes back, the stop also goes straight to the agent of this host, which
+//! keeps it and writes it into the log when that is back; that the agent has it is not believed from `front`. Handing it over twice is the same stop. That the log has it is believed when
 //! its receipt proves it, and told when it was read there.
 
 use std::{io::Write, time::Duration};
@@ -31,6 +31,9 @@ const COSIGN_TIMEOUT: Duration = Duration::from_secs(5);
 const WITHHELD_HINT: &str = "the log withholds it: tell the operators of the witnesses and whoever follows the log, and see \
     that the agent has it (`countersign halt` works without the log)";
 
+const NOBODY_HINT: &str =
+    "run it on the agent's host as root, or stop the agent there with `countersign down --leave-components`";
+
 /// Who has the stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -47,40 +50,39 @@ pub(super) fn deliver(
     envelope: &Envelope,
     body: Option<&SubjectBody>,
 ) -> Result<(Taken, bool), Fault> {
-    match deliver_with(common, members, envelope, body) {
-        // A reason that can not be kept stops no stop: its subject may have been erased.
-        Err(fault) if fault.kind() == Kind::Refused && body.is_some() => {
-            Ok((deliver_with(common, members, envelope, None)?, false))
-        }
-        taken => Ok((taken?, body.is_some())),
+    let mut kept = body.is_some();
+    let mut said = through_front(common, members, envelope, &submission(envelope, body)?);
+    // A reason that can not be kept stops no stop: its subject may have been erased.
+    if kept && said.as_ref().is_err_and(|fault| fault.kind() == Kind::Refused) {
+        kept = false;
+        said = through_front(common, members, envelope, &submission(envelope, None)?);
     }
-    .map(|(taken, kept)| (taken, kept && taken != Taken::Agent))
+    // Only the log's receipt proves something. Whatever else `front` or the log says, the agent is asked itself.
+    let said = match said {
+        Ok(Taken::Log(index)) => return Ok((Taken::Log(index), kept)),
+        Ok(Taken::Agent) => Fault::new(Kind::Unavailable, "front says that the agent has it; not confirmed"),
+        Err(fault) => fault,
+    };
+    match to_agent(common, &submission(envelope, None)?) {
+        Ok(()) => {
+            tracing::warn!("not in the log yet: {}", said.message());
+            Ok((Taken::Agent, false))
+        }
+        Err(direct) => {
+            let words = format!("{}; and the agent of this host: {}", said.message(), direct.message());
+            Err(Fault::new(said.kind(), words)
+                .hint(said.hint_text().map_or_else(|| NOBODY_HINT.to_owned(), str::to_owned)))
+        }
+    }
 }
 
-fn deliver_with(
-    common: &Flags,
-    members: &Members,
-    envelope: &Envelope,
-    body: Option<&SubjectBody>,
-) -> Result<Taken, Fault> {
+fn submission(envelope: &Envelope, body: Option<&SubjectBody>) -> Result<Vec<u8>, Fault> {
     let text = String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
     let submission = Submission {
         envelope: serde_json::value::RawValue::from_string(text).because(Kind::Internal, "the envelope is not JSON")?,
         bodies: body.into_iter().map(SubmittedBody::of).collect(),
     };
-    let submission = serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")?;
-    match through_front(common, members, envelope, &submission) {
-        Err(fault) if !matches!(fault.kind(), Kind::Refused | Kind::Input) => {
-            to_agent(common, &submission).map_err(|direct| {
-                let words = format!("{}; and the agent of this host: {}", fault.message(), direct.message());
-                Fault::new(fault.kind(), words).hint(
-                    "run it on the agent's host as root, or stop the agent there with `countersign down --leave-components`",
-                )
-            })?;
-            Ok(Taken::Agent)
-        }
-        answer => answer,
-    }
+    serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")
 }
 
 fn through_front(common: &Flags, members: &Members, envelope: &Envelope, submission: &[u8]) -> Result<Taken, Fault> {

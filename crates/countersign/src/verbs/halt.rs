@@ -47,7 +47,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     let about = About { system: args.system.clone(), environment: args.environment.clone(), ..About::default() };
     let envelope = speaker.sign(Claim::Halt(claim), about)?;
     let (taken, kept) =
-        deliver(common, &members, &envelope, body.as_ref()).map_err(|fault| fault.context("NOT halted"))?;
+        deliver(common, &members, &envelope, body.as_ref()).map_err(|fault| fault.context("NOT known to be halted"))?;
     let what = match (&args.system, &args.environment) {
         (Some(s), Some(e)) => format!("{s} in {e}"),
         (Some(s), None) => format!("{s} in every environment"),

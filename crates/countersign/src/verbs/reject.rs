@@ -46,8 +46,8 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         nonce: None,
     };
     let envelope = speaker.sign(Claim::Rejection(rejection), about)?;
-    let (taken, kept) =
-        deliver(common, &members, &envelope, body.as_ref()).map_err(|fault| fault.context("NOT rejected"))?;
+    let (taken, kept) = deliver(common, &members, &envelope, body.as_ref())
+        .map_err(|fault| fault.context("NOT known to be rejected"))?;
     let logged = match taken {
         Taken::Log(index) => {
             people::see(&mut view, index)?;

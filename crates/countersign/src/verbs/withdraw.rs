@@ -76,7 +76,8 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     people::confirm(out, args.yes, &format!("{who} withdraws it? This is not taken back"))?;
     let claim = KeyWithdrawal { key, void_from: args.void_from };
     let envelope = speaker.sign(Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() })?;
-    let (taken, _) = deliver(common, &members, &envelope, None).map_err(|fault| fault.context("NOT withdrawn"))?;
+    let (taken, _) =
+        deliver(common, &members, &envelope, None).map_err(|fault| fault.context("NOT known to be withdrawn"))?;
     let logged = match taken {
         Taken::Log(index) => {
             people::see(&mut view, index)?;

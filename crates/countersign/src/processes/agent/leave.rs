@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
-use gate::{Current, CurrentError, Facts, current};
-use model::Timestamp;
+use gate::{
+    Current, CurrentError, DecideError, Decision, Facts, Return, ReturnError, current, decide_with, may_return,
+};
+use model::{Digest, EnvironmentName, SystemName, Timestamp};
 
 use super::stops::Stops;
 use crate::{
@@ -97,7 +99,36 @@ impl Known {
             return Err(CurrentError::NotBelieved(words.clone()));
         }
         let checkpoint = self.view.reader().fresh(now, max_age_s)?;
-        current(self.view.policy(), self.facts(), &checkpoint, proposal, now)
+        self.both(|facts| current(self.view.policy(), facts, &checkpoint, proposal, now))
+    }
+
+    /// Leave to go back, from the log alone and with every stop.
+    pub(super) fn may_return(
+        &self,
+        system: &SystemName,
+        environment: &EnvironmentName,
+        to: Digest,
+    ) -> Result<Return, ReturnError> {
+        self.both(|facts| may_return(self.view.policy(), facts, system, environment, to))
+    }
+
+    /// The decision with every stop, or the log's own where that alone says no.
+    pub(super) fn decide(&self, proposal: u64) -> Result<Decision, DecideError> {
+        let decision = decide_with(self.view.policy(), self.facts(), proposal)?;
+        if self.stopped.is_some() && decision.is_granted() {
+            return decide_with(self.view.policy(), self.view.facts(), proposal);
+        }
+        Ok(decision)
+    }
+
+    /// A yes of the log alone and of the log with the stops. A withdrawn key makes void what it said, which may have been
+    /// what spoke against a step: no stop may allow more.
+    fn both<T, E>(&self, ask: impl Fn(&Facts) -> Result<T, E>) -> Result<T, E> {
+        let answer = ask(self.facts())?;
+        if self.stopped.is_some() {
+            ask(self.view.facts())?;
+        }
+        Ok(answer)
     }
 }
 

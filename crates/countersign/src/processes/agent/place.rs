@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gate::{Current, CurrentError, decide_with, may_return};
+use gate::{Current, CurrentError};
 use ledger::{
     durable,
     statement::v1::{EnvironmentRule, Ruling},
@@ -194,7 +194,7 @@ impl Placement {
             let done = running.as_ref().is_some_and(|v| v.digest == order.claim.to && v.generation >= order.index)
                 || newest_generation > order.index;
             if !done {
-                match may_return(agent.known.view().policy(), facts, &self.system, &self.rule.name, order.claim.to) {
+                match agent.known.may_return(&self.system, &self.rule.name, order.claim.to) {
                     Ok(leave) => {
                         if leave.alarm() {
                             tracing::error!(
@@ -220,8 +220,7 @@ impl Placement {
             if proposal.index <= newest_generation {
                 break;
             }
-            let decision = decide_with(agent.known.view().policy(), facts, proposal.index)
-                .because(Kind::Internal, "no decision")?;
+            let decision = agent.known.decide(proposal.index).because(Kind::Internal, "no decision")?;
             match &decision.verdict.ruling {
                 Ruling::Granted { .. } => {
                     let version = self.version(claim.release, proposal.index)?;

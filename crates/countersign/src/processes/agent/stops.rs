@@ -6,8 +6,9 @@
 
 use std::{
     collections::BTreeMap,
+    io::ErrorKind,
     os::unix::net::UnixListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -29,8 +30,9 @@ use crate::{
     serve::{blocking, serve_unix},
 };
 
-/// The most stops that wait for the log at once: stopping needs one.
-const WAITING_LIMIT: usize = 1_000;
+/// The most stops of one person that wait for the log at once. Stopping needs one; and a person, or a thief of a key, who
+/// fills this keeps nobody else from stopping.
+const WAITING_LIMIT_PER_PERSON: usize = 100;
 
 /// A log and its witnesses take a second or two. One that does not have a stop after a minute withholds it, or can not be
 /// reached, and somebody has to know.
@@ -56,6 +58,8 @@ struct Taken {
     envelope: Envelope,
     stop: Stop,
     since: Timestamp,
+    /// Whether its being late was told.
+    told_late: bool,
 }
 
 impl Stops {
@@ -64,14 +68,20 @@ impl Stops {
         durable::create_folder(&folder, 0o700).because(Kind::Unavailable, "the folder of stops can not be made")?;
         let mut waiting = Waiting::default();
         for entry in std::fs::read_dir(&folder).because(Kind::Unavailable, unreadable)? {
-            let path = entry.because(Kind::Unavailable, unreadable)?.path();
+            let entry = entry.because(Kind::Unavailable, unreadable)?;
+            let path = entry.path();
+            // What a write that was cut off leaves. Whoever handed it over was not told that it was taken.
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                put_away(&path)?;
+                continue;
+            }
             let bytes = std::fs::read(&path).because(Kind::Unavailable, unreadable)?;
             let written = std::fs::metadata(&path).and_then(|m| m.modified()).because(Kind::Unavailable, unreadable)?;
             let since = written.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
             // A stop is never forgotten silently: what can not be read keeps the agent from starting.
             let (envelope, stop) =
                 open(&bytes, &members).map_err(|f| f.context(format!("`{}` is kept as a stop", path.display())))?;
-            let taken = Taken { envelope, stop, since: Timestamp::from_unix(since) };
+            let taken = Taken { envelope, stop, since: Timestamp::from_unix(since), told_late: false };
             waiting.stops.insert(taken.stop.identity().digest(), taken);
         }
         Ok(Self { folder, members, waiting: Mutex::new(waiting) })
@@ -91,13 +101,15 @@ impl Stops {
         if waiting.stops.contains_key(&identity) {
             return Ok(());
         }
-        if waiting.stops.len() >= WAITING_LIMIT {
-            return Err(Fault::new(Kind::Refused, "too many stops wait for the log already"));
+        let whose = |envelope: &Envelope| self.members.holder(envelope.signer()).ok();
+        let who = whose(&envelope);
+        if waiting.stops.values().filter(|t| whose(&t.envelope) == who).count() >= WAITING_LIMIT_PER_PERSON {
+            return Err(Fault::new(Kind::Refused, "too many stops of this person wait for the log already"));
         }
         durable::write(&self.folder.join(identity.hex()), &envelope.canonical_bytes(), 0o600)
             .because(Kind::Unavailable, "the stop can not be kept")?;
         tracing::warn!("stopped by direct delivery of a {}", stop.statement().claim.kind());
-        waiting.stops.insert(identity, Taken { envelope, stop, since: now });
+        waiting.stops.insert(identity, Taken { envelope, stop, since: now, told_late: false });
         waiting.version += 1;
         Ok(())
     }
@@ -123,35 +135,61 @@ impl Stops {
         let waiting: Vec<Taken> = self.waiting().stops.values().cloned().collect();
         // One that the log does not take must not keep the others out of it.
         let mut trouble = Ok(());
+        let mut away = false;
         for taken in waiting {
             let identity = taken.stop.identity();
+            let kind = taken.stop.statement().claim.kind();
             if facts.has_heard(identity) {
-                std::fs::remove_file(self.folder.join(identity.digest().hex()))
-                    .because(Kind::Unavailable, "a logged stop can not be put away")?;
-                let mut waiting = self.waiting();
-                waiting.stops.remove(&identity.digest());
-                waiting.version += 1;
+                trouble = self.forget(identity.digest()).and(trouble);
+            } else if let Err(fault) = Members::check_expiry(taken.stop.statement(), SystemClock.now()) {
+                // The log takes it never: what it says is over by its own word.
+                tracing::error!("a {kind} that was delivered here ended before the log had it: {fault}");
+                trouble = self.forget(identity.digest()).and(trouble);
+            } else if away {
+                // Each would wait for the log anew, and going back must not wait.
             } else if let Err(fault) = log.append(&taken.envelope, &[]) {
-                let kind = taken.stop.statement().claim.kind();
+                away = fault.kind() == Kind::Unavailable;
                 trouble = Err(fault.context(format!("a {kind} that was delivered here is not in the log yet")));
             }
         }
         trouble
     }
 
+    fn forget(&self, stop: Digest) -> Result<(), Fault> {
+        put_away(&self.folder.join(stop.hex()))?;
+        let mut waiting = self.waiting();
+        waiting.stops.remove(&stop);
+        waiting.version += 1;
+        Ok(())
+    }
+
     /// What the log should have by now and does not: each is an alarm.
     pub(super) fn overdue(&self, now: Timestamp) -> Vec<String> {
-        let waiting = self.waiting();
-        let late = waiting.stops.values().filter(|taken| now.since_s(taken.since) > LOGGED_WITHIN_S);
+        let mut waiting = self.waiting();
+        let late = waiting.stops.values_mut().filter(|taken| now.since_s(taken.since) > LOGGED_WITHIN_S);
         late.map(|taken| {
-            format!(
+            let alarm = format!(
                 "ALARM: a {} was delivered here at {} and is not in the log after {} s: the log withholds it or can not be reached",
                 taken.stop.statement().claim.kind(),
                 taken.since,
                 now.since_s(taken.since)
-            )
+            );
+            if !std::mem::replace(&mut taken.told_late, true) {
+                tracing::error!("{alarm}");
+            }
+            alarm
         })
         .collect()
+    }
+}
+
+/// Removes a file; one that is gone already is as good.
+fn put_away(path: &Path) -> Result<(), Fault> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).because(Kind::Unavailable, format!("`{}` can not be put away", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 

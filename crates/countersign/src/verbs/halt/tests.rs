@@ -46,7 +46,7 @@ fn a_halt_that_nobody_took_says_so() {
     common.server = Some(format!("http://{free}"));
     let fault = ran(|out| run(&arguments::<Args>(&[]), &common, out)).1.unwrap_err();
     assert_eq!(fault.kind(), Kind::Unavailable);
-    assert!(fault.message().starts_with(&format!("NOT halted: http://{free} does not answer")), "{fault}");
+    assert!(fault.message().starts_with(&format!("NOT known to be halted: http://{free} does not answer")), "{fault}");
     assert!(fault.message().contains("; and the agent of this host: "), "{fault}");
 }
 
@@ -76,4 +76,19 @@ fn without_front_the_agent_takes_it() {
     let envelope = ledger::dsse::Envelope::parse(submission.envelope.get().as_bytes()).unwrap();
     let (statement, by) = ledger::statement::open(&envelope, &world.members).unwrap();
     assert_eq!((statement.claim.kind().name(), by.to_string().as_str()), ("halt", "olga"));
+}
+
+/// Front's word that the agent has it is nothing to rely on: who took front over says it as well.
+#[test]
+fn that_the_agent_has_it_is_not_believed_from_front() {
+    use axum::{Router, http::StatusCode, routing::any};
+    let world = World::new();
+    let mut common = world.as_person("olga");
+    let (socket, address) = crate::verbs::world::listener();
+    crate::verbs::world::serve(socket, Router::new().fallback(any(|| async { StatusCode::ACCEPTED })));
+    common.server = Some(format!("http://{address}"));
+    let fault = ran(|out| run(&arguments::<Args>(&[]), &common, out)).1.unwrap_err();
+    assert_eq!(fault.kind(), Kind::Unavailable);
+    let said = "NOT known to be halted: front says that the agent has it; not confirmed; and the agent of this host: ";
+    assert!(fault.message().starts_with(said), "{fault}");
 }

@@ -219,3 +219,82 @@ fn only_stops_of_this_charter_are_taken() {
     std::fs::write(world.path("agent/stops/junk"), "junk").unwrap();
     assert!(Stops::open(world.path("agent/stops"), world.members.clone()).is_err(), "no start without its stops");
 }
+
+/// What a write leaves that was cut off, torn or whole, was never taken.
+#[test]
+fn a_write_that_was_cut_off_does_not_keep_the_agent_from_starting() {
+    let (world, proposal, between, known) = granted();
+    between.withhold(&world);
+    let stops = stops(&world, proposal);
+    known.stops.take(&stops[0].0.canonical_bytes()).unwrap();
+    drop(known);
+    let bytes = stops[1].0.canonical_bytes();
+    std::fs::write(world.path("agent/stops/.aa.1-0.tmp"), &bytes[..bytes.len() / 2]).unwrap();
+    std::fs::write(world.path("agent/stops/.bb.1-1.tmp"), &bytes).unwrap();
+    let kept = Stops::open(world.path("agent/stops"), world.members.clone()).unwrap();
+    assert_eq!(kept.overdue(SystemClock.now().plus_s(90)).len(), 1);
+    assert_eq!(std::fs::read_dir(world.path("agent/stops")).unwrap().count(), 1);
+}
+
+/// One whose file is gone is put away all the same, and the others are written.
+#[test]
+fn a_stop_whose_file_is_gone_keeps_no_other_out_of_the_log() {
+    let (world, proposal, _, mut known) = granted();
+    let stops = stops(&world, proposal);
+    known.stops.take(&stops[0].0.canonical_bytes()).unwrap();
+    known.write_stops().unwrap();
+    world.wait(known.view().facts().size());
+    known.refresh().unwrap();
+    for file in std::fs::read_dir(world.path("agent/stops")).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    known.stops.take(&stops[1].0.canonical_bytes()).unwrap();
+    known.write_stops().unwrap();
+    world.wait(known.view().facts().size());
+    known.refresh().unwrap();
+    known.write_stops().unwrap();
+    assert_eq!(known.stops().overdue(SystemClock.now().plus_s(90)), Vec::<String>::new());
+}
+
+#[test]
+fn one_person_leaves_room_for_the_stops_of_others() {
+    let (world, _, _, known) = granted();
+    let halt = |who: &str, role: &str| {
+        let claim = Claim::Halt(Halt { environment: Some(production()), reason: None });
+        known.stops.take(&envelope(&world, who, role, claim, true).canonical_bytes())
+    };
+    for _ in 0..100 {
+        halt("olga", "operator").unwrap();
+    }
+    let fault = halt("olga", "operator").unwrap_err();
+    assert_eq!(fault.message(), "too many stops of this person wait for the log already");
+    let reject = Claim::Rejection(Rejection { proposal: 1, release: model::Digest::of(b"r"), reason: None });
+    known.stops.take(&envelope(&world, "cem", "release-manager", reject, true).canonical_bytes()).unwrap();
+}
+
+/// A withdrawn key makes void what the agent told, so that nothing would run: that is no reason to start anything.
+#[test]
+fn no_stop_allows_what_the_log_alone_refuses() {
+    let world = World::new();
+    let (first, proposal, evidence) = world.released(1, None, [None, None]);
+    let (second, newer, _) = world.released(2, Some(first.change), evidence.map(Some));
+    world.happened(proposal, ledger::statement::v1::MilestoneKind::Live);
+    world.tick();
+    let mut known = agent(&world, Between::new(&world).1);
+    let refused = rules(known.permission(MAX_AGE_S, proposal, SystemClock.now()).unwrap_err());
+    assert!(refused.iter().any(|r| r == "replaces-what-runs"), "{refused:?}");
+    let returning = |known: &Known| known.may_return(&system(), &production(), second.digest).is_ok();
+    assert!(!returning(&known));
+    let robot = world.members.charter().robots.iter().find(|r| r.id.as_str() == "agent").unwrap();
+    let key = ledger::statement::public_key(&robot.key).unwrap().id();
+    let withdraw = Claim::KeyWithdrawal(KeyWithdrawal { key, void_from: 0 });
+    known.stops.take(&envelope(&world, "olga", "operator", withdraw, false).canonical_bytes()).unwrap();
+    known.weigh();
+    let with_stop = gate::decide_with(known.view().policy(), known.facts(), proposal).unwrap();
+    assert!(with_stop.is_granted(), "the stop alone would allow it: {with_stop:?}");
+    for proposal in [proposal, newer] {
+        drop(rules(known.permission(MAX_AGE_S, proposal, SystemClock.now()).unwrap_err()));
+        assert!(!known.decide(proposal).unwrap().is_granted());
+    }
+    assert!(!returning(&known));
+}
