@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gate::bundle::{self, BODY_LIMIT, Body, Bundle, ENTRY_LIMIT, Entry, FILE_LIMIT_BYTES, Form};
+use gate::bundle::{self, BODY_LIMIT, Body, Bundle, ENTRY_LIMIT, Entry, FILE_LIMIT_BYTES, Form, Now};
 use ledger::{
     Verified,
     bodies::KeptBody,
@@ -75,8 +75,12 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     let (form, entries) = (bundle.form.name(), show::plural(bundle.entries.len(), "entry"));
     let path = path.display();
     line(out, format!("{path}: {form} bundle of {entries}, {} bytes, for the verdict at {verdict}", text.len()))?;
-    if !report.is_granted() {
+    if report.overtaken.is_some() {
+        line(out, "the verdict was overtaken before it was in the log, and that is what the bundle proves")?;
+    } else if !report.is_granted() {
         line(out, "the verdict is a refusal, and that is what the bundle proves")?;
+    } else if let Now::Refused(rules) = &report.now {
+        line(out, format!("by now it is refused ({}); the bundle says so too", rules.join(", ")))?;
     }
     if left_out > 0 {
         line(out, format!("{} that are not kept any more are not in it", show::plural(left_out, "body")))?;

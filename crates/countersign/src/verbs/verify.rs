@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use gate::bundle::{self, FILE_LIMIT_BYTES, Now, Report, VerifyError};
+use gate::bundle::{self, FILE_LIMIT_BYTES, Form, Now, Report, VerifyError};
 use ledger::statement::v1::Ruling;
 use model::Digest;
 use serde_json::{Value, json};
@@ -21,6 +21,9 @@ pub struct Args {
     /// The hash of the charter, from somebody whom you believe and not from who gave you the file
     #[arg(long, value_name = "HASH")]
     charter: Digest,
+    /// Accept only a bundle from which nothing was left out
+    #[arg(long)]
+    whole: bool,
 }
 
 /// Runs the verb.
@@ -43,6 +46,10 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         Format::Json => print_json(out, &document(&report))?,
         Format::Text => write!(out, "{report}").because(Kind::Unavailable, "the output is closed")?,
     }
+    if args.whole && report.form != Form::Whole {
+        return Err(Fault::new(Kind::Refused, "the bundle has only what the verdict was made from")
+            .hint("ask for a whole one, or audit the log: what is not in the file could speak against the verdict"));
+    }
     if report.is_granted() {
         return Ok(());
     }
@@ -63,7 +70,7 @@ fn document(report: &Report) -> Value {
         .collect();
     let witnesses: Vec<Value> =
         report.witnesses.iter().map(|(operator, time)| json!({ "operator": operator, "time": time })).collect();
-    let now = match &report.now {
+    let answer = |now: &Now| match now {
         Now::Granted(until) => json!({ "granted": true, "until": until }),
         Now::Refused(rules) => json!({ "granted": false, "rules": rules }),
         Now::NoAnswer => json!({ "granted": false, "rules": [] }),
@@ -81,7 +88,8 @@ fn document(report: &Report) -> Value {
             "serial": v.serial, "environment": v.environment, "proposal": v.proposal, "size": v.size,
             "decide": v.decide, "at": v.at,
         },
-        "approvers": approvers, "contributors": report.contributors, "as_of_size": now,
+        "approvers": approvers, "contributors": report.contributors, "as_of_size": answer(&report.now),
+        "overtaken": report.overtaken.as_ref().map(answer),
     })
 }
 

@@ -45,6 +45,9 @@ pub struct Report {
     pub approvers: Vec<Approver>,
     /// Who wrote or proposed it; none of them counts.
     pub contributors: BTreeSet<PersonId>,
+    /// The answer over everything that stood before the verdict, where the verdict is a yes over less than that and it
+    /// was not a yes any more when it came into the log.
+    pub overtaken: Option<Now>,
     /// The answer over everything up to the checkpoint.
     pub now: Now,
 }
@@ -86,9 +89,9 @@ impl Now {
 }
 
 impl Report {
-    /// Whether the verdict is a yes.
+    /// Whether the verdict is a yes, and still was one over everything that stood before it in the log.
     pub const fn is_granted(&self) -> bool {
-        matches!(self.verdict.ruling, Ruling::Granted { .. })
+        matches!(self.verdict.ruling, Ruling::Granted { .. }) && self.overtaken.is_none()
     }
 
     /// Whether outside witnesses vouch for the checkpoint.
@@ -100,8 +103,8 @@ impl Report {
     pub const fn proves(&self) -> &'static str {
         match self.form {
             Form::Whole => {
-                "every statement up to the checkpoint is here, since together they make its tree, and the verdict \
-                 follows from them: nothing that speaks against it was left out"
+                "every statement up to the checkpoint is here, since together they make its tree: nothing was left out. \
+                 The verdict follows from those that it was made over, and what came later is in the line `as of`"
             }
             Form::Selected => {
                 "the statements here are in the log, and the verdict follows from them; what is not here, such as a \
@@ -159,6 +162,14 @@ impl fmt::Display for Report {
             "said by {} over {} statements; computed again from them here, by decide {}: the same in every field",
             self.gate, v.size, v.decide
         )?;
+        if let Some(overtaken) = &self.overtaken {
+            let rules = if let Now::Refused(rules) = overtaken { rules.join(", ") } else { "no proposal".to_owned() };
+            writeln!(
+                f,
+                "OVERTAKEN: what came into the log after those {} statements and before the verdict refuses it ({rules})",
+                v.size
+            )?;
+        }
         self.approvals(f)?;
         self.checkpoint(f)?;
         writeln!(f, "charter {}", self.charter)?;

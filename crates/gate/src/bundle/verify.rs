@@ -140,6 +140,16 @@ pub fn verify(bytes: &[u8], charter: Digest) -> Result<Report, VerifyError> {
     let (approvers, contributors) = people(&facts, verdict)?;
     check_bodies(&bundle, &statements)?;
 
+    // Whoever holds the gate's key could sign, over the statements before a rejection, what was true then.
+    let split = after.partition_point(|s| s.index() < index);
+    let (meanwhile, after) = after.split_at_checked(split).unwrap_or((after, &[]));
+    fold(&mut facts, meanwhile, index)?;
+    let overtaken = match decide_with(&policy, &facts, verdict.proposal) {
+        Ok(decision) if decision.is_granted() => None,
+        Ok(decision) => Some(Now::of(&decision.verdict)),
+        Err(_) => Some(Now::NoAnswer),
+    };
+    let overtaken = overtaken.filter(|_| matches!(verdict.ruling, Ruling::Granted { .. }));
     fold(&mut facts, after, excerpt.checkpoint().size())?;
     if let Some(withdrawn) = facts.withdrawal(said.key()).filter(|_| facts.is_void(said.key(), index)) {
         return Err(VerifyError::Withdrawn { index, withdrawn });
@@ -168,6 +178,7 @@ pub fn verify(bytes: &[u8], charter: Digest) -> Result<Report, VerifyError> {
         verdict: verdict.clone(),
         approvers,
         contributors,
+        overtaken,
         now,
     })
 }

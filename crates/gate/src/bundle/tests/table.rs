@@ -249,6 +249,20 @@ fn a_refusal_that_holds_up_is_a_refusal() {
 }
 
 #[test]
+fn a_yes_over_what_stood_before_a_halt_is_overtaken() {
+    let (mut world, put, _) = judged();
+    let verdict = decide(&world.facts(), put.proposal).unwrap().verdict;
+    world.halt("oli");
+    // True over the statements that it names, and not over those that stood before it in the log.
+    let index = world.say("gate", "gate", Claim::Verdict(Box::new(verdict)));
+    world.wait(60);
+    let found = check(&world, &whole(&world, index)).unwrap();
+    assert_eq!(found.overtaken, Some(Now::Refused(vec!["not-halted".to_owned()])));
+    assert!(!found.is_granted());
+    assert!(found.to_string().contains("OVERTAKEN"), "{found}");
+}
+
+#[test]
 fn a_charter_that_lets_one_person_do_it_proves_nothing() {
     let mut charter = charter();
     charter.environments[1].quorum = quorum(&[("release-manager", 1)]);
