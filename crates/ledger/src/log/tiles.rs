@@ -15,9 +15,9 @@ use crate::{
     store::{NodeError, Store},
 };
 
-/// 512 tiles of at most 16 KiB with their inner hashes: 8 MiB, the right edge of any log and the paths to a hundred
-/// thousand entries before it.
-const KEPT_LIMIT: usize = 512;
+/// 4,096 tiles of at most 16 KiB with their inner hashes: 64 MiB, which is every path of a log of a million entries, and the
+/// right edge of any.
+const KEPT_LIMIT: usize = 4096;
 
 /// Hands out hashes of subtrees from stored tiles.
 pub(super) struct Tiles {

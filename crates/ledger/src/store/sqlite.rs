@@ -44,6 +44,12 @@ CREATE TABLE cosignatures (size INTEGER NOT NULL, name TEXT NOT NULL, line TEXT 
 CREATE TABLE subject_keys (subject BLOB PRIMARY KEY, key BLOB) STRICT;
 ";
 
+/// 8,192 pages of 4 KiB, 32 MiB: the write-ahead log is folded into the file every some twenty full batches and not every
+/// third, so that pages which change with every batch are written there once and few appends wait for it.
+const WAL_PAGES: i64 = 8_192;
+/// 32 MiB of pages for the writer: the upper levels of the index of names, and what the last batches changed of it.
+const CACHE_KIB: i64 = 32 * 1024;
+
 const ADD_COSIGNATURE: &str = "INSERT OR REPLACE INTO cosignatures (size, name, line) VALUES (?1, ?2, ?3)";
 
 /// A store in a file.
@@ -127,6 +133,8 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     check_ours(&connection, path)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES).map_err(failed)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(failed)?;
     // What is deleted is overwritten: keys of erased subjects.
     connection.pragma_update(None, "secure_delete", "ON").map_err(failed)?;
     Ok(connection)
