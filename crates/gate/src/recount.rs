@@ -6,7 +6,7 @@
 //! verified.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry},
     sync::Arc,
 };
 
@@ -14,19 +14,24 @@ use ledger::{
     Verified,
     statement::{
         Members, Statement,
-        v1::{Claim, MilestoneKind, Ruling, Verdict},
+        v1::{Claim, Milestone, MilestoneKind, Ruling, Verdict},
     },
 };
+use model::Timestamp;
 
 use crate::{
     decide::{DECIDE_VERSION, DecideError, decide_with},
-    facts::{Facts, FactsError},
+    facts::{Facts, FactsError, is_back},
     policy::{Policy, PolicyError},
 };
 
 /// How far the facts are kept behind. A gate decides over what it has just read, and 512 statements are more than a log takes
 /// in while it does; where they are not, there is a second reading.
 const BEHIND: usize = 512;
+
+/// An agent says what it did after the steps of a round: an hour is longer than all of them together take, and shorter than
+/// anybody needs to reject what should not begin. Counted from the oldest checkpoint that the environment allows.
+const SAID_WITHIN_S: u64 = 3_600;
 
 /// What does not follow from the statements.
 #[derive(Debug)]
@@ -54,7 +59,7 @@ pub enum Contradiction {
         /// So many.
         size: u64,
     },
-    /// A rollout began without a granted verdict.
+    /// A rollout began, or came live, without a granted verdict, or when it had not had one for long.
     Unfounded {
         /// The index of the milestone.
         index: u64,
@@ -80,8 +85,12 @@ impl Contradiction {
 enum Question {
     /// Whether the verdict at this index is what they say.
     Verdict(u64, Box<Verdict>),
-    /// Whether what the milestone at this index says was granted.
-    Begun(u64, u64),
+    /// Whether a verdict that was counted before, or is counted later, holds here.
+    Granted(u64),
+    /// Whether what the milestone at this index says of a proposal was granted.
+    Moved(u64, u64),
+    /// Whether the milestone at this index, of this proposal, was said soon after so many statements were seen.
+    Soon(u64, u64, u64),
 }
 
 /// A count under way.
@@ -94,10 +103,14 @@ pub struct Recount {
     questions: BTreeMap<u64, Vec<Question>>,
     /// Asked about a time that has gone by.
     late: BTreeMap<u64, Vec<Question>>,
-    /// Over how many statements a proposal was granted first.
-    granted: BTreeMap<u64, u64>,
+    /// Proposals that were granted: since when they are not any more, by the first tick that shows it.
+    granted: BTreeMap<u64, Option<Timestamp>>,
+    /// Those of them that were granted at the last tick, and did not begin.
+    watched: BTreeSet<u64>,
+    /// Rollouts that began, and neither came live nor went back.
+    rolling: BTreeSet<u64>,
     verdicts: u64,
-    other_versions: BTreeSet<String>,
+    other_versions: BTreeMap<String, u64>,
     found: Vec<Contradiction>,
 }
 
@@ -112,8 +125,10 @@ impl Recount {
             questions: BTreeMap::new(),
             late: BTreeMap::new(),
             granted: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            rolling: BTreeSet::new(),
             verdicts: 0,
-            other_versions: BTreeSet::new(),
+            other_versions: BTreeMap::new(),
             found: Vec::new(),
         })
     }
@@ -123,18 +138,21 @@ impl Recount {
         let index = entry.index();
         match &entry.value().claim {
             Claim::Verdict(v) if v.decide != DECIDE_VERSION => {
-                self.other_versions.insert(v.decide.clone());
+                self.other_versions.entry(v.decide.clone()).or_insert(index);
             }
             Claim::Verdict(v) if is_known => {
                 if let Ruling::Granted { .. } = v.ruling {
-                    self.grant(v.proposal, v.size);
+                    self.ask(v.size.max(self.facts.size()), Question::Granted(v.proposal));
                 }
             }
             Claim::Verdict(v) if v.size > index => self.found.push(Contradiction::Ahead { index, size: v.size }),
             Claim::Verdict(v) => self.ask(v.size, Question::Verdict(index, v.clone())),
-            Claim::Milestone(m) if m.what == MilestoneKind::Begun && !is_known => {
-                let size = entry.value().header.seen.map_or(index, |s| s.size.min(index));
-                self.ask(size, Question::Begun(index, m.proposal));
+            Claim::Milestone(m) => {
+                let is_asked = self.moves(m);
+                if is_asked && !is_known {
+                    let size = entry.value().header.seen.map_or(index, |s| s.size.min(index));
+                    self.ask(size, Question::Moved(index, m.proposal));
+                }
             }
             _ => {}
         }
@@ -167,7 +185,9 @@ impl Recount {
             behind: 0,
             questions: std::mem::take(&mut self.late),
             late: BTreeMap::new(),
-            granted: self.granted.clone(),
+            granted: BTreeMap::new(),
+            watched: BTreeSet::new(),
+            rolling: BTreeSet::new(),
             verdicts: self.verdicts,
             other_versions: self.other_versions.clone(),
             found: Vec::new(),
@@ -185,8 +205,8 @@ impl Recount {
         self.verdicts
     }
 
-    /// Versions of `decide` whose verdicts this program can not compute.
-    pub const fn other_versions(&self) -> &BTreeSet<String> {
+    /// Versions of `decide` whose verdicts this program can not compute, each with the index of the first such verdict.
+    pub const fn other_versions(&self) -> &BTreeMap<String, u64> {
         &self.other_versions
     }
 
@@ -205,15 +225,51 @@ impl Recount {
         questions.entry(size).or_default().push(question);
     }
 
-    fn grant(&mut self, proposal: u64, size: u64) {
-        let first = self.granted.entry(proposal).or_insert(size);
-        *first = size.min(*first);
+    /// Follows a rollout. Returns whether this needs a verdict: every beginning does, and coming live without one.
+    fn moves(&mut self, m: &Milestone) -> bool {
+        match m.what {
+            MilestoneKind::Begun => {
+                self.rolling.insert(m.proposal);
+                true
+            }
+            MilestoneKind::Live => !self.rolling.remove(&m.proposal),
+            what => {
+                if is_back(what) {
+                    self.rolling.remove(&m.proposal);
+                }
+                false
+            }
+        }
+    }
+
+    fn grant(&mut self, proposal: u64) {
+        self.granted.insert(proposal, None);
+        self.watched.insert(proposal);
+    }
+
+    fn is_granted(&self, proposal: u64) -> bool {
+        decide_with(&self.policy, &self.facts, proposal).is_ok_and(|decision| decision.is_granted())
+    }
+
+    /// At a tick: which proposals are not granted any more.
+    fn look_again(&mut self) {
+        let Some(now) = self.facts.time() else { return };
+        let over: Vec<u64> = self.watched.iter().copied().filter(|p| !self.is_granted(*p)).collect();
+        for proposal in over {
+            self.watched.remove(&proposal);
+            if let Entry::Occupied(mut ended) = self.granted.entry(proposal) {
+                ended.insert(Some(now.latest));
+            }
+        }
     }
 
     fn step(&mut self) -> Result<(), FactsError> {
         self.answer();
         if let Some(entry) = self.pending.pop_front() {
             self.facts.apply(&entry)?;
+            if let Claim::Tick(_) = entry.value().claim {
+                self.look_again();
+            }
         }
         Ok(())
     }
@@ -231,7 +287,7 @@ impl Recount {
                     match decide_with(&self.policy, &self.facts, said.proposal) {
                         Ok(decision) if decision.verdict == *said => {
                             if decision.is_granted() {
-                                self.grant(said.proposal, size);
+                                self.grant(said.proposal);
                             }
                         }
                         Ok(decision) => {
@@ -241,8 +297,23 @@ impl Recount {
                         Err(error) => self.found.push(Contradiction::Undecidable { index, error }),
                     }
                 }
-                Question::Begun(index, proposal) => {
-                    if !self.may_begin(proposal, size) {
+                Question::Granted(proposal) => {
+                    if self.is_granted(proposal) {
+                        self.grant(proposal);
+                    }
+                }
+                Question::Moved(index, proposal) => {
+                    if !self.may_move(proposal) {
+                        self.found.push(Contradiction::Unfounded { index, proposal });
+                    } else if size < index {
+                        // What its signer says to have seen must not be from long before.
+                        self.ask(index, Question::Soon(index, proposal, size));
+                    }
+                }
+                Question::Soon(index, proposal, seen) => {
+                    // The first tick after what was seen: while nobody made ticks, nobody could see one.
+                    let since = self.facts.covered(seen).map(|t| t.latest);
+                    if !since.is_none_or(|since| self.is_soon(proposal, since)) {
                         self.found.push(Contradiction::Unfounded { index, proposal });
                     }
                 }
@@ -250,18 +321,32 @@ impl Recount {
         }
     }
 
-    /// Whether a rollout of a proposal was granted by then, or goes back to what ran before.
-    fn may_begin(&self, proposal: u64, size: u64) -> bool {
-        let by_verdict = self.granted.get(&proposal).is_some_and(|granted| *granted <= size);
-        let is_return = || {
-            self.facts.proposal(proposal).is_some_and(|p| {
-                let live = self.facts.live(p.claim.serial.system(), &p.claim.environment);
-                live.iter().any(|l| l.proposal == proposal)
-            })
+    /// Whether a proposal is granted here, was until lately, or is what runs or may be gone back to.
+    fn may_move(&self, proposal: u64) -> bool {
+        let was_granted = || match self.granted.get(&proposal) {
+            Some(Some(ended)) => self.is_soon(proposal, *ended),
+            // It ended since the last tick.
+            Some(None) => true,
+            None => false,
         };
-        by_verdict
-            || is_return()
-            || decide_with(&self.policy, &self.facts, proposal).is_ok_and(|decision| decision.is_granted())
+        self.is_granted(proposal) || was_granted() || self.is_return(proposal)
+    }
+
+    /// Whether it is so soon after a time that an agent may still say what it was allowed then.
+    fn is_soon(&self, proposal: u64, since: Timestamp) -> bool {
+        let charter = self.facts.members().charter();
+        let rule = self.facts.any_proposal(proposal).and_then(|p| charter.environment(&p.claim.environment));
+        let within_s = rule.map_or(0, |r| r.max_age_s).saturating_add(SAID_WITHIN_S);
+        self.facts.time().is_none_or(|now| now.earliest <= since.plus_s(within_s))
+    }
+
+    /// Whether it runs, or ran immediately before what runs: [`crate::may_return`] allows no more.
+    fn is_return(&self, proposal: u64) -> bool {
+        let Some(said) = self.facts.any_proposal(proposal) else { return false };
+        let running = self.facts.running(said.claim.serial.system(), &said.claim.environment);
+        let mut stack = running.iter();
+        let Some(first) = stack.next() else { return false };
+        first.proposal == proposal || (!first.returned && stack.next().is_some_and(|l| l.proposal == proposal))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The first line of a file.
-const HEADER: &str = "countersign-index/v1";
+const HEADER: &str = "countersign-index/v2";
 
 /// Statements by what they are about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl Subjects {
     /// As a file, bound to the tree whose entries it lists:
     ///
     /// ```text
-    /// countersign-index/v1
+    /// countersign-index/v2
     /// <entries>
     /// <root of the tree over them>
     /// <name>\t<index> <how many later> <how many later> …      a line a name, in order
@@ -227,6 +227,29 @@ fn own(entry: &Verified<Statement>, members: &Members) -> Own {
     }
     let mut own = Own { things: Vec::new(), parts, refers: Vec::new(), is_thing: false };
     own.claim(&statement.claim);
+    match &statement.claim {
+        // A halt, and what refers to it, is about each place that it halts.
+        Claim::Halt(c) => {
+            let charter = members.charter();
+            let everywhere = charter.environments.iter().map(|e| &e.name).filter(|_| c.environment.is_none());
+            let systems: Vec<_> =
+                charter.systems.iter().map(|s| &s.name).filter(|s| header.system.iter().all(|h| h == *s)).collect();
+            for environment in c.environment.iter().chain(everywhere) {
+                own.thing("environment", environment);
+                systems.iter().for_each(|system| own.thing("environment", format!("{system}/{environment}")));
+            }
+        }
+        // Taking a key away is about whose it is.
+        Claim::KeyWithdrawal(c) => {
+            if let Ok(whose) = members.holder(c.key) {
+                whose.persons().iter().for_each(|p| own.part("person", p));
+                if let Signatory::Robot { id, .. } = whose {
+                    own.part("robot", id);
+                }
+            }
+        }
+        _ => {}
+    }
     own
 }
 

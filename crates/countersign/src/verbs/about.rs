@@ -86,6 +86,8 @@ struct Answer {
 struct Complete {
     /// Every one of so many entries was read and hashed.
     entries: u64,
+    /// So many more the log has, which the witnesses have not cosigned: they are not in the list.
+    beyond: u64,
     /// They are the tree with this root.
     root: Digest,
     /// So many of them by the audit that kept its index.
@@ -130,6 +132,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     }
     let complete = Complete {
         entries: checkpoint.size(),
+        beyond: ground.skeleton.size().saturating_sub(checkpoint.size()),
         root: checkpoint.root(),
         by_kept_audit: by_kept_audit.min(checkpoint.size()),
         witness_operators: operators,
@@ -151,7 +154,7 @@ impl Answer {
                 format!("{:>7}  {time:<20}  {:<14} {:<16} {:<15} {}", row.index, row.kind, row.by, row.role, row.says),
             )?;
         }
-        let Complete { entries, root, by_kept_audit, witness_operators, witness_quorum } = &self.complete;
+        let Complete { entries, beyond, root, by_kept_audit, witness_operators, witness_quorum } = &self.complete;
         let count = show::plural(self.statements.len(), "statement");
         line(out, format!("{count} about {}, and none is missing:", self.names.join(", ")))?;
         let kept = match by_kept_audit {
@@ -172,6 +175,10 @@ impl Answer {
                 }
             },
         )?;
+        if *beyond > 0 {
+            let what = if *beyond == 1 { "entry that is" } else { "entries that are" };
+            line(out, format!("the log has {beyond} more {what} not cosigned, and not in this list"))?;
+        }
         if self.statements.is_empty() {
             let start: String = self.name.chars().take(3).collect();
             let near: Vec<&str> =

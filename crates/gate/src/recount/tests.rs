@@ -42,8 +42,14 @@ fn verdict(world: &mut World, put: &Put, edit: impl FnOnce(&mut Verdict)) -> u64
 
 fn begun(world: &mut World, put: &Put, size: u64) -> u64 {
     let milestone = world.good_milestone(put, MilestoneKind::Begun);
-    let root = model::Digest::of(b"not looked at here");
-    world.say_with("agent", "agent", Claim::Milestone(Box::new(milestone)), |h| h.seen = Some(Seen { size, root }))
+    let seen = seen(world, size);
+    world.say_with("agent", "agent", Claim::Milestone(Box::new(milestone)), |h| h.seen = Some(seen))
+}
+
+fn seen(world: &World, size: u64) -> Seen {
+    let note = world.note(usize::try_from(size).unwrap(), &[]);
+    let note = ledger::note::Note::parse(note.as_bytes()).unwrap();
+    Seen { size, root: note.text().parse::<ledger::checkpoint::Checkpoint>().unwrap().root }
 }
 
 #[test]
@@ -93,4 +99,62 @@ fn what_was_counted_before_is_believed() {
     }
     count.finish().unwrap();
     assert_eq!((count.verdicts(), count.take_found().len()), (0, 0));
+}
+
+fn moved(world: &mut World, put: &Put, what: MilestoneKind) -> u64 {
+    let size = world.size();
+    let milestone = world.good_milestone(put, what);
+    let seen = seen(world, size);
+    world.say_with("agent", "agent", Claim::Milestone(Box::new(milestone)), |h| h.seen = Some(seen))
+}
+
+#[test]
+fn what_comes_live_without_a_beginning_needs_a_verdict_too() {
+    let (mut world, _, second) = World::two();
+    moved(&mut world, &second, MilestoneKind::Live);
+    let third = world.put(3, Some(&second));
+    let unfounded = moved(&mut world, &third, MilestoneKind::Live);
+    for behind in [0, 512] {
+        assert_eq!(recount(&world, behind).0, [(unfounded, "unfounded")], "{behind} behind");
+    }
+}
+
+#[test]
+fn a_grant_ends_and_is_not_found_again_by_naming_what_was_long_ago() {
+    for wait_s in [60, 100_000] {
+        let (mut world, _, second) = World::two();
+        let granted = world.size();
+        verdict(&mut world, &second, |_| {});
+        world.wait(60);
+        world.reject("ada", &second);
+        world.wait(60);
+        world.wait(wait_s);
+        // Said lately after the rejection, it may have been done before; said long after it, it was not.
+        let by_now = moved(&mut world, &second, MilestoneKind::Begun);
+        let by_then = begun(&mut world, &second, granted);
+        let expected: &[_] = if wait_s == 60 { &[] } else { &[(by_now, "unfounded"), (by_then, "unfounded")] };
+        for behind in [0, 512] {
+            assert_eq!(recount(&world, behind).0, expected, "{wait_s} s, {behind} behind");
+        }
+    }
+}
+
+#[test]
+fn only_what_ran_immediately_before_is_gone_back_to() {
+    let (mut world, first, second) = World::two();
+    moved(&mut world, &second, MilestoneKind::Begun);
+    moved(&mut world, &second, MilestoneKind::Live);
+    world.wait(60);
+    let third = world.go_live(3, Some(&second));
+    world.wait(100_000);
+    let too_far = moved(&mut world, &first, MilestoneKind::Begun);
+    moved(&mut world, &second, MilestoneKind::Begun);
+    moved(&mut world, &second, MilestoneKind::Live);
+    let again = moved(&mut world, &first, MilestoneKind::Live);
+    let _ = third;
+    for behind in [0, 512] {
+        // Its beginning was found already; this is that rollout's end.
+        assert!(again > too_far);
+        assert_eq!(recount(&world, behind).0, [(too_far, "unfounded")], "{behind} behind");
+    }
 }

@@ -12,7 +12,9 @@ use model::Digest;
 
 use super::{Flaw, Source};
 use crate::{
+    follow::Fork,
     merkle::{CompactRange, Nodes, TILE_WIDTH, inclusion_proof, leaf_hash, node_hash, range_root, split_hashes},
+    note::VerifierKey,
     store::StoreError,
 };
 
@@ -211,6 +213,14 @@ impl Skeleton {
         let leaf = usize::try_from(index % BUNDLE).ok().and_then(|at| own.leaves().get(at)).copied();
         let proof = inclusion_proof(&With { skeleton: self, bundles: &bundles }, index, size).ok();
         Ok(leaf.zip(proof))
+    }
+
+    /// Adds to two checkpoints of which the larger is this tree's what its hashes show: that it does not begin with the
+    /// other, of `smaller` entries. Where they show nothing the checkpoints stay as they are.
+    pub fn show(&self, source: &dyn Source, fork: Fork, log: &VerifierKey, smaller: u64) -> Result<Fork, StoreError> {
+        let edge = self.bundle_of(source, smaller)?;
+        let bundles: Vec<&Bundle> = edge.iter().collect();
+        Ok(fork.with_nodes(log, &With { skeleton: self, bundles: &bundles }))
     }
 
     /// The smallest stretch in which this tree is known to differ from one of which the edge was kept. `None` if that one

@@ -102,8 +102,8 @@ fn kept_of(path: &Path, bytes: &[u8], log: &VerifierKey) -> Result<Kept, Fault> 
 }
 
 /// Keeps both checkpoints of a contradiction. Returns where.
-pub(super) fn keep_fork(folder: &Path, ours: &SignedCheckpoint, theirs: &[u8]) -> Result<PathBuf, Fault> {
-    let fork = Fork::new(ours.to_bytes(), theirs.to_vec()).to_bytes();
+pub(super) fn keep_fork(folder: &Path, fork: &Fork) -> Result<PathBuf, Fault> {
+    let fork = fork.to_bytes();
     let path = folder.join(format!("fork-{}.txt", Digest::of(&fork).short()));
     let failed = || format!("the evidence can not be written to `{}`", path.display());
     ledger::durable::write(&path, &fork, 0o600).because(Kind::Unavailable, failed())?;

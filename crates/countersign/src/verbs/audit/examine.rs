@@ -14,13 +14,14 @@ use ledger::{
     Verified,
     checkpoint::SignedCheckpoint,
     dsse::{Envelope, Identity},
-    follow::WitnessPolicy,
+    follow::{Fork, WitnessPolicy},
     note::VerifierKey,
     statement::{Members, Statement},
     store::StoreError,
     subjects::Subjects,
     sweep::{BUNDLE, Flaw, FlawKind, Part, Source, Sweep, kept::Kept},
 };
+use model::Clock as _;
 
 use super::{
     evidence::{Piece, Pieces, keep_fork},
@@ -28,6 +29,7 @@ use super::{
     report::{Finding, Report, count},
 };
 use crate::{
+    clock::SystemClock,
     fault::{Because as _, Fault, Kind},
     progress::Count,
     verbs::show,
@@ -87,11 +89,14 @@ impl Examination<'_> {
             remarks: remarks(self.members)?,
             ..Report::default()
         };
+        if ground.head.is_none() && !ground.note.is_empty() {
+            return Ok((report, None, Subjects::new()));
+        }
         self.compare_pieces(&ground, &mut report)?;
         let before = self.audited_before(&ground, &mut report)?;
         report.audited_before = before;
         if let Some(other) = self.against {
-            compare(self.source, &ground, other, self.log, &mut report.findings)?;
+            self.compare(&ground, other, &mut report)?;
         }
         self.progress.of(ground.skeleton.size());
         let mut fold = Fold::new(self, &ground, before, report)?;
@@ -151,7 +156,7 @@ impl Examination<'_> {
             if let Some(finding) = self.contradicts(ground, &piece.checkpoint, piece.edge.as_ref(), agreed)? {
                 report.findings.push(finding);
                 let beside = piece.path.parent().unwrap_or(Path::new("."));
-                self.keep_evidence(&piece.checkpoint, ground, beside, report)?;
+                self.keep_evidence(&piece.checkpoint, ground, beside, report);
                 return Ok(());
             }
             agreed = piece.checkpoint.size();
@@ -172,7 +177,7 @@ impl Examination<'_> {
         if let Some(finding) = self.contradicts(ground, &kept.checkpoint, Some(&kept.range), 0)? {
             report.findings.push(finding);
             let beside = self.keep.and_then(|(path, _)| path.parent()).unwrap_or(Path::new("."));
-            self.keep_evidence(&kept.checkpoint, ground, beside, report)?;
+            self.keep_evidence(&kept.checkpoint, ground, beside, report);
             return Ok(0);
         }
         if kept.decide != DECIDE_VERSION {
@@ -223,16 +228,55 @@ impl Examination<'_> {
         }))
     }
 
-    fn keep_evidence(
-        &self,
-        ours: &SignedCheckpoint,
-        ground: &Ground,
-        beside: &Path,
-        report: &mut Report,
-    ) -> Result<(), Fault> {
+    fn keep_evidence(&self, ours: &SignedCheckpoint, ground: &Ground, beside: &Path, report: &mut Report) {
         let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
-        let path = keep_fork(self.evidence.unwrap_or(beside), ours, &ground.note)?;
-        report.evidence.push(path.display().to_string());
+        let fork = Fork::new(ours.to_bytes(), ground.note.clone());
+        // What can not be shown or kept takes nothing away from what was found.
+        let fork = ground.skeleton.show(self.source, fork.clone(), self.log, ours.size()).unwrap_or(fork);
+        match keep_fork(self.evidence.unwrap_or(beside), &fork) {
+            Ok(path) => report.evidence.push(path.display().to_string()),
+            Err(fault) => report.remarks.push(format!("{}: keep both checkpoints yourself", fault.message())),
+        }
+    }
+
+    /// The first statement in which two copies differ. Only the bundle in which their trees differ is read. A copy that
+    /// the log did not sign says nothing about one that it did.
+    fn compare(&self, ground: &Ground, theirs: &dyn Source, report: &mut Report) -> Result<(), Fault> {
+        let unreadable = "a copy of the log can not be read";
+        let other = ground::find(theirs, self.log)?;
+        if !other.is_signed {
+            let why = other.findings.first().map_or("its entries do not lead to the signed root", |f| f.what.as_str());
+            report.remarks.push(format!("the other copy is not what the log signed, and was not compared: {why}"));
+            return Ok(());
+        }
+        let Some(bundle) = ground.skeleton.first_other_bundle(&other.skeleton) else { return Ok(()) };
+        let read = |source: &dyn Source| source.entries(bundle * BUNDLE, count(BUNDLE));
+        let ours = read(self.source).because(Kind::Unavailable, unreadable)?;
+        let theirs = read(theirs).because(Kind::Unavailable, unreadable)?;
+        let say = |entry: &[u8]| {
+            let envelope = Envelope::from_entry(entry).ok()?;
+            let statement = Statement::from_bytes(envelope.payload()).ok()?;
+            Some(format!(
+                "{} by {}: {}",
+                statement.claim.kind(),
+                envelope.signer().short(),
+                show::says(&statement.claim)
+            ))
+        };
+        let differs = (bundle * BUNDLE..).zip(ours.iter().zip(&theirs)).find(|(_, (a, b))| a.bytes != b.bytes);
+        if let Some((at, (a, b))) = differs {
+            let say = |entry: &[u8]| say(entry).unwrap_or_else(|| "not a statement".to_owned());
+            let (here, there) = (say(&a.bytes), say(&b.bytes));
+            report.findings.push(Finding::at(
+                at,
+                format!("entry {at} is not the one in the other copy: here `{here}`, there `{there}`"),
+            ));
+            let beside = self.keep.and_then(|(path, _)| path.parent()).or(self.evidence);
+            match (&other.head, beside) {
+                (Some(head), Some(beside)) if ground.is_signed => self.keep_evidence(head, ground, beside, report),
+                _ => report.remarks.push("to keep both checkpoints, name a folder with `--evidence`".to_owned()),
+            }
+        }
         Ok(())
     }
 }
@@ -339,9 +383,12 @@ impl<'a> Fold<'a> {
         self.found();
         let size = self.report.statements;
         self.report.verdicts = self.recount.verdicts();
-        for version in self.recount.other_versions() {
-            self.report.remarks.push(format!(
-                "verdicts by version {version} of `decide` were not recomputed; this program has {DECIDE_VERSION}"
+        for (version, index) in self.recount.other_versions() {
+            self.report.findings.push(Finding::at(
+                *index,
+                format!(
+                    "the verdict at {index} is by version {version} of `decide`, which can not be recomputed: this program has {DECIDE_VERSION}"
+                ),
             ));
         }
         if self.whole < size {
@@ -361,11 +408,26 @@ impl<'a> Fold<'a> {
                         self.report.remarks.push(remark);
                     }
                 }
+                None if self.before > 0 => self
+                    .report
+                    .remarks
+                    .push("no checkpoint of what is new is cosigned by the quorum of witnesses yet".to_owned()),
                 None => self.report.findings.push(Finding::nowhere(
                     "no checkpoint of these entries is cosigned by the quorum of witnesses that the charter asks for"
                         .to_owned(),
                 )),
             }
+        }
+        if let Some(time) = self.recount.facts().time() {
+            let age_s = SystemClock.now().unix().saturating_sub(time.latest.unix());
+            let allowed_s = self.asked.members.charter().environments.iter().map(|e| e.max_age_s).max().unwrap_or(0);
+            let old =
+                if age_s > allowed_s { ", longer than agents accept: is there a newer log elsewhere?" } else { "" };
+            let (by, at) = (if time.witnessed { "cosigned" } else { "made" }, time.latest);
+            let covers = time.covers;
+            self.report.remarks.push(format!(
+                "the newest checkpoint in a tick, of {covers} entries, was {by} at {at}, {age_s} s ago{old}"
+            ));
         }
         let again = self.recount.again();
         Ok((self.report, again, self.subjects))
@@ -428,34 +490,4 @@ fn remarks(members: &Members) -> Result<Vec<String>, Fault> {
         remarks.push("\"no one person can\" holds by the charter".to_owned());
     }
     Ok(remarks)
-}
-
-/// The first statement in which two copies differ. Only the bundle in which their trees differ is read.
-fn compare(
-    ours: &dyn Source,
-    ground: &Ground,
-    theirs: &dyn Source,
-    log: &VerifierKey,
-    findings: &mut Vec<Finding>,
-) -> Result<(), Fault> {
-    let unreadable = "a copy of the log can not be read";
-    let other = ground::find(theirs, log)?;
-    let Some(bundle) = ground.skeleton.first_other_bundle(&other.skeleton) else { return Ok(()) };
-    let read = |source: &dyn Source| source.entries(bundle * BUNDLE, count(BUNDLE));
-    let ours = read(ours).because(Kind::Unavailable, unreadable)?;
-    let theirs = read(theirs).because(Kind::Unavailable, unreadable)?;
-    let say = |entry: &[u8]| {
-        let envelope = Envelope::from_entry(entry).ok()?;
-        let statement = Statement::from_bytes(envelope.payload()).ok()?;
-        Some(format!("{} by {}: {}", statement.claim.kind(), envelope.signer().short(), show::says(&statement.claim)))
-    };
-    let differs = (bundle * BUNDLE..).zip(ours.iter().zip(&theirs)).find(|(_, (a, b))| a.bytes != b.bytes);
-    if let Some((at, (a, b))) = differs {
-        let say = |entry: &[u8]| say(entry).unwrap_or_else(|| "not a statement".to_owned());
-        findings.push(Finding::at(
-            at,
-            format!("entry {at} is not the one in the other copy: here `{}`, there `{}`", say(&a.bytes), say(&b.bytes)),
-        ));
-    }
-    Ok(())
 }

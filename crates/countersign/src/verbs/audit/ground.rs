@@ -26,7 +26,7 @@ pub(in crate::verbs) struct Ground {
     pub(in crate::verbs) skeleton: Skeleton,
     /// Whether its root is the one that the newest checkpoint names.
     pub(in crate::verbs) is_signed: bool,
-    /// What is wrong already.
+    /// What is wrong already; with a checkpoint that the log did not sign, that is all there is.
     pub(in crate::verbs) findings: Vec<Finding>,
 }
 
@@ -44,13 +44,21 @@ fn read(source: &dyn Source, log: &VerifierKey) -> Result<Ground, StoreError> {
         return Ok(Ground { head: None, note: Vec::new(), skeleton, is_signed: false, findings });
     };
     let (size, note) = (stored.size, stored.note);
-    let head = SignedCheckpoint::open(&note, log);
-    if let (Err(error), 0) = (&head, size) {
-        let why = Finding::chain(error);
-        findings.push(Finding::nowhere(format!("the checkpoint for 0 entries is not the log's: {why}")));
-    }
-    let head = head.ok().filter(|h| h.size() == size);
-    let fits = |skeleton: &Skeleton| head.as_ref().is_some_and(|h| h.root() == skeleton.root());
+    let why = match SignedCheckpoint::open(&note, log) {
+        Ok(head) if head.size() == size => Ok(head),
+        Ok(head) => Err(format!("it is for {}", head.size())),
+        Err(error) => Err(Finding::chain(&error)),
+    };
+    let head = match why {
+        Ok(head) => head,
+        // What nobody signed may name any size: nothing is read, let alone kept in memory, by its word.
+        Err(why) => {
+            findings.push(Finding::nowhere(format!("the checkpoint for {size} entries is not the log's: {why}")));
+            let skeleton = Skeleton::default();
+            return Ok(Ground { head: None, note, skeleton, is_signed: false, findings });
+        }
+    };
+    let fits = |skeleton: &Skeleton| head.root() == skeleton.root();
     let from_tiles = Skeleton::from_tiles(source, size)?.filter(fits);
     let skeleton = match from_tiles {
         Some(skeleton) => skeleton,
@@ -71,7 +79,7 @@ fn read(source: &dyn Source, log: &VerifierKey) -> Result<Ground, StoreError> {
         let what = format!("the log has {} entries, but signed only {size}", size + more);
         findings.push(Finding::at(size, what));
     }
-    Ok(Ground { head, note, skeleton, is_signed, findings })
+    Ok(Ground { head: Some(head), note, skeleton, is_signed, findings })
 }
 
 /// How many entries there are from here on.

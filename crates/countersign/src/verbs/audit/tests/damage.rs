@@ -143,7 +143,9 @@ impl<'a> Tampered<'a> {
 
 impl Source for Tampered<'_> {
     fn head(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
-        StoreSource(self.store).head()
+        let mut head = StoreSource(self.store).head()?;
+        head.iter_mut().for_each(|c| (self.checkpoint)(c));
+        Ok(head)
     }
     fn entries(&self, from: u64, limit: usize) -> Result<Vec<Found>, StoreError> {
         if from >= self.fails_from && self.head()?.is_some_and(|head| from < head.size) {
@@ -284,6 +286,21 @@ fn checkpoints_and_cosignatures_that_do_not_fit_name_the_stretch() {
         }
     });
     assert!(first(&past.audit(&copy)).2.starts_with(&format!("the checkpoint for {size} entries is not the log's: ")));
+}
+
+#[test]
+fn nothing_is_read_by_the_word_of_a_head_that_the_log_did_not_sign() {
+    let past = Past::new();
+    let mut copy = Tampered::new(&past.store);
+    copy.checkpoint = Box::new(|c| {
+        c.size = 1 << 50;
+        c.note = b"log.example\n1125899906842624\n".to_vec();
+    });
+    copy.entry = Box::new(|_| panic!("an entry was read"));
+    copy.tile = Box::new(|_| panic!("a tile was read"));
+    let report = past.audit(&copy);
+    assert!(first(&report).2.starts_with("the checkpoint for 1125899906842624 entries is not the log's: "));
+    assert_eq!((report.findings.len(), report.statements), (1, 0));
 }
 
 #[test]
@@ -482,6 +499,27 @@ fn an_audit_that_was_ended_goes_on_and_an_old_one_does_the_new_part_alone() {
     let evidence = std::fs::read_to_string(report.evidence.first().unwrap()).unwrap();
     let head = String::from_utf8(forked.head().unwrap().unwrap().note).unwrap();
     assert!(evidence.contains(&head) && evidence.contains(&format!("\n{grown}\n")), "{evidence}");
+    let fork = ledger::follow::Fork::parse(evidence.as_bytes()).unwrap();
+    let shown = fork.judge(&log).unwrap();
+    assert!(matches!(shown, ledger::follow::Finding::Rewritten { at, .. } if at == grown as u64), "{shown:?}");
+    // Where the evidence has no place, the finding stays.
+    let (log, witnesses) = keys_of(past.members.charter()).unwrap();
+    let nowhere = folder.path().join("kept/below a file");
+    let report = Examination {
+        source: &StoreSource(&forked),
+        members: &past.members,
+        log: &log,
+        witnesses: &witnesses,
+        pieces: &Pieces::default(),
+        against: None,
+        kept: read_kept(&keep, &log).unwrap(),
+        keep: Some((&keep, u64::MAX)),
+        evidence: Some(&nowhere),
+        progress: &Count::new("audited", false),
+    };
+    let (report, ..) = report.run().unwrap();
+    assert!(report.findings.iter().any(|f| f.what.contains("a checkpoint kept elsewhere vouches for")), "{report:?}");
+    assert!(report.remarks.iter().any(|r| r.contains("keep both checkpoints yourself")), "{report:?}");
     // So is one that was set back.
     let back = signed(&past.entries[..grown - 1]);
     let report = past.examine(&StoreSource(&back), Some(&keep), None).unwrap();
