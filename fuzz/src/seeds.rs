@@ -6,7 +6,6 @@
 
 use std::{fs, path::Path};
 
-use gate::bundle::{Body, Bundle, Entry, Form};
 use ledger::{
     checkpoint::Checkpoint,
     follow::{Follower, WitnessPolicy},
@@ -18,7 +17,10 @@ use ledger::{
     witness::AddCheckpoint,
 };
 
-use crate::fixed;
+use crate::{
+    bundle::form::{Body, Bundle, Entry, Form},
+    fixed,
+};
 
 /// Every kind of statement, a line each: its name and its bytes.
 const STATEMENTS: &str = include_str!("../../crates/ledger/src/statement/payload/golden.txt");
