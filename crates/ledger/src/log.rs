@@ -102,7 +102,7 @@ pub enum AppendError {
     #[error("the log takes nothing in, because it was set back")]
     SetBack(#[source] SetBack),
     /// Nobody gave the statement its place in time. It may come in later; sending it again is safe.
-    #[error("nobody orders the log just now; send the statement again")]
+    #[error("nobody orders the log just now, or who does can not commit; send the statement again")]
     NoSequencer,
     /// The log is being closed by its own process.
     #[error("the log is being closed")]

@@ -1,5 +1,6 @@
 mod faults;
 mod forks;
+mod trouble;
 
 use std::{collections::BTreeSet, thread};
 

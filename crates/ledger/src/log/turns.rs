@@ -39,6 +39,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const WAITING_LIMIT: usize = 4096;
 /// Names read at a time to find one's own statements among new ones.
 const NAMES_AT_ONCE: usize = 4096;
+/// A store that fails while the log is closed is asked again for so long; then whoever waits is told, and it ends.
+const CLOSING_LIMIT: Duration = Duration::from_secs(2);
 /// How long the listener sits in one wait: a fifth of a second, for that is how long closing the log may take.
 const LISTEN_FOR: Duration = Duration::from_millis(200);
 
@@ -59,6 +61,8 @@ pub(super) struct Turns {
     more_offers: bool,
     /// Why the store does not do what it should, as long as that lasts.
     trouble: Option<AppendError>,
+    /// Why the last commit of this round was not taken, though the store answers.
+    not_taken: Option<AppendError>,
 }
 
 /// Tells the writer what the store tells; ends when the queue is closed.
@@ -91,6 +95,7 @@ impl Turns {
             turn_asked_at: None,
             more_offers: true,
             trouble: None,
+            not_taken: None,
         }
     }
 
@@ -98,6 +103,7 @@ impl Turns {
     pub(super) fn run(mut self) {
         let store = self.writer.store.clone();
         let Some(shared) = store.shared() else { return };
+        let mut closing: Option<Instant> = None;
         loop {
             let room = BATCH_LIMIT.saturating_sub(self.pending.len());
             let patience = if self.trouble.is_some() {
@@ -107,19 +113,35 @@ impl Turns {
             } else {
                 TURN_INTERVAL
             };
-            // In trouble nothing is taken but time: new arrivals would only spin.
-            let room = if self.trouble.is_some() { 0 } else { room };
-            let taken = self.queue.take(room, Some(patience));
-            self.pending.extend(taken.requests);
+            let mut taken = if self.trouble.is_some() {
+                // Time first, because every arrival would only be one more try; then the arrivals all the same, because
+                // those that nobody takes nobody gives up.
+                let changes = self.queue.take(0, Some(patience)).changes;
+                let mut taken = self.queue.take(room, Some(Duration::ZERO));
+                taken.changes.head |= changes.head;
+                taken.changes.offers |= changes.offers;
+                taken.changes.turn |= changes.turn;
+                taken
+            } else {
+                self.queue.take(room, Some(patience))
+            };
+            self.pending.append(&mut taken.requests);
             self.more_offers |= taken.changes.offers;
             self.work(shared, taken.changes);
             self.give_up_old();
-            if taken.closed {
-                if self.pending.is_empty() && self.waiting.is_empty() {
+            if self.queue.is_closed() {
+                let since = *closing.get_or_insert_with(Instant::now);
+                if let Some(error) = self.trouble.clone().filter(|_| since.elapsed() >= CLOSING_LIMIT) {
+                    self.refuse_all(&error);
+                    break;
+                }
+                if taken.closed && self.pending.is_empty() && self.waiting.is_empty() {
                     break;
                 }
                 // Whoever waits still is answered or given up; nothing else comes that could wake this thread.
-                std::thread::sleep(RETRY_PAUSE);
+                if taken.closed || self.trouble.is_some() {
+                    std::thread::sleep(RETRY_PAUSE);
+                }
             }
         }
         self.queue.end();
@@ -130,6 +152,8 @@ impl Turns {
     /// One round: ask whose turn it is if that is due, then do what follows from it.
     fn work(&mut self, shared: &dyn Shared, changes: Changes) {
         let due = changes.turn || self.turn_asked_at.is_none_or(|at| at.elapsed() >= TURN_INTERVAL);
+        // News of offers may be lost with a connection; what was missed is found by asking.
+        self.more_offers |= due;
         let outcome = if due || self.trouble.is_some() { self.ask_turn(shared) } else { Ok(()) };
         let outcome = outcome.and_then(|()| {
             if self.writer.head.turn().is_ours() {
@@ -139,7 +163,8 @@ impl Turns {
             }
         });
         match outcome {
-            Ok(()) => self.trouble = None,
+            // A full disk is trouble as well: without a pause the same offers would be tried again and again.
+            Ok(()) => self.trouble = self.not_taken.take(),
             Err(CatchUpError::SetBack(reason)) => {
                 self.writer.head.stop_taking_in(reason.clone());
                 self.refuse_all(&AppendError::SetBack(reason));
@@ -204,17 +229,19 @@ impl Turns {
             AppendError::Store(store) => store.clone(),
             AppendError::SetBack(_) => {
                 ours.for_each(|request| request.reply(Err(error.clone())));
+                self.not_taken = Some(error);
                 return Ok(());
             }
             _ => {
                 ours.for_each(|request| request.reply(Err(error.clone())));
-                self.trouble = Some(error);
+                self.not_taken = Some(error);
                 return self.writer.catch_up();
             }
         };
         match &*store {
             StoreError::DiskFull | StoreError::ReadOnly => {
                 ours.for_each(|request| request.reply(Err(error.clone())));
+                self.not_taken = Some(error.clone());
                 self.writer.catch_up()
             }
             // Whose turn it is, and what the store holds, is asked before the same statements are tried again.
