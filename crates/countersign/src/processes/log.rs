@@ -7,6 +7,7 @@ mod door;
 mod erasing;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
@@ -25,9 +26,9 @@ use ledger::{
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
     keys::Signer,
-    log::{AppendError, Log, Submission},
+    log::{AppendError, Log, SetBack, Submission},
     note::{NoteKeyType, NoteSigner},
-    statement::Members,
+    statement::{Members, v1::Charter},
     store::{Store, Turn},
     tick,
 };
@@ -56,6 +57,11 @@ const FIRST_ASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between rounds while a witness does not answer.
 const WITNESS_PAUSE: Duration = Duration::from_millis(500);
 
+/// 128 readers may wait for news at once, each in a thread of the 512 for blocking work: the rest is for appends and reads.
+const LONG_POLLS_LIMIT: usize = 128;
+/// A reader beyond those waits this long without a thread, and asks again.
+const SHORT_POLL: Duration = Duration::from_secs(1);
+
 const TWO_HISTORIES_HINT: &str = "either this log was set back or somebody was shown a fork; keep the checkpoint that \
     you have, ask the witnesses, and see docs/operating.md, \"When the log was set back\"";
 const SET_BACK_HINT: &str = "reading goes on; the operator of the log restores the newer copy, see docs/operating.md, \"When the log was set back\"";
@@ -66,6 +72,8 @@ struct Shared {
     members: Members,
     cosigned: Mutex<Option<Arc<SignedCheckpoint>>>,
     grown: Condvar,
+    /// Places for readers that wait.
+    polls: Arc<tokio::sync::Semaphore>,
     /// Why an erasure could not be carried out yet.
     not_erased: Mutex<Option<String>>,
 }
@@ -180,13 +188,16 @@ pub(crate) fn open(
         members,
         cosigned: Mutex::new(None),
         grown: Condvar::new(),
+        polls: Arc::new(tokio::sync::Semaphore::new(LONG_POLLS_LIMIT)),
         not_erased: Mutex::new(None),
     });
     // Nothing is taken in before the witnesses could say that they know more: what is answered once must stay.
     if shared.log.head().size() > 0 && shared.log.turn().is_ours() {
+        let mut round = Round::default();
         for witness in &shared.members.charter().witnesses {
-            drop(ask_witness(&shared, witness, 0, FIRST_ASK_TIMEOUT));
+            drop(ask_witness(&shared, witness, 0, FIRST_ASK_TIMEOUT, &mut round));
         }
+        round.conclude(&shared);
     }
     for envelope in &charter.envelopes {
         match shared.log.append(Submission::new(envelope.clone())) {
@@ -295,8 +306,13 @@ async fn wait(
     Query(wait): Query<Wait>,
 ) -> Result<(), Fault> {
     let timeout = Duration::from_millis(wait.ms).min(LONG_POLL);
+    let Ok(place) = shared.polls.clone().try_acquire_owned() else {
+        tokio::time::sleep(timeout.min(SHORT_POLL)).await;
+        return Ok(());
+    };
     blocking(move || {
         shared.wait_cosigned_beyond(size, timeout);
+        drop(place);
         Ok(())
     })
     .await
@@ -362,20 +378,26 @@ fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
     let mut sizes = vec![0; charter.witnesses.len()];
     let mut last = (0, model::Timestamp::default());
     let mut said = None;
+    let mut asked_in = None;
     let mut news = 0;
     loop {
         news = shared.log.wait_news(news, Duration::from_secs(1));
         let (head, turn) = (shared.log.head(), shared.log.turn());
         let now = SystemClock.now();
-        let due = turn.is_ours() && (head.size() != last.0 || now.since_s(last.1) >= again_s);
+        // A new turn may begin on a store that was restored meanwhile.
+        let new_turn = asked_in.as_ref() != Some(&turn);
+        let due = turn.is_ours() && (new_turn || head.size() != last.0 || now.since_s(last.1) >= again_s);
         let mut troubles = Vec::new();
+        asked_in = Some(turn.clone());
         if due {
+            let mut round = Round::default();
             for (witness, old) in charter.witnesses.iter().zip(&mut sizes) {
-                match ask_witness(shared, witness, *old, WITNESS_TIMEOUT) {
+                match ask_witness(shared, witness, *old, WITNESS_TIMEOUT, &mut round) {
                     Ok(size) => *old = size,
                     Err(fault) => troubles.push(format!("witness {}: {}", witness.name, fault.message())),
                 }
             }
+            round.conclude(shared);
         }
         match shared.log.cosigned(|c| shared.is_cosigned(c)) {
             Ok(Some(checkpoint)) => {
@@ -412,11 +434,39 @@ fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
     }
 }
 
+/// What the witnesses said in one round of asking.
+///
+/// A 409 or 422 is signed by nobody, so one witness, or whoever sits on its line, must not be able to end the log. It
+/// takes nothing in any more when so many operators say that it was set back that the others are no quorum.
+#[derive(Default)]
+struct Round {
+    set_back: BTreeMap<String, SetBack>,
+    cosigned: BTreeSet<String>,
+}
+
+impl Round {
+    fn conclude(&self, shared: &Shared) {
+        if let Some(reason) = self.reason_to_stop(shared.members.charter()) {
+            shared.log.stop_taking_in(reason.clone());
+        }
+    }
+
+    fn reason_to_stop(&self, charter: &Charter) -> Option<&SetBack> {
+        let operators: BTreeSet<&str> = charter.witnesses.iter().map(|w| w.operator.as_str()).collect();
+        // One witness of an operator that cosigns is that operator's voice.
+        let mut against = self.set_back.iter().filter(|(operator, _)| !self.cosigned.contains(*operator));
+        let left = operators.len().saturating_sub(against.clone().count());
+        let needed = usize::try_from(charter.witness_quorum).unwrap_or(usize::MAX).max(1);
+        against.next().filter(|_| left < needed).map(|(_, reason)| reason)
+    }
+}
+
 fn ask_witness(
     shared: &Shared,
     witness: &ledger::statement::v1::WitnessKey,
     old: u64,
     timeout: Duration,
+    round: &mut Round,
 ) -> Result<u64, Fault> {
     let (target, prefix) = Target::parse_prefix(&witness.url)?;
     let path = format!("{prefix}/add-checkpoint");
@@ -427,7 +477,16 @@ fn ask_witness(
             .map(|a| ledger::witness::Reply { status: a.status.as_u16(), body: a.body.to_vec() })
             .map_err(|fault| std::io::Error::other(fault.message()))
     };
-    let (size, _) =
-        ledger::witness::cosign(&shared.log, &key, old, send).because(Kind::Unavailable, "it did not cosign")?;
+    let outcome = ledger::witness::cosign(&shared.log, &key, old, send);
+    match &outcome {
+        Ok(_) => {
+            round.cosigned.insert(witness.operator.clone());
+        }
+        Err(error) => round.set_back.extend(error.set_back().map(|reason| (witness.operator.clone(), reason))),
+    }
+    let (size, _) = outcome.because(Kind::Unavailable, "it did not cosign")?;
     Ok(size)
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,20 @@ pub enum CosignError<E> {
     Request(#[from] RequestError),
 }
 
+impl<E> CosignError<E> {
+    /// What the witness says of the log if it says that the log was set back. One answer is not signed by anybody, so
+    /// nothing is concluded from it here.
+    pub fn set_back(&self) -> Option<SetBack> {
+        match self {
+            Self::Ahead { witness, theirs, ours } => {
+                Some(SetBack::Witness { witness: witness.clone(), theirs: *theirs, ours: *ours })
+            }
+            Self::Inconsistent(witness) => Some(SetBack::Fork(witness.clone())),
+            _ => None,
+        }
+    }
+}
+
 /// Gets the log's head cosigned by one witness and keeps the cosignature. `old` is the size that the witness is thought
 /// to have; 0 is a fine guess. `send` posts a body to `<prefix>/add-checkpoint`. Gives the size and the time cosigned.
 pub fn cosign<E>(
@@ -86,7 +100,6 @@ pub fn cosign<E>(
             return Ok((head.size(), time));
         }
         if reply.status == 422 {
-            log.stop_taking_in(SetBack::Fork(name()));
             return Err(CosignError::Inconsistent(name()));
         }
         let text = shown(&reply.body);
@@ -96,8 +109,8 @@ pub fn cosign<E>(
         let ours = log.head().size();
         if theirs > ours {
             // A process that was paused may only not have heard yet what another one of this log has done.
-            if log.stored_size()? < theirs {
-                log.stop_taking_in(SetBack::Witness { witness: name(), theirs, ours });
+            if log.stored_size()? >= theirs {
+                break;
             }
             return Err(CosignError::Ahead { witness: name(), theirs, ours });
         }

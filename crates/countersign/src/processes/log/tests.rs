@@ -1,0 +1,31 @@
+//! What the log concludes from its witnesses' answers.
+
+use super::*;
+use ledger::statement::v1::WitnessKey;
+
+#[test]
+fn one_liar_does_not_stop_the_log_and_a_quorum_lost_does() {
+    let world = crate::verbs::world::World::new();
+    let mut charter = world.members.charter().clone();
+    let witness = |name: &str, operator: &str| WitnessKey {
+        name: name.to_owned(),
+        operator: operator.to_owned(),
+        vkey: String::new(),
+        url: String::new(),
+    };
+    charter.witnesses = vec![witness("a", "one"), witness("b", "two"), witness("c", "three"), witness("d", "three")];
+    charter.witness_quorum = 2;
+    let mut round = Round::default();
+    assert_eq!(round.reason_to_stop(&charter), None);
+    let says = |operator: &str| (operator.to_owned(), SetBack::Fork(operator.to_owned()));
+    round.set_back.extend([says("three")]);
+    assert_eq!(round.reason_to_stop(&charter), None, "one liar");
+    round.set_back.extend([says("two")]);
+    assert!(round.reason_to_stop(&charter).is_some(), "two of three");
+    round.cosigned.insert("three".to_owned());
+    assert_eq!(round.reason_to_stop(&charter), None, "another witness of the same operator cosigned");
+    charter.witnesses.truncate(1);
+    charter.witness_quorum = 1;
+    let alone = Round { set_back: [says("one")].into(), ..Round::default() };
+    assert_eq!(alone.reason_to_stop(&charter), Some(&SetBack::Fork("one".to_owned())));
+}
