@@ -272,29 +272,45 @@ fn one_person_leaves_room_for_the_stops_of_others() {
     known.stops.take(&envelope(&world, "cem", "release-manager", reject, true).canonical_bytes()).unwrap();
 }
 
+/// The withdrawal of the agent's key from an index on.
+fn withdrawal_of_the_agent(world: &World, void_from: u64) -> Vec<u8> {
+    let robot = world.members.charter().robots.iter().find(|r| r.id.as_str() == "agent").unwrap();
+    let key = ledger::statement::public_key(&robot.key).unwrap().id();
+    let withdraw = Claim::KeyWithdrawal(KeyWithdrawal { key, void_from });
+    envelope(world, "olga", "operator", withdraw, false).canonical_bytes()
+}
+
 /// A withdrawn key makes void what the agent told, so that nothing would run: that is no reason to start anything.
 #[test]
 fn no_stop_allows_what_the_log_alone_refuses() {
     let world = World::new();
     let (first, proposal, evidence) = world.released(1, None, [None, None]);
-    let (second, newer, _) = world.released(2, Some(first.change), evidence.map(Some));
-    world.happened(proposal, ledger::statement::v1::MilestoneKind::Live);
+    world.released(2, Some(first.change), evidence.map(Some));
     world.tick();
     let mut known = agent(&world, Between::new(&world).1);
     let refused = rules(known.permission(MAX_AGE_S, proposal, SystemClock.now()).unwrap_err());
     assert!(refused.iter().any(|r| r == "replaces-what-runs"), "{refused:?}");
-    let returning = |known: &Known| known.may_return(&system(), &production(), second.digest).is_ok();
-    assert!(!returning(&known));
-    let robot = world.members.charter().robots.iter().find(|r| r.id.as_str() == "agent").unwrap();
-    let key = ledger::statement::public_key(&robot.key).unwrap().id();
-    let withdraw = Claim::KeyWithdrawal(KeyWithdrawal { key, void_from: 0 });
-    known.stops.take(&envelope(&world, "olga", "operator", withdraw, false).canonical_bytes()).unwrap();
+    known.stops.take(&withdrawal_of_the_agent(&world, 0)).unwrap();
     known.weigh();
     let with_stop = gate::decide_with(known.view().policy(), known.facts(), proposal).unwrap();
     assert!(with_stop.is_granted(), "the stop alone would allow it: {with_stop:?}");
-    for proposal in [proposal, newer] {
-        drop(rules(known.permission(MAX_AGE_S, proposal, SystemClock.now()).unwrap_err()));
-        assert!(!known.decide(proposal).unwrap().is_granted());
-    }
-    assert!(!returning(&known));
+    assert_eq!(rules(known.permission(MAX_AGE_S, proposal, SystemClock.now()).unwrap_err()), refused);
+    assert!(!known.decide(proposal).unwrap().is_granted());
+}
+
+/// That what runs was gone back to is the agent's word too, and does not vanish with its key.
+#[test]
+fn no_stop_allows_to_go_further_back() {
+    let world = World::new();
+    let (first, proposal, evidence) = world.released(1, None, [None, None]);
+    world.released(2, Some(first.change), evidence.map(Some));
+    let back = world.happened(proposal, ledger::statement::v1::MilestoneKind::Live);
+    let mut known = agent(&world, Between::new(&world).1);
+    known.stops.take(&withdrawal_of_the_agent(&world, back)).unwrap();
+    known.weigh();
+    let (system, production) = (system(), production());
+    let alone = |facts: &Facts| may_return(known.view().policy(), facts, &system, &production, first.digest);
+    assert!(alone(known.facts()).is_ok(), "the stop alone would allow it");
+    let refused = alone(known.view().facts()).unwrap_err().to_string();
+    assert_eq!(known.may_return(&system, &production, first.digest).unwrap_err().to_string(), refused);
 }
