@@ -51,7 +51,11 @@ impl BlobPlace {
     pub(crate) fn parse(text: &str) -> Result<Self, Fault> {
         let Some(rest) = text.strip_prefix("s3://") else {
             if text.contains("://") {
-                return Err(Fault::new(Kind::Usage, format!("bodies can not be kept at `{text}`")).hint(FORM));
+                return Err(Fault::new(
+                    Kind::Usage,
+                    format!("bodies can not be kept at `{}`", stores::without_secrets(text)),
+                )
+                .hint(FORM));
             }
             return Ok(Self::Folder(PathBuf::from(text)));
         };

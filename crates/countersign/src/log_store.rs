@@ -10,7 +10,7 @@ use std::{
 
 use ledger::{
     bodies::SubjectKeys,
-    store::{SqliteStore, Store},
+    store::{Mark, SqliteStore, Store},
 };
 use stores::postgres::{Address, PostgresStore};
 
@@ -52,8 +52,11 @@ impl LogPlace {
             return Ok(Self::Database(address));
         }
         if text.contains("://") {
-            return Err(Fault::new(Kind::Usage, format!("a log can not be kept at `{text}`"))
-                .hint("there are postgres://… and the path of a file"));
+            return Err(Fault::new(
+                Kind::Usage,
+                format!("a log can not be kept at `{}`", stores::without_secrets(text)),
+            )
+            .hint("there are postgres://… and the path of a file"));
         }
         Ok(Self::File(PathBuf::from(text)))
     }
@@ -66,6 +69,21 @@ impl LogPlace {
         }
     }
 
+    /// Refuses a database whose bodies would be kept in this host's own folder, where no other host finds them.
+    pub(crate) fn fits(&self, blobs: Option<&str>) -> Result<(), Fault> {
+        match (self, blobs) {
+            (Self::Database(_), None) => Err(Fault::new(
+                Kind::Usage,
+                "the log is in a database, and nothing says where its bodies are",
+            )
+            .hint(
+                "set \"blobs\" in `settings.json` to a place that every host of this log has: s3://…, or a shared folder; with \
+                 one host, `log/bodies` in its folder; `countersign log move-bodies` copies what there is",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// The TCP ports that it is reached at.
     pub(crate) fn ports(&self) -> Vec<u16> {
         match self {
@@ -74,8 +92,32 @@ impl LogPlace {
         }
     }
 
-    /// For a process that adds to it.
+    /// For a process that adds to it. A log that was moved away is refused, and a copy that is not finished.
     pub(crate) fn open(&self) -> Result<OpenPlace, Fault> {
+        let opened = self.open_whatever()?;
+        match self.mark_of(&opened)? {
+            Mark::Moved(place) => Err(Fault::new(Kind::Refused, format!("the log at `{self}` was moved to `{place}`"))
+                .hint(format!("set \"store\": \"{place}\" in `settings.json`; here it is only read"))),
+            _ => Ok(opened),
+        }
+    }
+
+    fn mark_of(&self, opened: &OpenPlace) -> Result<Mark, Fault> {
+        match opened.store.mark().because(Kind::Unavailable, "the log's store can not be read")? {
+            Mark::Copying => Err(Fault::new(
+                Kind::Refused,
+                format!("`{self}` is a copy of a log that was not finished"),
+            )
+            .hint(
+                "remove it and run `countersign log move` again; if that says that the log was moved already, run it \
+                     with this place as `--to`",
+            )),
+            mark => Ok(mark),
+        }
+    }
+
+    /// For who moves a log: whatever it is marked with.
+    pub(crate) fn open_whatever(&self) -> Result<OpenPlace, Fault> {
         match self {
             Self::File(path) => {
                 let store = SqliteStore::open(path).because(Kind::Unavailable, "the log's store can not be opened")?;
@@ -89,7 +131,7 @@ impl LogPlace {
 
     /// For somebody who only looks; nothing is made where there is nothing.
     pub(crate) fn open_read_only(&self) -> Result<OpenPlace, Fault> {
-        match self {
+        let opened = match self {
             Self::File(path) => SqliteStore::open_read_only(path).map(OpenPlace::of).map_err(|e| {
                 Fault::from_error(Kind::Unavailable, e)
                     .hint("read it as root, or copy the file with its `-wal` beside it")
@@ -97,7 +139,9 @@ impl LogPlace {
             Self::Database(address) => PostgresStore::open_read_only(address.clone())
                 .map(OpenPlace::of)
                 .because(Kind::Unavailable, "the log's database can not be opened"),
-        }
+        }?;
+        self.mark_of(&opened)?;
+        Ok(opened)
     }
 
     /// The file, if it is one.
@@ -124,3 +168,6 @@ impl std::fmt::Display for LogPlace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

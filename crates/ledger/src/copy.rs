@@ -1,8 +1,11 @@
 //! Copying a log from one store to another without changing a byte of it, verifying all of it on the way.
 //!
 //! The whole log is checked where it is, copied, and checked again where it went; then both are compared. It writes to the
-//! target alone, in commits of some thousand entries. A crash leaves a part of the log there, which is refused as a target
-//! the next time and as a log: remove it and copy again.
+//! target alone, in commits of some thousand entries. The keys
+//! of subjects go first, and before anything the target is marked as a copy that is not finished, which no log opens. A crash
+//! leaves it so: remove it and copy again. When everything is there and the same, the source is marked as moved, which no
+//! log opens for writing, and only then is the target a log: at no moment are there two. A crash between these two is
+//! finished by moving again to the same place.
 
 use std::collections::HashSet;
 
@@ -12,7 +15,7 @@ use crate::{
     follow::WitnessPolicy,
     merkle::{Edge, leaf_hash},
     note::{NoteSignature, VerifierKey},
-    store::{Batch, History, Store, StoreError, StoredCheckpoint, StoredCosignature, StoredEntry, Turn},
+    store::{Batch, History, Mark, Store, StoreError, StoredCheckpoint, StoredCosignature, StoredEntry, Turn},
 };
 
 /// 4,096 entries a commit: a few megabytes, and a million take 250 syncs.
@@ -26,6 +29,12 @@ pub enum CopyError {
     /// The target has something in it.
     #[error("the target is not empty: it holds {0} entries, or what is left of a copy that was broken off")]
     NotEmpty(u64),
+    /// A copy that was broken off is no source.
+    #[error("this is a copy of a log that was not finished")]
+    Unfinished,
+    /// The log goes on somewhere else.
+    #[error("the log was moved to `{0}` already")]
+    Moved(String),
     /// Somebody uses the source.
     #[error("the log is in use by `{0}`; stop it first")]
     SourceInUse(String),
@@ -46,16 +55,49 @@ pub enum CopyError {
     Store(#[from] StoreError),
 }
 
-/// Copies entries, tiles, checkpoints and cosignatures. `progress` is told how many entries there are by now.
+/// A store with the keys that belong to it.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// Entries, tiles, checkpoints and cosignatures.
+    pub store: &'a dyn Store,
+    /// Keys of subjects.
+    pub keys: &'a dyn SubjectKeys,
+}
+
+impl<'a> Place<'a> {
+    /// A store that keeps both.
+    pub fn of<S: Store + SubjectKeys>(store: &'a S) -> Self {
+        Self { store, keys: store }
+    }
+}
+
+/// Copies the keys of subjects, then entries, tiles, checkpoints and cosignatures; gives the log and how many subjects
+/// there are. With `moved_to`, the name of the target, the source is no log to be added to afterwards. `progress` is told
+/// how many entries there are by now.
 ///
 /// # Errors
 /// [`CopyError`].
 pub fn copy_log(
-    from: &dyn Store,
-    to: &dyn Store,
+    source: Place<'_>,
+    target: Place<'_>,
     log: &VerifierKey,
+    moved_to: Option<&str>,
     mut progress: impl FnMut(u64),
-) -> Result<WholeLog, CopyError> {
+) -> Result<(WholeLog, u64), CopyError> {
+    let (from, to) = (source.store, target.store);
+    match from.mark()? {
+        Mark::Open => {}
+        Mark::Copying => return Err(CopyError::Unfinished),
+        // Only the last step can be missing; what was not whole then was not marked.
+        Mark::Moved(place) if moved_to == Some(&place) && to.mark()? == Mark::Copying => {
+            let whole = check_log(from, &evidence_of(log, &WitnessPolicy::unwitnessed())).map_err(CopyError::Source)?;
+            let whole = same(from, to, log, whole)?;
+            let subjects = copy_keys(source.keys, target.keys)?;
+            to.set_mark(&Mark::Open)?;
+            return Ok((whole, subjects));
+        }
+        Mark::Moved(place) => return Err(CopyError::Moved(place)),
+    }
     let keep_turns = || -> Result<(), CopyError> {
         if let Some(Turn::Follower { holder, .. }) = from.shared().map(|s| s.take_turn()).transpose()? {
             return Err(CopyError::SourceInUse(holder));
@@ -65,7 +107,16 @@ pub fn copy_log(
         }
         Ok(())
     };
-    let copied = keep_turns().and_then(|()| copy(from, to, log, &keep_turns, &mut progress));
+    let copied = keep_turns().and_then(|()| {
+        let subjects = begin(source, target)?;
+        let whole = copy(from, to, log, &keep_turns, &mut progress)?;
+        keep_turns()?;
+        if let Some(place) = moved_to {
+            from.set_mark(&Mark::Moved(place.to_owned()))?;
+        }
+        to.set_mark(&Mark::Open)?;
+        Ok((whole, subjects))
+    });
     for store in [from, to] {
         if let Some(shared) = store.shared() {
             // Whatever went wrong is told already; a turn that is not given back ends by itself.
@@ -75,6 +126,22 @@ pub fn copy_log(
     copied
 }
 
+/// Marks an empty target, and copies the keys.
+fn begin(source: Place<'_>, target: Place<'_>) -> Result<u64, CopyError> {
+    let to = target.store;
+    if let Some(head) = to.head()? {
+        return Err(CopyError::NotEmpty(head.size));
+    }
+    if !to.entries(0, 1)?.is_empty() {
+        return Err(CopyError::NotEmpty(1));
+    }
+    if to.mark()? != Mark::Open || !target.keys.subjects(None, 1)?.is_empty() {
+        return Err(CopyError::NotEmpty(0));
+    }
+    to.set_mark(&Mark::Copying)?;
+    copy_keys(source.keys, target.keys)
+}
+
 fn copy(
     from: &dyn Store,
     to: &dyn Store,
@@ -82,15 +149,7 @@ fn copy(
     keep_turns: &dyn Fn() -> Result<(), CopyError>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<WholeLog, CopyError> {
-    if let Some(head) = to.head()? {
-        return Err(CopyError::NotEmpty(head.size));
-    }
-    if !to.entries(0, 1)?.is_empty() {
-        return Err(CopyError::NotEmpty(1));
-    }
-    let witnesses = WitnessPolicy::unwitnessed();
-    let evidence = Evidence { log, witnesses: &witnesses, checkpoints: &[], kept: None };
-    let whole = check_log(from, &evidence).map_err(CopyError::Source)?;
+    let whole = check_log(from, &evidence_of(log, &WitnessPolicy::unwitnessed())).map_err(CopyError::Source)?;
     let cosigned: HashSet<u64> = from.cosigned_sizes(usize::MAX)?.into_iter().collect();
     let mut edge = Edge::new();
     let mut group: Vec<StoredCheckpoint> = Vec::new();
@@ -114,14 +173,25 @@ fn copy(
     keep_turns()?;
     copy_group(from, to, &mut edge, group, &cosigned)?;
     progress(edge.size());
-    if check_log(to, &evidence).map_err(CopyError::Target)? != whole {
+    same(from, to, log, whole)
+}
+
+/// Everything of one log, and of the key that signed it.
+fn evidence_of<'a>(log: &'a VerifierKey, witnesses: &'a WitnessPolicy) -> Evidence<'a> {
+    Evidence { log, witnesses, checkpoints: &[], kept: None }
+}
+
+/// The log, if the target holds it whole and the same.
+fn same(from: &dyn Store, to: &dyn Store, log: &VerifierKey, whole: WholeLog) -> Result<WholeLog, CopyError> {
+    let witnesses = WitnessPolicy::unwitnessed();
+    if check_log(to, &evidence_of(log, &witnesses)).map_err(CopyError::Target)? != whole {
         return Err(CopyError::Different("the checkpoints"));
     }
     if from.head()? != to.head()? {
         return Err(CopyError::Different("the last checkpoint; something was added meanwhile"));
     }
-    for size in &cosigned {
-        if from.cosignatures(*size)? != to.cosignatures(*size)? {
+    for size in from.cosigned_sizes(usize::MAX)? {
+        if from.cosignatures(size)? != to.cosignatures(size)? {
             return Err(CopyError::Different("the cosignatures"));
         }
     }
@@ -161,10 +231,7 @@ fn copy_group(
 }
 
 /// Copies the keys of subjects, and which of them were destroyed; how many subjects there are.
-///
-/// # Errors
-/// [`CopyError`].
-pub fn copy_keys(from: &dyn SubjectKeys, to: &dyn SubjectKeys) -> Result<u64, CopyError> {
+fn copy_keys(from: &dyn SubjectKeys, to: &dyn SubjectKeys) -> Result<u64, CopyError> {
     let mut after = None;
     let mut count = 0;
     loop {

@@ -119,8 +119,48 @@ impl StoreError {
     }
 }
 
+/// What a store says of the log in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Mark {
+    /// It is the log.
+    #[default]
+    Open,
+    /// It is being copied here, or the copy was broken off: not a log.
+    Copying,
+    /// It was moved to the place with this name: read, and never added to.
+    Moved(String),
+}
+
+impl Mark {
+    /// The word and the place, as tables keep them.
+    pub fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Open => ("open", ""),
+            Self::Copying => ("copying", ""),
+            Self::Moved(place) => ("moved", place),
+        }
+    }
+
+    /// From the words.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] for a word that is none of them.
+    pub fn from_words(mark: &str, place: String) -> Result<Self, StoreError> {
+        match mark {
+            "open" => Ok(Self::Open),
+            "copying" => Ok(Self::Copying),
+            "moved" => Ok(Self::Moved(place)),
+            other => Err(StoreError::Failed(format!("the log is marked `{other}`").into())),
+        }
+    }
+}
+
 /// Keeps a log. One writer at a time, any number of readers.
 pub trait Store: Send + Sync {
+    /// Whether this is the log, a copy that is not finished, or a log that was moved away.
+    fn mark(&self) -> Result<Mark, StoreError>;
+    /// Says so; returns when it is synced.
+    fn set_mark(&self, mark: &Mark) -> Result<(), StoreError>;
     /// The latest checkpoint; `None` before the first commit.
     fn head(&self) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// Adds a batch as a whole, and returns when it is synced. Refuses a batch that does not start at the stored size.

@@ -4,3 +4,12 @@
 
 pub mod postgres;
 pub mod s3;
+
+/// An address as it may be printed: what stands before the last `@` of it can be a password, and is `…`.
+pub fn without_secrets(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+        (_, None) => url.to_owned(),
+    }
+}

@@ -18,7 +18,7 @@ use std::sync::{
 
 use ledger::{
     dsse::Identity,
-    store::{Batch, Shared, Store, StoreError, StoredCheckpoint, StoredEntry},
+    store::{Batch, Mark, Shared, Store, StoreError, StoredCheckpoint, StoredEntry},
 };
 use model::Digest;
 use postgres::{Row, error::SqlState, types::ToSql};
@@ -28,7 +28,7 @@ pub use address::{Address, AddressError};
 use connection::{Line, Open};
 
 /// Of the tables in `schema.sql`. A newer one is refused, never guessed at.
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
 const SCHEMA: &str = include_str!("postgres/schema.sql");
 /// `countersign` as a number, so that two processes that make the tables at once do so one after the other.
 const MAKING: i64 = 0x636f_756e_7465_7273;
@@ -53,6 +53,8 @@ pub struct PostgresStore {
     writer: Line,
     /// For what needs no sync: handing over.
     messenger: Line,
+    /// For the keys of subjects, so that no commit and no turn waits for one that is destroyed.
+    keys: Line,
     readers: Vec<Line>,
     next: AtomicUsize,
     listener: Mutex<Option<postgres::Client>>,
@@ -97,6 +99,7 @@ impl PostgresStore {
             writes,
             writer: Line::new(true),
             messenger: Line::new(false),
+            keys: Line::new(true),
             readers: (0..READERS).map(|_| Line::new(true)).collect(),
             next: AtomicUsize::new(0),
             listener: Mutex::new(None),
@@ -134,6 +137,22 @@ fn is_about_names(code: &SqlState) -> bool {
 }
 
 impl Store for PostgresStore {
+    fn mark(&self) -> Result<Mark, StoreError> {
+        let rows = self.read(|open| open.rows("SELECT mark, place FROM countersign.format", &[]))?;
+        let row = rows.first().ok_or_else(missing)?;
+        Mark::from_words(get(row, 0)?, get(row, 1)?)
+    }
+
+    fn set_mark(&self, mark: &Mark) -> Result<(), StoreError> {
+        if !self.writes {
+            return Err(StoreError::ReadOnly);
+        }
+        let (mark, place) = mark.words();
+        let sql = "UPDATE countersign.format SET mark = $1, place = $2";
+        self.writer.with(&self.address, true, |open| open.rows(sql, &[&mark, &place]))?;
+        Ok(())
+    }
+
     fn head(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
         let sql = "SELECT size, note FROM countersign.checkpoints ORDER BY size DESC LIMIT 1";
         self.read(|open| open.rows(sql, &[]))?.first().map(checkpoint).transpose()

@@ -123,6 +123,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
     confinement.sockets = Sockets::Tcp;
     // Named before the confinement, because that reads keys.
     let kept_at = BlobPlace::of_host(&start.layout, start.settings.blobs.as_deref())?;
+    place.fits(start.settings.blobs.as_deref())?;
     kept_at.allow(&mut confinement)?;
     let status = start.confine(confinement)?;
     let listener = listen_unix(&start.layout.socket(start.role))?;

@@ -23,7 +23,7 @@ use crate::{
     keys::SignError,
     merkle::{CompactRange, Edge, Nodes as _, leaf_hash},
     note::NoteSigner,
-    store::{Batch, NodeError, Shared, Store, StoreError, StoredCheckpoint, Turn},
+    store::{Batch, Mark, NodeError, Shared, Store, StoreError, StoredCheckpoint, Turn},
 };
 
 /// Ten seconds: another process that makes the log at this moment needs one; a turn is over after less.
@@ -69,6 +69,12 @@ pub enum OpenLogError {
     /// The log has no checkpoint yet, and the process whose turn it is does not make one.
     #[error("another process is making this log, and has not finished")]
     Unfinished,
+    /// A copy that is not finished.
+    #[error("this is a copy of a log that was not finished; remove it and copy again")]
+    Copying,
+    /// It goes on somewhere else.
+    #[error("this log was moved to `{0}`; set `store` to that")]
+    Moved(String),
     /// The first checkpoint could not be signed.
     #[error("the checkpoint could not be signed")]
     Sign(#[from] SignError),
@@ -81,6 +87,11 @@ impl Log {
     /// Opens a log. `signer` signs its checkpoints under the log's origin; a store with nothing in it becomes a new log.
     pub fn open(store: Arc<dyn Store>, signer: NoteSigner, door: Arc<dyn Door>) -> Result<Self, OpenLogError> {
         let vkey = signer.vkey().clone();
+        match store.mark()? {
+            Mark::Open => {}
+            Mark::Copying => return Err(OpenLogError::Copying),
+            Mark::Moved(place) => return Err(OpenLogError::Moved(place)),
+        }
         let (stored, turn) = match store.shared() {
             None => (store.head()?, Turn::Only),
             Some(shared) => first_turn(&*store, shared)?,

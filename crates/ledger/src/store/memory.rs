@@ -7,7 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Batch, Store, StoreError, StoredCheckpoint, StoredEntry};
+use super::{Batch, Mark, Store, StoreError, StoredCheckpoint, StoredEntry};
 use crate::{
     bodies::{KeyState, SubjectDigest, SubjectKey, SubjectKeys},
     dsse::Identity,
@@ -28,6 +28,7 @@ struct Held {
     keys: BTreeMap<SubjectDigest, Option<SubjectKey>>,
     checkpoints: BTreeMap<u64, Vec<u8>>,
     cosignatures: BTreeMap<(u64, String), String>,
+    mark: Mark,
 }
 
 impl MemoryStore {
@@ -43,6 +44,15 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
+    fn mark(&self) -> Result<Mark, StoreError> {
+        Ok(self.held().mark.clone())
+    }
+
+    fn set_mark(&self, mark: &Mark) -> Result<(), StoreError> {
+        self.held().mark = mark.clone();
+        Ok(())
+    }
+
     fn head(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
         let last = self.held().checkpoints.last_key_value().map(|(size, note)| (*size, note.clone()));
         Ok(last.map(|(size, note)| StoredCheckpoint { size, note }))

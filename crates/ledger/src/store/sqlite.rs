@@ -21,7 +21,7 @@ use std::{
 use model::Digest;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior, params};
 
-use super::{Batch, Store, StoreError, StoredCheckpoint, StoredCosignature, StoredEntry};
+use super::{Batch, Mark, Store, StoreError, StoredCheckpoint, StoredCosignature, StoredEntry};
 use crate::{
     dsse::Identity,
     durable::{self, LockError},
@@ -30,7 +30,7 @@ use crate::{
 /// `cslg`, in SQLite's header, so that a file of another program is not taken for a log.
 const APPLICATION_ID: i32 = 0x6373_6c67;
 /// Of the tables below. A newer file is refused, never guessed at.
-const SCHEMA_VERSION: i32 = 2;
+const SCHEMA_VERSION: i32 = 3;
 /// As many as there are readers worth having on the machines this runs on; more would wait for the same disk.
 const READERS: usize = 4;
 /// Five seconds: only a checkpointing reader of another process holds the file for a moment.
@@ -42,6 +42,8 @@ CREATE TABLE tiles (level INTEGER NOT NULL, idx INTEGER NOT NULL, bytes BLOB NOT
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note BLOB NOT NULL) STRICT;
 CREATE TABLE cosignatures (size INTEGER NOT NULL, name TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, name)) STRICT;
 CREATE TABLE subject_keys (subject BLOB PRIMARY KEY, key BLOB) STRICT;
+CREATE TABLE mark (one INTEGER PRIMARY KEY CHECK (one = 1), mark TEXT NOT NULL, place TEXT NOT NULL) STRICT;
+INSERT INTO mark VALUES (1, 'open', '');
 ";
 
 /// 8,192 pages of 4 KiB, 32 MiB: the write-ahead log is folded into the file every some twenty full batches and not every
@@ -179,6 +181,18 @@ fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 impl Store for SqliteStore {
+    fn mark(&self) -> Result<Mark, StoreError> {
+        let words = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+        let (mark, place) = self.reader()?.query_row("SELECT mark, place FROM mark", [], words).map_err(failed)?;
+        Mark::from_words(&mark, place)
+    }
+
+    fn set_mark(&self, mark: &Mark) -> Result<(), StoreError> {
+        let (mark, place) = mark.words();
+        let set = self.writer()?.execute("UPDATE mark SET mark = ?1, place = ?2", [mark, place]);
+        set.map(|_| ()).map_err(failed)
+    }
+
     fn head(&self) -> Result<Option<StoredCheckpoint>, StoreError> {
         let reader = self.reader()?;
         let mut query =

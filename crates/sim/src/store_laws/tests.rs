@@ -1,8 +1,9 @@
 mod turns;
 
 use ledger::{
-    copy::{CopyError, copy_keys, copy_log},
-    store::{MemoryStore, SqliteStore},
+    copy::{CopyError, Place, copy_log},
+    log::OpenLogError,
+    store::{Mark, MemoryStore, SqliteStore},
 };
 
 use super::*;
@@ -53,23 +54,32 @@ fn a_log_moves_to_a_database_and_back_without_a_byte_changed() {
     let url = server.new_database().unwrap();
     let database = PostgresServer::store(&url).unwrap();
     let mut told = Vec::new();
-    let whole = copy_log(&read, &database, signer.vkey(), |size| told.push(size)).unwrap();
+    let (whole, subjects) =
+        copy_log(Place::of(&read), Place::of(&database), signer.vkey(), None, |size| told.push(size)).unwrap();
     assert_eq!((whole.range.size(), told.last()), (310, Some(&310)));
-    assert_eq!(copy_keys(&read, &database).unwrap(), 3);
-    let again = copy_log(&read, &database, signer.vkey(), |_| ()).unwrap_err();
+    assert_eq!(subjects, 3);
+    let again = copy_log(Place::of(&read), Place::of(&database), signer.vkey(), None, |_| ()).unwrap_err();
     assert!(again.to_string().starts_with("the target is not empty: it holds 310 entries"), "{again}");
     let elsewhere = MemoryStore::new();
     let running = open(Arc::new(PostgresServer::store(&url).unwrap()));
-    assert!(matches!(copy_log(&database, &elsewhere, signer.vkey(), |_| ()), Err(CopyError::SourceInUse(_))));
+    let in_use = copy_log(Place::of(&database), Place::of(&elsewhere), signer.vkey(), None, |_| ());
+    assert!(matches!(in_use, Err(CopyError::SourceInUse(_))));
     drop(running);
 
     let back_path = folder.path().join("back");
     let back = SqliteStore::open(&back_path).unwrap();
-    copy_log(&database, &back, signer.vkey(), |_| ()).unwrap();
-    copy_keys(&database, &back).unwrap();
+    copy_log(Place::of(&database), Place::of(&back), signer.vkey(), Some("back"), |_| ()).unwrap();
+    assert_eq!(database.mark().unwrap(), Mark::Moved("back".to_owned()));
+    assert!(matches!(log_of(Arc::new(PostgresServer::store(&url).unwrap())), Err(OpenLogError::Moved(_))));
+    assert!(ledger::store::Shared::take_turn(&database).is_err(), "nor one that was open before");
+    // A crash before the last step is finished by moving again; a copy that is broken off is no log before.
+    back.set_mark(&Mark::Copying).unwrap();
+    let back = Arc::new(back);
+    assert!(matches!(log_of(back.clone()), Err(OpenLogError::Copying)));
+    copy_log(Place::of(&database), Place::of(&*back), signer.vkey(), Some("back"), |_| ()).unwrap();
     same(&read, &database);
-    same(&read, &back);
-    let log = open(Arc::new(back));
+    same(&read, &*back);
+    let log = open(back);
     let now: Vec<_> = PATHS.map(|path| log.resource(path.parse().unwrap()).unwrap().unwrap()).into();
     assert_eq!(now[1..], served[1..], "tiles and entries");
     assert!(now[0].starts_with(&served[0][..]), "and the checkpoint, with its cosignatures");
@@ -90,6 +100,32 @@ fn same<A: Store + SubjectKeys, B: Store + SubjectKeys>(left: &A, right: &B) {
     assert_eq!(left.subjects(None, 99).unwrap(), right.subjects(None, 99).unwrap());
 }
 
+/// A dump reads every table until it ends; a turn must not be lost over it, and the key is out of use at once.
+#[test]
+fn a_key_is_destroyed_beside_a_long_reader() {
+    let server = PostgresServer::start().unwrap();
+    let url = server.new_database().unwrap();
+    let store = PostgresServer::store(&url).unwrap();
+    let ada = "person:ada".parse::<ledger::bodies::Subject>().unwrap().digest();
+    store.get_or_make(ada, &SubjectKey::new().unwrap()).unwrap();
+    let state = || server.run_at(&url, "SELECT key IS NULL, rewritten FROM countersign.subject_keys").unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| server.run_at(&url, "SELECT pg_sleep(3) FROM countersign.subject_keys").unwrap());
+        let reads = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        let start = std::time::Instant::now();
+        while server.run_at(&url, reads).unwrap() != "1" {
+            assert!(start.elapsed().as_secs() < 20, "the reader does not read");
+        }
+        assert!(store.destroy(ada).is_err());
+        assert!(!reader.is_finished(), "nobody waited for the reader");
+        assert_eq!((store.get(ada).unwrap(), state().as_str()), (KeyState::Destroyed, "t|f"));
+        assert!(ledger::store::Shared::take_turn(&store).unwrap().is_ours());
+        reader.join().unwrap();
+    });
+    store.destroy(ada).unwrap();
+    assert_eq!(state(), "t|t");
+}
+
 fn databases_that_are_not_logs_are_left_alone(server: &PostgresServer) {
     let url = server.new_database().unwrap();
     server.run_at(&url, "CREATE SCHEMA countersign; CREATE TABLE countersign.x (y int)").unwrap();
@@ -97,7 +133,7 @@ fn databases_that_are_not_logs_are_left_alone(server: &PostgresServer) {
     assert_eq!(refused, format!("`{url}` is not a log of this version"));
     let url = server.new_database().unwrap();
     drop(PostgresServer::store(&url).unwrap());
-    server.run_at(&url, "UPDATE countersign.format SET version = 2").unwrap();
+    server.run_at(&url, "UPDATE countersign.format SET version = 99").unwrap();
     let refused = PostgresServer::store(&url).map(|_| ()).unwrap_err().to_string();
     assert_eq!(refused, format!("`{url}` is not a log of this version"));
     let nothing = server.new_database().unwrap();
@@ -119,4 +155,8 @@ fn a_changed_database_does_not_open(server: &PostgresServer, url: &str) {
     let refused = Log::open(Arc::new(PostgresServer::store(url).unwrap()), signer(), Arc::new(OpenDoor));
     let told = refused.map(|_| ()).unwrap_err().to_string();
     assert!(told.starts_with("the stored hashes give the root sha256:"), "{told}");
+}
+
+fn log_of(store: Arc<dyn Store>) -> Result<(), OpenLogError> {
+    ledger::log::Log::open(store, signer(), Arc::new(ledger::log::OpenDoor)).map(|_| ())
 }

@@ -51,8 +51,16 @@ pub enum AddressError {
     )]
     Password,
     /// An `sslmode` that a network could turn into plain text.
-    #[error("`sslmode={0}` does not protect: use `verify-full`, or `disable` where nobody is between")]
+    #[error("`sslmode={0}` does not protect: use `verify-full`, or `disable` on this host")]
     SslMode(String),
+    /// `sslmode=disable` over a network.
+    #[error(
+        "with `sslmode=disable` the host must be this one (`127.0.0.1`), and `{0}` is not; use `verify-full`, a Unix socket, or a tunnel that ends here"
+    )]
+    PlainText(IpAddr),
+    /// Unix sockets and hosts in one address.
+    #[error("an address names Unix sockets or hosts, not both")]
+    Mixed,
     /// A file can not be read.
     #[error("`{}` can not be read", .0.display())]
     File(PathBuf, #[source] io::Error),
@@ -79,7 +87,7 @@ impl Address {
     pub fn parse(url: &str) -> Result<Self, AddressError> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         if !["postgres://", "postgresql://"].iter().any(|scheme| base.starts_with(scheme)) {
-            return Err(AddressError::Malformed(url.chars().take(160).collect()));
+            return Err(AddressError::Malformed(crate::without_secrets(url).chars().take(160).collect()));
         }
         let (mut mode, mut roots, mut password, mut rest) = (None, None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -101,8 +109,14 @@ impl Address {
         }
         resolve(&mut config)?;
         let over_tcp = config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(_)));
+        if over_tcp && config.get_hosts().iter().any(|host| matches!(host, Host::Unix(_))) {
+            return Err(AddressError::Mixed);
+        }
         let tls = match mode.as_deref() {
-            Some("disable") => None,
+            Some("disable") => match config.get_hostaddrs().iter().find(|address| !address.is_loopback()) {
+                Some(address) => return Err(AddressError::PlainText(*address)),
+                None => None,
+            },
             None | Some("verify-full" | "require") if over_tcp => Some(trusting(roots)?),
             None => None,
             Some(other) => return Err(AddressError::SslMode(other.to_owned())),
@@ -155,7 +169,8 @@ fn resolve(config: &mut Config) -> Result<(), AddressError> {
     let mut found: Vec<IpAddr> = Vec::new();
     for host in config.get_hosts() {
         match host {
-            // A list of addresses goes with a list of hosts; where a socket is among them, names stay names.
+            // A list of addresses goes with a list of hosts; where a socket is among them, names stay names, and are not
+            // known to be this host: see `AddressError::Mixed`.
             Host::Unix(_) => return Ok(()),
             Host::Tcp(name) => {
                 let addresses = (name.as_str(), 0).to_socket_addrs();

@@ -1,9 +1,15 @@
 //! The keys of subjects in the log's database.
 //!
-//! Destroying a key empties its row and rewrites the table (`VACUUM FULL`), so that the table's own file holds the key no
-//! longer. A crash in between leaves the key destroyed and its old row perhaps in the file; destroying again finishes.
-//! What this can not reach: the server's write-ahead log until it is recycled, archives and standbys, backups, and blocks
-//! that a file system freed without overwriting.
+//! Destroying a key empties its row at once, and then rewrites the table by `ALTER TABLE`, which leaves row versions that are
+//! over behind also where an older snapshot could still see them (`VACUUM FULL` would carry those along). The rewriting
+//! waits a moment for whoever reads the table and then fails: a `pg_dump` reads it until it ends. The key is not handed out
+//! any more, but its old row is in the table's file until destroying it again succeeds; `rewritten` says that it has. A
+//! crash in between is finished the same way. A transaction that was open before and looks at the table for the first
+//! time after the rewriting finds it empty (PostgreSQL, "Caveats" of concurrency control); none of ours lasts longer than
+//! a statement. What this can not reach: the server's write-ahead log until it is recycled, archives and standbys, backups,
+//! and blocks that a file system freed without overwriting.
+//!
+//! All of it is on a connection of its own: a commit never waits for a key.
 
 use ledger::{
     bodies::{KeyState, SubjectDigest, SubjectKey, SubjectKeys},
@@ -13,6 +19,12 @@ use model::Digest;
 use postgres::Row;
 
 use super::{PostgresStore, clamp, get};
+
+/// In one transaction. A fifth of a second for the lock: whoever asks for a key meanwhile waits behind it. The
+/// expression changes nothing, and is what makes the server write every row anew.
+const REWRITE: &str = "SET LOCAL lock_timeout = '200ms'; \
+    ALTER TABLE countersign.subject_keys ALTER COLUMN key TYPE bytea USING key || ''::bytea; \
+    UPDATE countersign.subject_keys SET rewritten = true WHERE key IS NULL AND NOT rewritten";
 
 impl SubjectKeys for PostgresStore {
     fn get_or_make(&self, subject: SubjectDigest, fresh: &SubjectKey) -> Result<KeyState, StoreError> {
@@ -26,7 +38,7 @@ impl SubjectKeys for PostgresStore {
         let (name, key) = (&subject.digest().as_bytes()[..], &fresh.as_bytes()[..]);
         let sql =
             "INSERT INTO countersign.subject_keys (subject, key) VALUES ($1, $2) ON CONFLICT (subject) DO NOTHING";
-        self.writer.with(&self.address, true, |open| open.rows(sql, &[&name, &key]))?;
+        self.keys.with(&self.address, true, |open| open.rows(sql, &[&name, &key]))?;
         self.get(subject)
     }
 
@@ -42,11 +54,18 @@ impl SubjectKeys for PostgresStore {
             return Err(StoreError::ReadOnly);
         }
         let name = &subject.digest().as_bytes()[..];
-        let sql = "INSERT INTO countersign.subject_keys (subject, key) VALUES ($1, NULL) \
-                   ON CONFLICT (subject) DO UPDATE SET key = NULL";
-        self.writer.with(&self.address, true, |open| {
+        // One that never had a key leaves nothing to rewrite.
+        let sql = "INSERT INTO countersign.subject_keys AS k (subject, key, rewritten) VALUES ($1, NULL, true) \
+                   ON CONFLICT (subject) DO UPDATE SET key = NULL WHERE k.key IS NOT NULL";
+        let left = "SELECT 1 FROM countersign.subject_keys WHERE subject = $1 AND NOT rewritten";
+        self.keys.with(&self.address, true, |open| {
             open.rows(sql, &[&name])?;
-            open.client.batch_execute("VACUUM (FULL) countersign.subject_keys")
+            if open.rows(left, &[&name])?.is_empty() {
+                return Ok(());
+            }
+            let mut transaction = open.client.transaction()?;
+            transaction.batch_execute(REWRITE)?;
+            transaction.commit()
         })
     }
 

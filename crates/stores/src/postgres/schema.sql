@@ -1,12 +1,18 @@
--- The tables of a log in PostgreSQL 15 or newer, version 1. Made in one transaction when the log is new.
+-- The tables of a log in PostgreSQL 15 or newer, version 2. Made in one transaction when the log is new.
 --
 -- Every change of the log locks the one row of `turn` first, so changes come one after the other whatever the isolation
 -- level is; READ COMMITTED is enough, and what is read after the lock is what is there. SERIALIZABLE would add failures to
 -- be tried again and no safety.
 CREATE SCHEMA countersign;
 
-CREATE TABLE countersign.format (one boolean PRIMARY KEY DEFAULT true CHECK (one), version integer NOT NULL);
-INSERT INTO countersign.format (version) VALUES (1);
+-- `mark` is `open`, `copying` while a log is copied here, and `moved` where it was moved to `place`.
+CREATE TABLE countersign.format (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    version integer NOT NULL,
+    mark text NOT NULL DEFAULT 'open',
+    place text NOT NULL DEFAULT ''
+);
+INSERT INTO countersign.format (version) VALUES (2);
 
 CREATE TABLE countersign.entries (idx bigint PRIMARY KEY, identity bytea NOT NULL UNIQUE, bytes bytea NOT NULL);
 CREATE TABLE countersign.tiles (level smallint, idx bigint, bytes bytea NOT NULL, PRIMARY KEY (level, idx));
@@ -15,8 +21,8 @@ ALTER TABLE countersign.entries ALTER COLUMN bytes SET STORAGE EXTERNAL;
 ALTER TABLE countersign.tiles ALTER COLUMN bytes SET STORAGE EXTERNAL;
 CREATE TABLE countersign.checkpoints (size bigint PRIMARY KEY, note bytea NOT NULL);
 CREATE TABLE countersign.cosignatures (size bigint, name text, line text NOT NULL, PRIMARY KEY (size, name));
--- A key a subject; none where it was destroyed.
-CREATE TABLE countersign.subject_keys (subject bytea PRIMARY KEY, key bytea);
+-- A key a subject; none where it was destroyed, and `rewritten` where the table's file does not hold it any more either.
+CREATE TABLE countersign.subject_keys (subject bytea PRIMARY KEY, key bytea, rewritten boolean NOT NULL DEFAULT false);
 
 -- Whose turn it is to add entries, by this server's clock; `epoch` only grows.
 CREATE TABLE countersign.turn (
@@ -76,7 +82,13 @@ CREATE FUNCTION countersign.take_turn(my_holder text, my_epoch bigint, life inte
 LANGUAGE plpgsql AS $$
 DECLARE
     now_held countersign.turn%ROWTYPE;
+    moved_to text;
 BEGIN
+    -- Also for a process that had it open before.
+    SELECT f.place INTO moved_to FROM countersign.format AS f WHERE f.mark = 'moved';
+    IF FOUND THEN
+        RAISE EXCEPTION 'the log was moved to `%`', moved_to;
+    END IF;
     SELECT * INTO STRICT now_held FROM countersign.turn;
     IF now_held.holder <> my_holder AND now_held.ends > clock_timestamp() THEN
         epoch := now_held.epoch; holder := now_held.holder; RETURN;

@@ -6,11 +6,12 @@
 use std::path::PathBuf;
 
 use ledger::{
+    bodies::Subject,
     follow::Sighting,
     log::{Door, Log, Refusal, Submission},
     statement::{
-        EntitlementError, Members, ReadError, Statement,
-        v1::{Kind, Seen},
+        EntitlementError, Members, ReadError, Signatory, Statement,
+        v1::{Claim, Kind, Seen},
         vouched,
     },
 };
@@ -35,6 +36,8 @@ pub(super) enum DoorError {
     StrayBody,
     #[error("the checkpoint of the tick is not this log's, or too few witnesses cosigned it")]
     Tick,
+    #[error("a body was sent as about `{0}`, which is not whom its statement is about")]
+    OtherSubject(Subject),
     #[error("its signer had seen {seen} entries of this log, and it has {size}")]
     Later { seen: u64, size: u64 },
     #[error("its signer had seen other entries before {0} than this log has")]
@@ -56,13 +59,17 @@ impl CharterDoor {
     }
 
     fn let_in(&self, log: &Log, submission: &Submission) -> Result<(), DoorError> {
-        let (statement, _) = ledger::statement::open(&submission.envelope, &self.members)?;
+        let (statement, by) = ledger::statement::open(&submission.envelope, &self.members)?;
         Members::check_expiry(&statement, SystemClock.now())?;
+        let subject = subject_of(&statement.claim, &by);
         for said in &submission.bodies {
-            let commitment = said.body.commitment().to_string();
-            let payload = submission.envelope.payload();
-            if !payload.windows(commitment.len()).any(|w| w == commitment.as_bytes()) {
+            let commitment = said.body.commitment();
+            if !statement.claim.commitments().into_iter().any(|(_, named)| named == commitment) {
                 return Err(DoorError::StrayBody);
+            }
+            // Nobody signs it, and another would take the body out of the erasure that is meant for it.
+            if subject.as_ref() != Some(&said.subject) {
+                return Err(DoorError::OtherSubject(said.subject.clone()));
             }
         }
         self.is_of_this_history(log, submission, &statement)
@@ -94,6 +101,15 @@ impl CharterDoor {
         if let Err(error) = ledger::follow::keep(&self.forks, Sighting::KIND, &evidence.to_bytes()) {
             tracing::error!("it can not be kept: {error}");
         }
+    }
+}
+
+/// Whom the bodies of a statement are about: the person who made it, or the change that was tested.
+fn subject_of(claim: &Claim, by: &Signatory) -> Option<Subject> {
+    match (claim, by) {
+        (Claim::Evidence(evidence), _) => Some(Subject::Change(evidence.change)),
+        (_, Signatory::Person(id)) => Some(Subject::Person(id.clone())),
+        _ => None,
     }
 }
 

@@ -17,6 +17,9 @@ use crate::fault::{Because as _, Fault, Kind};
 
 /// Between looks while nothing comes; what comes is looked at at once.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest pause between tries of what fails: a dump of the database, which keeps a key from being destroyed wholly,
+/// takes minutes, and each try makes others wait.
+const PAUSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How far the log was read, and what was carried out.
 pub(super) struct Erasing {
@@ -33,14 +36,19 @@ impl Erasing {
 
     /// Works until the process ends. `tell` is told what is wrong, or that nothing is.
     pub(super) fn run(mut self, log: &Log, members: &Members, tell: impl Fn(Option<String>)) {
+        let mut pause = PATIENCE;
         loop {
             match self.round(log, members) {
-                Ok(()) => tell(None),
+                Ok(()) => {
+                    pause = PATIENCE;
+                    tell(None);
+                }
                 Err(fault) => {
                     tracing::error!("{fault}");
                     tell(Some(fault.message()));
                     // What failed is tried again after a while, also when the log grows meanwhile.
-                    std::thread::sleep(PATIENCE);
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(PAUSE_LIMIT);
                 }
             }
             log.wait_beyond(self.read, PATIENCE);
@@ -61,13 +69,19 @@ impl Erasing {
             }
         }
         let Some(bodies) = log.bodies() else { return Ok(()) };
+        let mut failed = None;
         for (subject, complete) in self.erasures.all_complete() {
             if self.done.contains(&subject) {
                 continue;
             }
             let before = bodies.state(subject).because(Kind::Unavailable, "the keys of subjects can not be read")?;
             // Also where it is destroyed already: a crash may have left the last of it undone.
-            bodies.erase(subject).because(Kind::Unavailable, "the key of a subject can not be destroyed")?;
+            let erased = bodies.erase(subject);
+            if let Err(fault) = erased.because(Kind::Unavailable, "the key of a subject can not be destroyed wholly") {
+                // The others do not wait for this one.
+                failed.get_or_insert(fault);
+                continue;
+            }
             self.done.insert(subject);
             if before != KeyState::Destroyed {
                 let persons: Vec<String> = complete.persons.iter().map(ToString::to_string).collect();
@@ -78,7 +92,7 @@ impl Erasing {
                 );
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Entries were judged at the door; here only those are read that an erasure can depend on.

@@ -1,13 +1,14 @@
 //! `countersign log move`: the log into another store, with not a byte of it changed.
 //!
-//! It reads the source and writes the target alone. A crash leaves a target that is refused the next time; the source is
-//! as it was, and stays the log until the settings say otherwise.
+//! It writes the target, and at last into the source that the log was moved: from then on it is only read. A crash before
+//! that leaves the source as it was and a target that no log opens; after it, moving again to the same place finishes.
 
 use std::{io::Write, os::unix::fs::MetadataExt as _, path::Path};
 
 use ledger::{
-    copy::{CopyError, copy_keys, copy_log},
+    copy::{CopyError, Place, copy_log},
     durable::Lock,
+    store::Mark,
 };
 
 use super::super::{Flags, Format, line, print_json, show};
@@ -30,31 +31,48 @@ pub(super) fn run(to: &str, from: Option<&str>, common: &Flags, out: &mut dyn Wr
     let target = LogPlace::parse(to)?;
     let members = common.members()?;
     let (log, _) = ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
-    // A file is in use as long as its lock is held; a database tells by whose turn it is.
-    let _lock = source.file().map(lock).transpose()?;
-    if let Some(file) = target.file().filter(|file| file.exists()) {
+    // A file is in use as long as its lock is held, which the open store does; a database tells by whose turn it is.
+    if let Some(file) = source.file() {
+        if !file.exists() {
+            return Err(Fault::new(Kind::Input, format!("there is no log at `{}`", file.display())));
+        }
+        drop(lock(file)?);
+    }
+    let from = source.open_whatever()?;
+    let name = match &target {
+        LogPlace::File(file) => {
+            let whole = std::path::absolute(file).because(Kind::Usage, "the target has no absolute path")?;
+            whole.display().to_string()
+        }
+        LogPlace::Database(_) => target.to_string(),
+    };
+    let mark = from.store.mark().because(Kind::Unavailable, "the log can not be read")?;
+    let is_finishing = mark == Mark::Moved(name.clone());
+    if let Some(file) = target.file().filter(|file| file.exists() && !is_finishing) {
         return Err(Fault::new(Kind::Refused, format!("there is a file at `{}` already", file.display()))
             .hint("name a file that does not exist yet"));
     }
-    let from = match &source {
-        LogPlace::File(_) => source.open_read_only()?,
-        LogPlace::Database(_) => source.open()?,
-    };
-    let into = target.open()?;
+    if let Mark::Moved(place) = mark
+        && !is_finishing
+    {
+        return Err(told_as(CopyError::Moved(place)));
+    }
+    let into = target.open_whatever()?;
     let mut told = 0;
-    let copied = copy_log(&*from.store, &*into.store, &log, |size| {
+    let ends = (Place { store: &*from.store, keys: &*from.keys }, Place { store: &*into.store, keys: &*into.keys });
+    let copied = copy_log(ends.0, ends.1, &log, Some(&name), |size| {
         if common.format == Format::Text && size >= told + TOLD_EVERY {
             told = size;
             // Whoever closed the output does not want to know.
             drop(line(out, format!("{size} statements")));
         }
     });
-    let whole = copied.map_err(told_as)?;
-    let subjects = copy_keys(&*from.keys, &*into.keys).map_err(told_as)?;
-    drop(into);
-    if let Some(file) = target.file() {
+    let copied = copied.map_err(told_as);
+    drop((from, into));
+    for file in [&source, &target].into_iter().filter_map(LogPlace::file).filter(|file| file.exists()) {
         hand_over(file)?;
     }
+    let (whole, subjects) = copied?;
     let set = match &target {
         LogPlace::Database(_) => format!("\"store\": \"{target}\""),
         LogPlace::File(path) if *path == layout.home(crate::identity::RoleUser::Log).join(crate::log_store::FILE) => {
@@ -81,7 +99,7 @@ pub(super) fn run(to: &str, from: Option<&str>, common: &Flags, out: &mut dyn Wr
         ),
     )?;
     line(out, format!("now set {set} in `{}` on every host of this log, and start it", layout.settings().display()))?;
-    line(out, "bodies are where they were; never start the log at its old place again: that would be a second history")
+    line(out, "bodies are where they were; at its old place the log can still be read, and does not start any more")
 }
 
 fn lock(path: &Path) -> Result<Lock, Fault> {
@@ -93,6 +111,8 @@ fn lock(path: &Path) -> Result<Lock, Fault> {
 fn told_as(error: CopyError) -> Fault {
     let (kind, hint) = match &error {
         CopyError::NotEmpty(_) => (Kind::Refused, "name an empty database, or a file that does not exist yet"),
+        CopyError::Unfinished => (Kind::Refused, "move the log that it was copied from"),
+        CopyError::Moved(_) => (Kind::Refused, "move it from there, with `--from`"),
         CopyError::SourceInUse(_) | CopyError::TargetInUse(_) => (Kind::Refused, "stop it first: `countersign down`"),
         CopyError::Source(_) => (Kind::Untrue, "`countersign audit` says more; a damaged log is kept as it is"),
         CopyError::Target(_) | CopyError::Different(_) => (Kind::Untrue, "remove the target and look at its disk"),

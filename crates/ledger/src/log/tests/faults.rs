@@ -7,7 +7,7 @@ use crate::{
     check::{Evidence, check_log},
     dsse::Identity,
     follow::WitnessPolicy,
-    store::{Batch, StoredCheckpoint, StoredEntry},
+    store::{Batch, Mark, StoredCheckpoint, StoredEntry},
 };
 
 /// How a write goes wrong.
@@ -49,6 +49,12 @@ impl FaultyStore {
 }
 
 impl Store for FaultyStore {
+    fn mark(&self) -> Result<Mark, StoreError> {
+        self.inner.mark()
+    }
+    fn set_mark(&self, mark: &Mark) -> Result<(), StoreError> {
+        self.inner.set_mark(mark)
+    }
     fn commit(&self, batch: &Batch) -> Result<(), StoreError> {
         if !self.strikes() {
             return self.inner.commit(batch);

@@ -17,6 +17,13 @@ fn what_could_leak_or_be_read_on_the_way_is_refused() {
     assert!(refused("postgres://u@127.0.0.1/db?sslmode=disable&bogus=1").contains("is not understood"));
     assert!(refused("postgres://u@127.0.0.1/db?sslrootcert=/dev/null").contains("no certificates to trust"));
     assert!(refused("postgres:///db?user=u").contains("is not found"));
+    assert!(refused("postgres://u@192.0.2.7/db?sslmode=disable").contains("`192.0.2.7` is not; use `verify-full`"));
+    assert!(refused("postgres://u@127.0.0.1/db?hostaddr=192.0.2.7&sslmode=disable").contains("must be this one"));
+    assert!(refused("postgres://u@%2Frun,192.0.2.7/db?sslmode=disable").contains("not both"));
+    assert_eq!(
+        refused("mysql://u:sec@ret@db.example.org/log"),
+        "`mysql://…@db.example.org/log` is not an address such as postgres://user@host/database"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use ledger::{
     blobs::FileBlobs,
-    bodies::Bodies,
+    bodies::{Bodies, Body},
     follow::{Fork, Sighting},
     keys::{PrivateKey, Scheme},
     statement::v1::{Claim, Halt, Seen, Tick},
@@ -42,6 +42,27 @@ fn kept(folder: &Path, kind: &str) -> Vec<Vec<u8>> {
     let paths = files.map(|f| f.unwrap().path());
     let of_kind = paths.filter(|p| p.file_name().unwrap().to_string_lossy().starts_with(kind));
     of_kind.map(|p| std::fs::read(p).unwrap()).collect()
+}
+
+#[test]
+fn a_body_under_another_subject_does_not_come_in() {
+    let world = World::new();
+    let signer = file_signer(&world.path("people/olga")).unwrap();
+    let speaker = Speaker::new(signer, world.members.hash(), "operator".parse().unwrap());
+    let reason = Body::new(b"it burns".to_vec()).unwrap();
+    let said = |subject: &str| {
+        let claim = Claim::Halt(Halt { environment: None, reason: Some(reason.commitment()) });
+        let about = About { system: Some(system()), ..About::default() };
+        speaker.say(&world.log(), claim, about, &[reason.clone().about(subject.parse().unwrap())])
+    };
+    let size = world.view().facts().size();
+    for other in ["person:ben", "change:1"] {
+        let fault = said(other).unwrap_err();
+        assert_eq!(fault.kind(), Kind::Refused, "{fault}");
+        assert!(fault.message().contains(&format!("as about `{other}`")), "{}", fault.message());
+    }
+    assert_eq!(world.view().facts().size(), size, "nothing of it came in");
+    said("person:olga").unwrap();
 }
 
 #[test]
