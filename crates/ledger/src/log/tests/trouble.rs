@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use super::*;
 use crate::{
     dsse::Identity,
-    store::{Batch, Changes, Offer, Shared, Store, StoredCheckpoint, StoredEntry, Turn},
+    store::{Batch, Changes, Mark, Offer, Shared, Store, StoredCheckpoint, StoredEntry, Turn},
 };
 
 /// One process on a store that several could share, and that can be taken away.
@@ -21,6 +21,12 @@ impl DownStore {
 }
 
 impl Store for DownStore {
+    fn mark(&self) -> Result<Mark, StoreError> {
+        self.up()?.mark()
+    }
+    fn set_mark(&self, mark: &Mark) -> Result<(), StoreError> {
+        self.up()?.set_mark(mark)
+    }
     fn shared(&self) -> Option<&dyn Shared> {
         Some(self)
     }

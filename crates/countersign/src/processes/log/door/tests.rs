@@ -69,7 +69,8 @@ fn a_body_under_another_subject_does_not_come_in() {
 fn a_statement_of_another_history_does_not_come_in() {
     let world = World::new();
     let seen = world.view().seen().unwrap();
-    halt(&world, &world.log(), Some(seen)).unwrap();
+    let index = halt(&world, &world.log(), Some(seen)).unwrap();
+    world.wait(index);
     let size = world.view().facts().size();
     for (what, seen) in [
         ("had seen other entries", Seen { root: Digest::of(b"another tree"), ..seen }),
