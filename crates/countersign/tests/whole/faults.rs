@@ -106,8 +106,10 @@ fn root_a_full_disk_and_a_log_that_was_set_back_lose_nothing() {
         SHORT,
         || it.story(),
         || {
+            // Not a stop, which the agent would take: one person's exception, which counts for nothing.
             let key = it.key("cora").to_string_lossy().into_owned();
-            let output = it.program(&["reject", &proposal, "--reason", &"x".repeat(16_000), "--key", &key]);
+            let case = ["except", "source", "visits › first", "--owner", "dan", "--ends", "2027-09-01"];
+            let output = it.program(&[&case[..], &["--key", &key]].concat());
             (!output.status.success()).then(|| crate::installation::both(&output))
         },
     );

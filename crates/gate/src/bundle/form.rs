@@ -155,7 +155,7 @@ impl<'a> Lines<'a> {
     /// The rest of the next line, if it begins with this word.
     fn next_if(&mut self, word: &str) -> Option<&'a str> {
         let rest = |line: &&'a str| line.strip_prefix(word).and_then(|rest| rest.strip_prefix(' '));
-        let found = self.lines.peek().and_then(|line| rest(line))?;
+        let found = self.lines.peek().and_then(rest)?;
         self.next();
         Some(found)
     }

@@ -51,7 +51,7 @@ impl Writer {
                 failed.requests.into_iter().for_each(|request| request.reply(Err(error.clone())));
                 // What is refused because the log was set back has not touched the tree.
                 let untouched = matches!(failed.error, AppendError::SetBack(_));
-                if !untouched && !(failed.nothing_changed && self.reload()) {
+                if !(untouched || failed.nothing_changed && self.reload()) {
                     break;
                 }
             }
