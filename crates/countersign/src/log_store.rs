@@ -30,7 +30,7 @@ pub(crate) enum LogPlace {
     /// A file of SQLite's.
     File(PathBuf),
     /// A database.
-    Database(Address),
+    Database(Box<Address>),
 }
 
 /// A log's store, and the keys of subjects that are kept with it.
@@ -49,7 +49,7 @@ impl LogPlace {
                      postgres:///database?host=/run/postgresql&user=… for a Unix socket",
                 )
             })?;
-            return Ok(Self::Database(address));
+            return Ok(Self::Database(Box::new(address)));
         }
         if text.contains("://") {
             return Err(Fault::new(
@@ -123,7 +123,7 @@ impl LogPlace {
                 let store = SqliteStore::open(path).because(Kind::Unavailable, "the log's store can not be opened")?;
                 Ok(OpenPlace::of(store))
             }
-            Self::Database(address) => PostgresStore::open(address.clone())
+            Self::Database(address) => PostgresStore::open(Address::clone(address))
                 .map(OpenPlace::of)
                 .because(Kind::Unavailable, "the log's database can not be opened"),
         }
@@ -136,7 +136,7 @@ impl LogPlace {
                 Fault::from_error(Kind::Unavailable, e)
                     .hint("read it as root, or copy the file with its `-wal` beside it")
             }),
-            Self::Database(address) => PostgresStore::open_read_only(address.clone())
+            Self::Database(address) => PostgresStore::open_read_only(Address::clone(address))
                 .map(OpenPlace::of)
                 .because(Kind::Unavailable, "the log's database can not be opened"),
         }?;

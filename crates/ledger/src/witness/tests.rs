@@ -308,14 +308,14 @@ fn requests_at_once_never_roll_back() {
     let folder = tempfile::tempdir().unwrap();
     let witness = open(folder.path());
     let (log, _) = log_of(0);
-    let requests: Vec<(u64, u64, AddCheckpoint)> = (0..24_u64)
-        .map(|n| {
-            fill(&log, n, n + 1);
-            // Each asks from some earlier size; which of them fit depends on who comes first.
-            let old = n / 3 * 2;
-            (old, n + 1, ask(&log, old))
-        })
-        .collect();
+    let mut requests: Vec<(u64, u64, AddCheckpoint)> = Vec::new();
+    for n in 0..24_u64 {
+        fill(&log, n, n + 1);
+        // From the size before, so that it goes on whoever comes first, and from an earlier one.
+        for old in [n, n / 3 * 2] {
+            requests.push((old, n + 1, ask(&log, old)));
+        }
+    }
     let cosigned = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for half in 0..4 {

@@ -216,7 +216,7 @@ fn only_stops_of_this_charter_are_taken() {
     assert!(known.stops.take(&nobody.canonical_bytes()).is_err(), "ada is no operator");
     assert!(known.stops.take(b"{}").is_err());
     drop(known.permission(MAX_AGE_S, proposal, SystemClock.now()).unwrap());
-    std::fs::write(world.path("agent/stops/junk"), "junk").unwrap();
+    ledger::durable::write(&world.path("agent/stops/junk"), b"junk", 0o600).unwrap();
     assert!(Stops::open(world.path("agent/stops"), world.members.clone()).is_err(), "no start without its stops");
 }
 
@@ -229,8 +229,8 @@ fn a_write_that_was_cut_off_does_not_keep_the_agent_from_starting() {
     known.stops.take(&stops[0].0.canonical_bytes()).unwrap();
     drop(known);
     let bytes = stops[1].0.canonical_bytes();
-    std::fs::write(world.path("agent/stops/.aa.1-0.tmp"), &bytes[..bytes.len() / 2]).unwrap();
-    std::fs::write(world.path("agent/stops/.bb.1-1.tmp"), &bytes).unwrap();
+    ledger::durable::write(&world.path("agent/stops/.aa.1-0.tmp"), &bytes[..bytes.len() / 2], 0o600).unwrap();
+    ledger::durable::write(&world.path("agent/stops/.bb.1-1.tmp"), &bytes, 0o600).unwrap();
     let kept = Stops::open(world.path("agent/stops"), world.members.clone()).unwrap();
     assert_eq!(kept.overdue(SystemClock.now().plus_s(90)).len(), 1);
     assert_eq!(std::fs::read_dir(world.path("agent/stops")).unwrap().count(), 1);
