@@ -170,11 +170,15 @@ fn in_the_foreground(it: &Installation) -> Child {
         .unwrap()
 }
 
-/// Copies the files of a folder with their owners, in place of what is there.
+/// Copies what is in a folder with its owners, in place of what is there.
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(to).unwrap().flatten() {
-        fs::remove_file(entry.path()).unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            fs::remove_dir_all(entry.path()).unwrap();
+        } else {
+            fs::remove_file(entry.path()).unwrap();
+        }
     }
     let done = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).output().unwrap();
     assert!(done.status.success(), "{}", crate::installation::both(&done));
