@@ -4,7 +4,7 @@
 //! Read from stored tiles it is compared with a signed root first. From there on each bundle can be checked by itself, in
 //! any order, and the root at any size is a few hashes away. It refuses to know what entries are.
 //!
-//! *Invariant complete-levels:* `levels[k]` holds the roots of all perfect subtrees over `256 << k` entries, in order.
+//! *Invariant whole-upper-tree:* `levels[k]` holds the roots of all perfect subtrees over `256 << k` entries, in order.
 
 use std::ops::Range;
 
