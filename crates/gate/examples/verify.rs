@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p gate --example verify -- FILE sha256:HASH-OF-THE-CHARTER`
 //!
-//! Ends with 0 if the bundle proves that the release was granted, 4 if it proves a refusal or an overtaken verdict, 5 if it proves nothing, and
-//! 2 if it was asked wrongly. It writes nothing but its answer.
+//! Ends with 0 if the bundle proves that the release was granted, 4 if it proves a refusal or an overtaken verdict, 5 if
+//! it proves nothing, and 2 if it was asked wrongly. It writes nothing but its answer.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program")]
 
