@@ -120,6 +120,7 @@ pub fn keys_are_kept_and_destroyed(keys: &dyn SubjectKeys) {
     let subject = |name: &str| name.parse::<Subject>().unwrap().digest();
     let (ada, ben, cem) = (subject("person:ada"), subject("person:ben"), subject("change:3"));
     let (first, second) = (SubjectKey::new().unwrap(), SubjectKey::new().unwrap());
+    assert_ne!(first, second);
     assert_eq!(keys.get(ada).unwrap(), KeyState::Absent);
     assert_eq!(keys.get_or_make(ada, &first).unwrap(), KeyState::Kept(first.clone()));
     assert_eq!(keys.get_or_make(ada, &second).unwrap(), KeyState::Kept(first.clone()), "the first stays");
@@ -131,6 +132,7 @@ pub fn keys_are_kept_and_destroyed(keys: &dyn SubjectKeys) {
     }
     keys.destroy(cem).unwrap();
     assert_eq!(keys.get_or_make(cem, &first).unwrap(), KeyState::Destroyed, "also one that never had a key");
+    assert_eq!(keys.get(ben).unwrap(), KeyState::Kept(second.clone()), "others keep theirs");
     let mut all = vec![(ada, KeyState::Destroyed), (ben, KeyState::Kept(second)), (cem, KeyState::Destroyed)];
     all.sort_by_key(|(subject, _)| *subject);
     assert_eq!(keys.subjects(None, 9).unwrap(), all);

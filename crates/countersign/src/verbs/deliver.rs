@@ -1,9 +1,10 @@
 //! Handing over a stop: a halt, a rejection, the withdrawal of a key. To the log and to the agent, either of which may be
 //! away.
 //!
-//! `front` hands it to both. Unless the log's receipt comes back, the stop also goes straight to the agent of this host, which
-//! keeps it and writes it into the log when that is back; that the agent has it is not believed from `front`. Handing it over twice is the same stop. That the log has it is believed when
-//! its receipt proves it, and told when it was read there.
+//! `front` hands it to both. Unless the log's receipt comes back, the stop also goes straight to the agent of this host,
+//! which keeps it and writes it into the log when that is back; that the agent has it is not believed from `front`.
+//! Handing it over twice is the same stop. That the log has it is believed when its receipt proves it, and told when it
+//! was read there.
 
 use std::{io::Write, time::Duration};
 
@@ -16,7 +17,7 @@ use ledger::{
 };
 use serde_json::Value;
 
-use super::{Flags, line};
+use super::{Flags, line, people};
 use crate::{
     fault::{Because as _, Fault, Kind},
     http::{ANSWER_TIMEOUT, Target},
@@ -125,8 +126,16 @@ pub(super) fn is_cosigned(common: &Flags, members: Members, index: u64, stop: Id
     }
 }
 
+/// Where the log has a stop, read back from there; `None` if the agent alone has it.
+pub(super) fn read_back(view: &mut View, taken: Taken, stop: Identity) -> Result<Option<u64>, Fault> {
+    let Taken::Log(index) = taken else { return Ok(None) };
+    people::see(view, index)?;
+    is_there(view, index, stop)?;
+    Ok(Some(index))
+}
+
 /// That a stop is in the log that was read: its answer alone is not believed.
-pub(super) fn is_there(view: &View, index: u64, stop: Identity) -> Result<(), Fault> {
+fn is_there(view: &View, index: u64, stop: Identity) -> Result<(), Fault> {
     if view.facts().has_heard(stop) {
         return Ok(());
     }

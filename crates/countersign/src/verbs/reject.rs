@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     Flags, Format,
-    deliver::{self, Taken, deliver},
+    deliver::{self, deliver},
     find, line, people, print_json,
 };
 use crate::{fault::Fault, say::About};
@@ -48,14 +48,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     let envelope = speaker.sign(Claim::Rejection(rejection), about)?;
     let (taken, kept) = deliver(common, &members, &envelope, body.as_ref())
         .map_err(|fault| fault.context("NOT known to be rejected"))?;
-    let logged = match taken {
-        Taken::Log(index) => {
-            people::see(&mut view, index)?;
-            deliver::is_there(&view, index, envelope.identity())?;
-            Some(index)
-        }
-        Taken::Agent => None,
-    };
+    let logged = deliver::read_back(&mut view, taken, envelope.identity())?;
     if common.format == Format::Json {
         return print_json(
             out,

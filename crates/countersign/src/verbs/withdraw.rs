@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     Flags, Format,
-    deliver::{self, Taken, deliver},
+    deliver::{self, deliver},
     line, people, print_json, show,
 };
 use crate::{
@@ -78,14 +78,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     let envelope = speaker.sign(Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() })?;
     let (taken, _) =
         deliver(common, &members, &envelope, None).map_err(|fault| fault.context("NOT known to be withdrawn"))?;
-    let logged = match taken {
-        Taken::Log(index) => {
-            people::see(&mut view, index)?;
-            deliver::is_there(&view, index, envelope.identity())?;
-            Some(index)
-        }
-        Taken::Agent => None,
-    };
+    let logged = deliver::read_back(&mut view, taken, envelope.identity())?;
     if common.format == Format::Json {
         return print_json(
             out,

@@ -1,3 +1,5 @@
+//! What SQLite's file does beyond what every store promises, which the laws in `sim` ask of each.
+
 use std::sync::Arc;
 
 use super::*;
@@ -16,61 +18,6 @@ fn batch(first: u64, count: u64) -> Batch {
         note: format!("note {}", first + count).into_bytes(),
         ..Batch::default()
     }
-}
-
-/// What every store promises, asked of each.
-fn keeps_its_promises(store: &dyn Store) {
-    assert_eq!(store.head().unwrap(), None);
-    store.commit(&Batch { note: b"note 0".to_vec(), ..Batch::default() }).unwrap();
-    store.commit(&batch(0, 3)).unwrap();
-    store.commit(&batch(3, 2)).unwrap();
-    assert_eq!(store.head().unwrap(), Some(StoredCheckpoint { size: 5, note: b"note 5".to_vec() }));
-    assert_eq!(store.entries(1, 2).unwrap(), [entry(1), entry(2)]);
-    assert_eq!(store.entries(4, 100).unwrap(), [entry(4)]);
-    assert_eq!(store.entries(5, 100).unwrap(), []);
-    assert_eq!(store.entries(u64::MAX, 100).unwrap(), []);
-    assert_eq!(store.find(entry(3).identity).unwrap(), Some(3));
-    assert_eq!(store.find(entry(9).identity).unwrap(), None);
-    assert_eq!(store.tile(0, 0).unwrap(), Some(vec![3; 32]), "the later tile replaces the earlier");
-    assert_eq!(store.tile(1, 0).unwrap(), None);
-    assert_eq!(store.tile(0, u64::MAX).unwrap(), None);
-    let sizes = |from, limit| store.checkpoints(from, limit).unwrap().iter().map(|c| c.size).collect::<Vec<_>>();
-    assert_eq!((sizes(0, 9), sizes(1, 1), sizes(6, 9)), (vec![0, 3, 5], vec![3], vec![]));
-
-    // A commit is whole or not at all.
-    let before = store.entries(0, 100).unwrap();
-    for (case, wrong) in [
-        ("behind", batch(4, 2)),
-        ("ahead", batch(6, 2)),
-        ("a statement that is there", Batch { entries: vec![entry(7), entry(0)], ..batch(5, 0) }),
-        ("a statement twice", Batch { entries: vec![entry(7), entry(7)], ..batch(5, 0) }),
-    ] {
-        let error =
-            store.commit(&Batch { tiles: vec![Tile { level: 9, index: 9, bytes: vec![1] }], ..wrong }).unwrap_err();
-        assert!(error.nothing_changed(), "{case}: {error:?}");
-        assert!(matches!(error, StoreError::OutOfStep { .. } | StoreError::Duplicate(_)), "{case}: {error:?}");
-        assert_eq!(store.entries(0, 100).unwrap(), before, "{case}");
-        assert_eq!(store.tile(9, 9).unwrap(), None, "{case}");
-        assert_eq!(store.find(entry(7).identity).unwrap(), None, "{case}");
-    }
-
-    for (size, name, line) in [(3, "b", "line b"), (3, "a", "line a"), (5, "a", "line 5"), (3, "a", "line a again")] {
-        store.add_cosignature(size, name, line).unwrap();
-    }
-    assert_eq!(store.cosignatures(3).unwrap(), ["line a again", "line b"]);
-    assert_eq!(store.cosignatures(4).unwrap(), Vec::<String>::new());
-    assert_eq!((store.cosigned_sizes(9).unwrap(), store.cosigned_sizes(1).unwrap()), (vec![5, 3], vec![5]));
-}
-
-#[test]
-fn the_store_in_memory() {
-    keeps_its_promises(&MemoryStore::new());
-}
-
-#[test]
-fn the_store_on_disk() {
-    let folder = tempfile::tempdir().unwrap();
-    keeps_its_promises(&SqliteStore::open(&folder.path().join("log.db")).unwrap());
 }
 
 #[test]
