@@ -126,6 +126,8 @@ pub struct FoundingEnvironment {
     pub resume: BTreeMap<RoleName, u32>,
     /// See the constants above.
     pub approval_s: Option<u64>,
+    /// None if it is missing.
+    pub cool_off_s: Option<u64>,
     /// See the constants above.
     pub verdict_s: Option<u64>,
     /// See the constants above.
@@ -265,6 +267,7 @@ impl Founding {
                     name: e.name.clone(),
                     quorum: quorum(&e.quorum),
                     approval_s: e.approval_s.unwrap_or(APPROVAL_S),
+                    cool_off_s: e.cool_off_s.unwrap_or(0),
                     verdict_s: e.verdict_s.unwrap_or(VERDICT_S),
                     max_age_s: e.max_age_s.unwrap_or(MAX_AGE_S),
                     rollback_s: e.rollback_s.unwrap_or(ROLLBACK_S),

@@ -1,6 +1,6 @@
 //! Permission to take one step: a verdict that was recomputed on a fresh checkpoint, used up by the step.
 
-use ledger::{FreshCheckpoint, statement::v1::Ruling};
+use ledger::{FreshCheckpoint, follow::SKEW_LIMIT_S, statement::v1::Ruling};
 use model::{Digest, EnvironmentName, SystemName, Timestamp};
 
 use crate::{
@@ -74,6 +74,9 @@ pub enum CurrentError {
     /// The log was caught lying.
     #[error("the log is not believed: {0}")]
     NotBelieved(String),
+    /// The log's time runs before this clock, and a cool-off was measured with it.
+    #[error("the log says that it is {0}, ahead of this clock, and a cool-off was measured with that: set the clock")]
+    Ahead(Timestamp),
     /// The verdict's time is over.
     #[error("the verdict ended at {0}")]
     Over(Timestamp),
@@ -94,6 +97,11 @@ pub fn current(
         return Err(CurrentError::NotWitnessed);
     }
     let decision = decide_with(policy, facts, proposal)?;
+    let rule = facts.members().charter().environment(&decision.verdict.environment);
+    // The one thing that a log's time that runs ahead would shorten.
+    if rule.is_some_and(|r| r.cool_off_s > 0) && decision.verdict.at.since_s(now) > SKEW_LIMIT_S {
+        return Err(CurrentError::Ahead(decision.verdict.at));
+    }
     match decision.verdict.ruling {
         Ruling::Granted { until } if now < until => Ok(Current { proposal, release: decision.verdict.release, until }),
         Ruling::Granted { until } => Err(CurrentError::Over(until)),

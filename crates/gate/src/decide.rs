@@ -91,7 +91,7 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
 /// What no policy can give away, in the names of the default policy: a charter whose rules forgot one of these would
 /// let something through on one signature, or past a stop.
 fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
-    let rows: [(bool, &str, &str, &str); 6] = [
+    let rows: [(bool, &str, &str, &str); 7] = [
         (
             dossier.founded,
             "charter-is-signed",
@@ -100,6 +100,12 @@ fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
         ),
         (dossier.time_known, "time-is-known", "no tick", "a tick with the witnesses' cosignatures in the log"),
         (dossier.tally.is_met(), "quorum-has-approved", "too few approvals", "the quorum that the charter asks for"),
+        (
+            dossier.cool_off.is_over(),
+            "cool-off-is-over",
+            "too early",
+            "the time that the charter asks for between the last approval needed and the first step",
+        ),
         (dossier.rejections == 0, "nobody-rejected-it", "a rejection", "a new proposal; one rejection is enough"),
         (
             dossier.replaces_what_runs,

@@ -15,6 +15,7 @@ use crate::{
     lineage::{Base, Lineage},
     quorum::Tally,
     standing::{Judge, Standings, SuiteStanding, edits_over},
+    time::CoolOff,
     votes::Votes,
 };
 
@@ -61,6 +62,8 @@ pub struct Dossier<'a> {
     pub approvals_by_contributors: BTreeSet<String>,
     /// Persons whose approval is of something else, or is over.
     pub approvals_that_do_not_fit: BTreeSet<String>,
+    /// How far the time that must pass after the quorum has passed.
+    pub cool_off: CoolOff,
     /// How many persons rejected it.
     pub rejections: u32,
     /// Whether what it replaces is what runs (or it runs already, having replaced that).
@@ -150,6 +153,7 @@ impl<'a> Dossier<'a> {
             approvals_asked: claim.approvals.unwrap_or(0),
             approvals_by_contributors: votes.by_contributors,
             approvals_that_do_not_fit: votes.unfit,
+            cool_off: votes.cool_off,
             rejections: u32::try_from(rejections.len()).unwrap_or(u32::MAX),
             replaces_what_runs,
             spent: spent.is_some(),

@@ -6,7 +6,7 @@ use ledger::statement::{
     Members,
     v1::{Charter, Kind, Quorum, Speaker},
 };
-use model::{PersonId, RoleName};
+use model::{EnvironmentName, PersonId, RoleName};
 
 use crate::policy::{Policy, PolicyError};
 
@@ -45,6 +45,16 @@ pub enum CharterError {
         /// How many there are.
         there: u32,
     },
+    /// Approvals that are over before they may be used.
+    #[error("approvals for `{environment}` count for {approval_s} s and the cool-off takes {cool_off_s} s: nothing would ever go")]
+    CoolOff {
+        /// The environment.
+        environment: EnvironmentName,
+        /// How long an approval counts.
+        approval_s: u64,
+        /// How long the cool-off takes.
+        cool_off_s: u64,
+    },
     /// A quorum that one person meets.
     #[error("the quorum of {0} is met by one person; nothing reaches production on one signature")]
     OnePerson(String),
@@ -80,6 +90,10 @@ pub fn check(charter: &Charter) -> Result<Duties, CharterError> {
     Policy::parse(&charter.policy)?;
     check_shape(charter)?;
     check_quorums(charter)?;
+    if let Some(rule) = charter.environments.iter().find(|e| e.cool_off_s > 0 && e.cool_off_s >= e.approval_s) {
+        let (approval_s, cool_off_s) = (rule.approval_s, rule.cool_off_s);
+        return Err(CharterError::CoolOff { environment: rule.name.clone(), approval_s, cool_off_s });
+    }
     ledger::reader::keys_of(charter)?;
     for member in &charter.members {
         let granted = granted_roles(charter, &member.id);

@@ -9,6 +9,7 @@ use crate::{
     facts::{Facts, Said},
     quorum::{Tally, tally},
     shown::shown_digest,
+    time::CoolOff,
 };
 
 /// The approvals of one proposal, counted.
@@ -23,6 +24,8 @@ pub(crate) struct Votes {
     pub(crate) rests_on: BTreeSet<u64>,
     /// Until when enough of them count.
     pub(crate) ends: Timestamp,
+    /// What must pass after the one that completed the quorum.
+    pub(crate) cool_off: CoolOff,
 }
 
 /// One person's yes in one role, and until when.
@@ -30,6 +33,7 @@ struct Vote<'a> {
     person: &'a PersonId,
     role: &'a RoleName,
     end: Timestamp,
+    index: u64,
 }
 
 impl Votes {
@@ -43,6 +47,7 @@ impl Votes {
         let claim = &proposal.claim;
         let rule = facts.members().charter().environment(&claim.environment);
         let life = rule.map_or(0, |r| r.approval_s);
+        let cool_off_s = rule.map_or(0, |r| r.cool_off_s);
         let text = shown_digest(facts, proposal.index);
         let mut cast = Vec::new();
         let (mut by_contributors, mut unfit, mut rests_on) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -59,7 +64,7 @@ impl Votes {
                 if contributors.contains(person) {
                     by_contributors.insert(person.to_string());
                 } else if fits {
-                    cast.push(Vote { person, role: &approval.header.role, end });
+                    cast.push(Vote { person, role: &approval.header.role, end, index: approval.index });
                     rests_on.insert(approval.index);
                 } else {
                     unfit.insert(person.to_string());
@@ -74,21 +79,29 @@ impl Votes {
             c.claim.asks.iter().filter(|a| a.environment == claim.environment).map(|a| a.approvals).max()
         });
         let asked = asked.max(claim.approvals);
-        let count = |until: Timestamp| count_until(quorum, asked, &cast, until);
+        let count = |until: Timestamp| count_votes(quorum, asked, cast.iter().filter(|v| v.end >= until));
         let tally = count(now);
+        // Approvals come in the order of the log. One that is over began nothing: a new quorum waits again.
+        let completes = |last: &&Vote<'_>| {
+            count_votes(quorum, asked, cast.iter().filter(|v| v.index <= last.index)).is_met()
+        };
+        let complete = cast.iter().find(completes).filter(|_| tally.is_met());
+        let began = complete.and_then(|vote| facts.covered(vote.index));
+        rests_on.extend(began.filter(|_| cool_off_s > 0).map(|t| t.index));
+        let cool_off = CoolOff::of(cool_off_s, began, facts.time());
         // The latest time until which those who still count are enough: one approval that ends early takes nothing
         // from others that do not.
         let mut ends: Vec<Timestamp> = cast.iter().map(|v| v.end).collect();
         ends.sort_unstable();
         let enough = ends.into_iter().rev().find(|end| tally.is_met() && count(*end).is_met());
-        Self { tally, by_contributors, unfit, rests_on, ends: enough.unwrap_or(now) }
+        Self { tally, by_contributors, unfit, rests_on, ends: enough.unwrap_or(now), cool_off }
     }
 }
 
-/// The votes that count until then, against the quorum and what the manifest asks for beyond it, never below it.
-fn count_until(quorum: &Quorum, asked: Option<u32>, cast: &[Vote<'_>], until: Timestamp) -> Tally {
+/// Votes against the quorum and what the manifest asks for beyond it, never below it.
+fn count_votes<'a>(quorum: &Quorum, asked: Option<u32>, votes: impl Iterator<Item = &'a Vote<'a>>) -> Tally {
     let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
-    for vote in cast.iter().filter(|v| v.end >= until) {
+    for vote in votes {
         spoke.entry(vote.person.clone()).or_default().insert(vote.role.clone());
     }
     let mut tally = tally(quorum, &spoke);

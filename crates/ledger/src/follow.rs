@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub use fork::{Finding, Fork, ForkError, keep};
-pub use fresh::{FreshCheckpoint, StaleError};
+pub use fresh::{FreshCheckpoint, SKEW_LIMIT_S, StaleError};
 pub use kept::KeptError;
 pub use policy::{PolicyError, WitnessKey, WitnessPolicy};
 pub use sighting::Sighting;

@@ -68,6 +68,25 @@ fn a_checkpoint_is_fresh_and_was_checked_for_witnesses() {
     assert!(matches!(error, CurrentError::NotWitnessed));
 }
 
+/// A log's time that runs ahead would shorten a cool-off, and nothing else.
+#[test]
+fn a_time_ahead_of_this_clock_ends_no_cool_off() {
+    for (cool_off_s, refused) in [(600, true), (0, false)] {
+        let mut charter = charter();
+        charter.environments[1].cool_off_s = cool_off_s;
+        let mut world = World::founded(charter);
+        let put = world.put(1, None);
+        world.approve_both(&put);
+        world.wait(600);
+        let with_clock = |now| current(&policy(&world), &world.facts(), &world.fresh(), put.proposal, at(now));
+        assert!(with_clock(world.now - 300).is_ok());
+        match with_clock(world.now - 301) {
+            Ok(_) => assert!(!refused),
+            Err(error) => assert!(refused && matches!(error, CurrentError::Ahead(time) if time == at(world.now))),
+        }
+    }
+}
+
 fn back(world: &World, to: &Put) -> Result<Return, ReturnError> {
     may_return(&policy(world), &world.facts(), &system(), &production(), to.claim.release)
 }

@@ -21,7 +21,7 @@ fn a_charter_in_order_is_accepted_and_its_duties_hold() {
 #[test]
 fn every_refusal_has_its_words() {
     type Edit = fn(&mut Charter);
-    let rows: [(Edit, &str); 29] = [
+    let rows: [(Edit, &str); 30] = [
         (|c| c.roles.push(c.roles[0].clone()), "the role `developer` is defined twice"),
         (
             |c| c.roles[0].says.push(Kind::Charter),
@@ -95,6 +95,10 @@ fn every_refusal_has_its_words() {
         (
             |c| c.environments[1].resume = quorum(&[]),
             "the quorum of resuming `production` asks for 0 persons, and 0 could give it",
+        ),
+        (
+            |c| c.environments[1].cool_off_s = 7 * 86_400,
+            "approvals for `production` count for 604800 s and the cool-off takes 604800 s: nothing would ever go",
         ),
         (
             |c| c.amendment.groups.push(Group { role: "risk".parse().unwrap(), count: u32::MAX }),

@@ -47,6 +47,7 @@ fn environment(name: &str) -> EnvironmentRule {
         name: name.parse().unwrap(),
         quorum: quorum(&[("release-manager", 2)]),
         approval_s: 7 * DAY,
+        cool_off_s: 0,
         verdict_s: DAY,
         max_age_s: 60,
         rollback_s: 3_600,

@@ -6,7 +6,7 @@ use super::Accepted;
 
 /// Five minutes: clocks that are set by anybody at all differ by less. Never more than the age that is allowed, for
 /// whatever this clock is behind, a checkpoint may be older than it seems.
-const SKEW_LIMIT_S: u64 = 300;
+pub const SKEW_LIMIT_S: u64 = 300;
 
 /// A checkpoint that was the log's latest a short time ago, as far as its witnesses say.
 ///

@@ -108,6 +108,7 @@ pub(super) fn charter(systems: u64) -> Result<Charter, WriteError> {
             name: "production".parse()?,
             quorum: two("release-manager")?,
             approval_s: 7 * 86_400,
+            cool_off_s: 0,
             verdict_s: 86_400,
             max_age_s: 60,
             rollback_s: 3_600,

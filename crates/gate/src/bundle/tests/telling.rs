@@ -55,6 +55,22 @@ fn a_release_with_a_past_is_selected_too() {
 }
 
 #[test]
+fn a_cool_off_is_checked_in_a_selected_bundle_too() {
+    let mut charter = charter();
+    charter.environments[1].cool_off_s = 600;
+    let mut world = World::founded(charter);
+    let put = world.put(1, None);
+    world.approve_both(&put);
+    for (wait, granted) in [(30, false), (600, true)] {
+        (0..20).for_each(|_| drop(world.wait(wait / 20)));
+        let index = say_verdict(&mut world, &put);
+        let bundle = selected(&world, index);
+        assert_eq!(check(&world, &bundle).unwrap().is_granted(), granted);
+        assert!(bundle.entries.len() + 10 < world.entries().len(), "not every tick");
+    }
+}
+
+#[test]
 fn without_witnesses_it_says_so() {
     let mut charter = charter();
     charter.witnesses.clear();

@@ -191,6 +191,20 @@ const ROWS: &[Row] = &[
         },
     },
     Row {
+        what: "the cool-off is not over",
+        rules: &["cool-off-is-over"],
+        found: "cool off s: 900, cool off left: until ",
+        world: || {
+            let mut charter = charter();
+            charter.environments[1].cool_off_s = 900;
+            let mut world = World::founded(charter);
+            let put = world.put(1, None);
+            world.approve_both(&put);
+            world.wait(899);
+            (world, put.proposal)
+        },
+    },
+    Row {
         what: "a rejection",
         rules: &["nobody-rejected-it"],
         found: "rejections: 1",

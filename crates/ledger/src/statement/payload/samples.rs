@@ -107,6 +107,7 @@ pub(crate) fn charter() -> Charter {
             name: "production".parse().unwrap(),
             quorum: quorum(2),
             approval_s: 1,
+            cool_off_s: 5,
             verdict_s: 2,
             max_age_s: 3,
             rollback_s: 4,

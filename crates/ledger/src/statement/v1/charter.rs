@@ -164,6 +164,9 @@ pub struct EnvironmentRule {
     pub quorum: Quorum,
     /// Seconds for which an approval counts at most, whatever it says itself.
     pub approval_s: u64,
+    /// Seconds that pass, by the log's ticks, between the approval that completes the quorum and the first step; 0 for none.
+    /// Anyone who may reject or halt has that long.
+    pub cool_off_s: u64,
     /// Seconds for which a verdict is granted at most.
     pub verdict_s: u64,
     /// Seconds after which a checkpoint is too old to take a step on.
