@@ -272,10 +272,16 @@ impl Founding {
                     max_age_s: e.max_age_s.unwrap_or(MAX_AGE_S),
                     rollback_s: e.rollback_s.unwrap_or(ROLLBACK_S),
                     resume: quorum(&e.resume),
+                    builders: 1,
+                    emergency: None,
                 })
                 .collect(),
             amendment: quorum(&self.amendment),
             policy,
+            recovery: None,
+            key_delay_s: 0,
+            values: Vec::new(),
+            silence: None,
             programs: BTreeMap::new(),
         };
         Ok((charter, identities))

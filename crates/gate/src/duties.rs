@@ -46,7 +46,9 @@ pub enum CharterError {
         there: u32,
     },
     /// Approvals that are over before they may be used.
-    #[error("approvals for `{environment}` count for {approval_s} s and the cool-off takes {cool_off_s} s: nothing would ever go")]
+    #[error(
+        "approvals for `{environment}` count for {approval_s} s and the cool-off takes {cool_off_s} s: nothing would ever go"
+    )]
     CoolOff {
         /// The environment.
         environment: EnvironmentName,

@@ -277,6 +277,14 @@ impl Facts {
             Claim::KeyWithdrawal(c) => self.withdraw(c, index),
             // What was forgotten beside the log changes nothing that is in it.
             Claim::Verdict(_) | Claim::Erasure(_) => {}
+            Claim::Amendment(_)
+            | Claim::Consent(_)
+            | Claim::Cancellation(_)
+            | Claim::ValueProposal(_)
+            | Claim::ValueApproval(_)
+            | Claim::Alarm(_)
+            | Claim::Acknowledgement(_)
+            | Claim::Silence(_) => {}
         }
         Ok(())
     }

@@ -82,9 +82,8 @@ impl Votes {
         let count = |until: Timestamp| count_votes(quorum, asked, cast.iter().filter(|v| v.end >= until));
         let tally = count(now);
         // Approvals come in the order of the log. One that is over began nothing: a new quorum waits again.
-        let completes = |last: &&Vote<'_>| {
-            count_votes(quorum, asked, cast.iter().filter(|v| v.index <= last.index)).is_met()
-        };
+        let completes =
+            |last: &&Vote<'_>| count_votes(quorum, asked, cast.iter().filter(|v| v.index <= last.index)).is_met();
         let complete = cast.iter().find(completes).filter(|_| tally.is_met());
         let began = complete.and_then(|vote| facts.covered(vote.index));
         rests_on.extend(began.filter(|_| cool_off_s > 0).map(|t| t.index));

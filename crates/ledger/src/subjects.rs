@@ -329,6 +329,11 @@ impl Own {
                 self.images(&c.images);
                 c.replaces.iter().for_each(|d| self.part("digest", d));
                 c.edited_suites.iter().chain(&c.removed_suites).for_each(|s| self.part("suite", s));
+                for value in &c.values {
+                    self.refers.push(value.proposal);
+                    self.part("value", &value.name);
+                    self.part("digest", value.value);
+                }
             }
             Claim::Approval(c) => {
                 self.refers.push(c.proposal);
@@ -373,6 +378,46 @@ impl Own {
                 self.part("person", &c.owner);
             }
             Claim::KeyWithdrawal(c) => self.part("key", c.key),
+            Claim::Amendment(c) => {
+                self.is_thing = true;
+                self.thing("digest", c.becomes);
+            }
+            Claim::Consent(c) => {
+                self.refers.push(c.amendment);
+                self.thing("digest", c.becomes);
+                self.part("digest", c.shown);
+            }
+            Claim::Cancellation(c) => {
+                self.refers.push(c.of);
+                c.reason.iter().for_each(|d| self.part("digest", d));
+            }
+            Claim::ValueProposal(c) => {
+                self.is_thing = true;
+                self.thing("value", &c.name);
+                self.thing("digest", c.value);
+                self.refers.extend(c.replaces);
+                c.reason.iter().for_each(|d| self.part("digest", d));
+            }
+            Claim::ValueApproval(c) => {
+                self.refers.push(c.proposal);
+                self.thing("value", &c.name);
+                self.thing("digest", c.value);
+                self.part("digest", c.shown);
+            }
+            Claim::Alarm(c) => {
+                self.is_thing = true;
+                self.refers.extend(c.about.statement);
+                c.about.component.iter().for_each(|n| self.part("component", n));
+                c.about.value.iter().for_each(|n| self.part("value", n));
+            }
+            Claim::Acknowledgement(c) => self.refers.push(c.alarm),
+            Claim::Silence(c) => {
+                self.is_thing = true;
+                self.refers.extend(c.about.statement);
+                c.about.component.iter().for_each(|n| self.part("component", n));
+                c.about.value.iter().for_each(|n| self.part("value", n));
+                self.part("digest", c.reason);
+            }
             Claim::Erasure(c) => {
                 self.part("digest", c.subject);
                 c.reason.iter().for_each(|d| self.part("digest", d));

@@ -118,6 +118,8 @@ names! {
     RoleName, "role name";
     /// A host in the charter.
     HostName, "host name";
+    /// A guarded value in the charter.
+    ValueName, "value name";
 }
 
 /// A requirement, as trackers write them: `PAY-142`.

@@ -18,6 +18,6 @@ pub use clock::{Clock, Timestamp};
 pub use digest::{Commit, Digest, DigestError};
 pub use ids::{
     BuildName, CaseId, ComponentName, EnvironmentName, HostName, IdError, KeyId, PersonId, RequirementId, RobotId,
-    RoleName, SecretName, SuiteName, SystemName, VolumeName, ZoneName,
+    RoleName, SecretName, SuiteName, SystemName, ValueName, VolumeName, ZoneName,
 };
 pub use serial::{Serial, SerialError};

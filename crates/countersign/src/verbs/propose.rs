@@ -132,6 +132,8 @@ fn proposal(
         replaces,
         edited_suites,
         removed_suites,
+        values: Vec::new(),
+        emergency: false,
     })
 }
 

@@ -115,6 +115,21 @@ pub fn says(claim: &Claim) -> String {
             format!("suite {}, case {}, owner {}, until {}", c.suite, c.case.short(), c.owner, c.ends)
         }
         Claim::KeyWithdrawal(c) => format!("key {}, void from {}", c.key.short(), c.void_from),
+        Claim::Amendment(c) => {
+            format!("{}, from charter {} to {}", plural(c.edits.len(), "edit"), c.from.short(), c.becomes.short())
+        }
+        Claim::Consent(c) => format!("to amendment {}", c.amendment),
+        Claim::Cancellation(c) => format!("of {}", c.of),
+        Claim::ValueProposal(c) => match c.replaces {
+            Some(index) => format!("{}, replaces that of {index}", c.name),
+            None => format!("{}, the first", c.name),
+        },
+        Claim::ValueApproval(c) => format!("of {} by proposal {}", c.name, c.proposal),
+        Claim::Alarm(c) => format!("{} {}", wire_name(&c.what), if c.firing { "begins" } else { "is over" }),
+        Claim::Acknowledgement(c) => format!("of alarm {}", c.alarm),
+        Claim::Silence(c) => {
+            format!("{} until {}", c.what.iter().map(wire_name).collect::<Vec<_>>().join(", "), c.ends)
+        }
         Claim::Erasure(c) => format!("of subject {}", c.subject.digest().short()),
     }
 }

@@ -301,6 +301,8 @@ impl World {
             edited_suites: Vec::new(),
             removed_suites: Vec::new(),
             approvals: None,
+            values: Vec::new(),
+            emergency: false,
         };
         self.say("builder", "builder", Claim::Proposal(Box::new(proposal)), true)
     }

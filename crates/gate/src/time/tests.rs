@@ -114,7 +114,7 @@ fn the_times_that_make_it_longest_count() {
     let (mut world, put) = proposed(charter);
     world.approve("ada", &put);
     world.approve("ben", &put);
-    let mut tick = |world: &mut World, alpha: u64, beta: u64| {
+    let tick = |world: &mut World, alpha: u64, beta: u64| {
         let note = world.note(world.entries().len(), &[("alpha", alpha), ("beta", beta)]);
         world.say("gate", "gate", Claim::Tick(Tick { checkpoint: note, at: at(world.now) }))
     };

@@ -52,6 +52,8 @@ fn environment(name: &str) -> EnvironmentRule {
         max_age_s: 60,
         rollback_s: 3_600,
         resume: quorum(&[("operator", 2)]),
+        builders: 1,
+        emergency: None,
     }
 }
 
@@ -114,6 +116,10 @@ pub(crate) fn charter() -> Charter {
         environments: vec![environment("staging"), environment("production")],
         amendment: quorum(&[("release-manager", 2)]),
         policy: crate::policy::DEFAULT.to_owned(),
+        recovery: None,
+        key_delay_s: 0,
+        values: Vec::new(),
+        silence: None,
         programs: BTreeMap::new(),
     }
 }

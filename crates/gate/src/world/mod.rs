@@ -262,7 +262,16 @@ pub(crate) fn note_of(checkpoint: &Checkpoint, cosigned: &[(&str, u64)]) -> Stri
 /// System and environment as the header must name them.
 fn place(claim: &Claim) -> (Option<SystemName>, Option<EnvironmentName>) {
     match claim {
-        Claim::Charter(_) | Claim::Tick(_) | Claim::KeyWithdrawal(_) | Claim::Erasure(_) => (None, None),
+        Claim::Charter(_)
+        | Claim::Tick(_)
+        | Claim::KeyWithdrawal(_)
+        | Claim::Erasure(_)
+        | Claim::Amendment(_)
+        | Claim::Consent(_) => (None, None),
+        Claim::ValueProposal(_) | Claim::ValueApproval(_) => (Some(system()), Some(production())),
+        Claim::Cancellation(_) | Claim::Alarm(_) | Claim::Acknowledgement(_) | Claim::Silence(_) => {
+            (Some(system()), None)
+        }
         Claim::Change(c) => (Some(c.system.clone()), None),
         Claim::Build(_) | Claim::Evidence(_) | Claim::Exception(_) => (Some(system()), None),
         Claim::Proposal(c) => (Some(c.serial.system().clone()), Some(c.environment.clone())),

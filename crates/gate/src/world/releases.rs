@@ -127,6 +127,8 @@ impl World {
             edited_suites: Vec::new(),
             removed_suites: Vec::new(),
             approvals: None,
+            values: Vec::new(),
+            emergency: false,
         }
     }
 

@@ -138,7 +138,7 @@ pub struct Members {
 pub fn public_key(key: &Key) -> Result<PublicKey, EntitlementError> {
     let scheme = match key.scheme {
         KeyScheme::Ed25519 => Scheme::Ed25519,
-        KeyScheme::Sshsig => Scheme::SshSig,
+        KeyScheme::Sshsig | KeyScheme::SkSshsig => Scheme::SshSig,
     };
     PublicKey::from_openssh(scheme, &key.public).map_err(|_| EntitlementError::PublicKey(key.public.clone()))
 }
@@ -288,10 +288,18 @@ impl Members {
             Claim::Milestone(c) => (Need::Is(c.serial.system()), Need::Is(&c.environment)),
             Claim::Rollback(c) => (Need::Some, Need::Is(&c.environment)),
             Claim::Halt(c) => (Need::Any, c.environment.as_ref().map_or(Need::None, Need::Is)),
-            Claim::Resume(_) => (Need::Any, Need::Any),
-            Claim::Charter(_) | Claim::Tick(_) | Claim::KeyWithdrawal(_) | Claim::Erasure(_) => {
-                (Need::None, Need::None)
-            }
+            Claim::ValueProposal(_) | Claim::ValueApproval(_) => (Need::Some, Need::Some),
+            Claim::Resume(_)
+            | Claim::Cancellation(_)
+            | Claim::Alarm(_)
+            | Claim::Acknowledgement(_)
+            | Claim::Silence(_) => (Need::Any, Need::Any),
+            Claim::Charter(_)
+            | Claim::Tick(_)
+            | Claim::KeyWithdrawal(_)
+            | Claim::Erasure(_)
+            | Claim::Amendment(_)
+            | Claim::Consent(_) => (Need::None, Need::None),
         };
         if system.is_met(header.system.as_ref()) && environment.is_met(header.environment.as_ref()) {
             Ok(())

@@ -3,7 +3,7 @@
 use model::{CanonicalError, Digest, Timestamp, from_json_strict, to_json};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::v1::{Claim, EnvironmentVerdict, Header, Kind};
+use super::v1::{Claim, EnvironmentVerdict, Header, Kind, ReadClaim};
 
 /// The DSSE payload type of in-toto statements (`in-toto/attestation:spec/v1/envelope.md`).
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -69,9 +69,9 @@ struct Predicate<C> {
 
 /// The same for writing, without copies.
 #[derive(Serialize)]
-struct Said<'a, C> {
+struct Said<'a> {
     header: &'a Header,
-    claim: &'a C,
+    claim: &'a Claim,
 }
 
 #[derive(Deserialize)]
@@ -85,28 +85,14 @@ struct Peek {
 impl Statement {
     /// The bytes to sign.
     pub fn to_bytes(&self) -> Result<Vec<u8>, PayloadError> {
-        let header = &self.header;
+        let kind = self.claim.kind();
+        let form = |e| PayloadError::Form(kind, e);
         match &self.claim {
-            Claim::Charter(c) => write(Kind::Charter, self.subjects(), header, c),
-            Claim::Tick(c) => write(Kind::Tick, self.subjects(), header, c),
-            Claim::Change(c) => write(Kind::Change, self.subjects(), header, c),
-            Claim::Build(c) => write(Kind::Build, self.subjects(), header, c),
-            Claim::Evidence(c) => write(Kind::Evidence, self.subjects(), header, c),
-            Claim::Proposal(c) => write(Kind::Proposal, self.subjects(), header, c),
-            Claim::Approval(c) => write(Kind::Approval, self.subjects(), header, c),
-            Claim::Rejection(c) => write(Kind::Rejection, self.subjects(), header, c),
-            Claim::Milestone(c) => write(Kind::Milestone, self.subjects(), header, c),
-            Claim::Halt(c) => write(Kind::Halt, self.subjects(), header, c),
-            Claim::Resume(c) => write(Kind::Resume, self.subjects(), header, c),
-            Claim::Rollback(c) => write(Kind::Rollback, self.subjects(), header, c),
-            Claim::Exception(c) => write(Kind::Exception, self.subjects(), header, c),
-            Claim::KeyWithdrawal(c) => write(Kind::KeyWithdrawal, self.subjects(), header, c),
-            Claim::Erasure(c) => write(Kind::Erasure, self.subjects(), header, c),
             Claim::Verdict(verdict) => {
-                let predicate = EnvironmentVerdict::of(header.clone(), verdict);
-                let wire = wire(Kind::Verdict, self.subjects(), predicate);
-                to_json(&wire).map_err(|e| PayloadError::Form(Kind::Verdict, e))
+                let predicate = EnvironmentVerdict::of(self.header.clone(), verdict);
+                to_json(&wire(kind, self.subjects(), predicate)).map_err(form)
             }
+            claim => to_json(&wire(kind, self.subjects(), Said { header: &self.header, claim })).map_err(form),
         }
     }
 
@@ -128,27 +114,9 @@ impl Statement {
         let text = std::str::from_utf8(bytes).ok()?;
         let (_, rest) = text.split_once(r#"],"predicateType":""#)?;
         let (name, _) = rest.split_once('"')?;
-        fn said<C: DeserializeOwned>(text: &str, claim: impl FnOnce(C) -> Claim) -> Option<Statement> {
-            let wire: Wire<Predicate<C>> = serde_json::from_str(text).ok()?;
-            Some(Statement { header: wire.predicate.header, claim: claim(wire.predicate.claim) })
-        }
-        match Kind::of_predicate_type(name)? {
-            Kind::Charter => said(text, |c| Claim::Charter(Box::new(c))),
-            Kind::Tick => said(text, Claim::Tick),
-            Kind::Change => said(text, |c| Claim::Change(Box::new(c))),
-            Kind::Build => said(text, |c| Claim::Build(Box::new(c))),
-            Kind::Evidence => said(text, |c| Claim::Evidence(Box::new(c))),
-            Kind::Proposal => said(text, |c| Claim::Proposal(Box::new(c))),
-            Kind::Approval => said(text, Claim::Approval),
-            Kind::Rejection => said(text, Claim::Rejection),
-            Kind::Milestone => said(text, |c| Claim::Milestone(Box::new(c))),
-            Kind::Halt => said(text, Claim::Halt),
-            Kind::Resume => said(text, Claim::Resume),
-            Kind::Rollback => said(text, Claim::Rollback),
-            Kind::Exception => said(text, Claim::Exception),
-            Kind::KeyWithdrawal => said(text, Claim::KeyWithdrawal),
-            Kind::Erasure => said(text, Claim::Erasure),
-            Kind::Verdict => {
+        match Kind::of_predicate_type(name)?.read(Guess(text)) {
+            Some(statement) => statement,
+            None => {
                 let wire: Wire<EnvironmentVerdict> = serde_json::from_str(text).ok()?;
                 let (header, verdict) = wire.predicate.open();
                 Some(Self { header, claim: Claim::Verdict(Box::new(verdict)) })
@@ -162,29 +130,15 @@ impl Statement {
             return Err(PayloadError::Type(peek.kind));
         }
         let kind = Kind::of_predicate_type(&peek.predicate_type).ok_or(PayloadError::Kind(peek.predicate_type))?;
-        let (subjects, statement) = match kind {
-            Kind::Charter => read(kind, bytes, |c| Claim::Charter(Box::new(c))),
-            Kind::Tick => read(kind, bytes, Claim::Tick),
-            Kind::Change => read(kind, bytes, |c| Claim::Change(Box::new(c))),
-            Kind::Build => read(kind, bytes, |c| Claim::Build(Box::new(c))),
-            Kind::Evidence => read(kind, bytes, |c| Claim::Evidence(Box::new(c))),
-            Kind::Proposal => read(kind, bytes, |c| Claim::Proposal(Box::new(c))),
-            Kind::Approval => read(kind, bytes, Claim::Approval),
-            Kind::Rejection => read(kind, bytes, Claim::Rejection),
-            Kind::Milestone => read(kind, bytes, |c| Claim::Milestone(Box::new(c))),
-            Kind::Halt => read(kind, bytes, Claim::Halt),
-            Kind::Resume => read(kind, bytes, Claim::Resume),
-            Kind::Rollback => read(kind, bytes, Claim::Rollback),
-            Kind::Exception => read(kind, bytes, Claim::Exception),
-            Kind::KeyWithdrawal => read(kind, bytes, Claim::KeyWithdrawal),
-            Kind::Erasure => read(kind, bytes, Claim::Erasure),
-            Kind::Verdict => {
-                let wire: Wire<EnvironmentVerdict> =
-                    from_json_strict(bytes).map_err(|e| PayloadError::Form(kind, e))?;
+        let form = |e| PayloadError::Form(kind, e);
+        let (subjects, statement) = match kind.read(Strict(bytes)) {
+            Some(read) => read.map_err(form)?,
+            None => {
+                let wire: Wire<EnvironmentVerdict> = from_json_strict(bytes).map_err(form)?;
                 let (header, verdict) = wire.predicate.open();
-                Ok((wire.subject, Self { header, claim: Claim::Verdict(Box::new(verdict)) }))
+                (wire.subject, Self { header, claim: Claim::Verdict(Box::new(verdict)) })
             }
-        }?;
+        };
         if subjects != statement.subjects() || statement.to_bytes()? != bytes {
             return Err(PayloadError::Subjects(kind));
         }
@@ -222,7 +176,17 @@ impl Statement {
             Claim::Exception(c) => subjects.push(sha256("case", &c.case)),
             Claim::KeyWithdrawal(c) => subjects.push(sha256("key", &c.key.digest())),
             Claim::Erasure(c) => subjects.push(sha256("subject", c.subject.digest())),
-            Claim::Tick(_) | Claim::Halt(_) | Claim::Resume(_) => {
+            Claim::Amendment(c) => subjects.push(sha256("charter", &c.becomes)),
+            Claim::Consent(c) => subjects.push(sha256("charter", &c.becomes)),
+            Claim::ValueProposal(c) => subjects.push(sha256(c.name.as_str(), &c.value)),
+            Claim::ValueApproval(c) => subjects.push(sha256(c.name.as_str(), &c.value)),
+            Claim::Tick(_)
+            | Claim::Halt(_)
+            | Claim::Resume(_)
+            | Claim::Cancellation(_)
+            | Claim::Alarm(_)
+            | Claim::Acknowledgement(_)
+            | Claim::Silence(_) => {
                 if let Some(charter) = &self.header.charter {
                     subjects.push(sha256("charter", charter));
                 }
@@ -245,22 +209,28 @@ fn wire<P>(kind: Kind, subject: Vec<Subject>, predicate: P) -> Wire<P> {
     Wire { kind: STATEMENT_TYPE.to_owned(), subject, predicate_type: kind.predicate_type(), predicate }
 }
 
-fn write<C: Serialize>(
-    kind: Kind,
-    subjects: Vec<Subject>,
-    header: &Header,
-    claim: &C,
-) -> Result<Vec<u8>, PayloadError> {
-    to_json(&wire(kind, subjects, Said { header, claim })).map_err(|e| PayloadError::Form(kind, e))
+/// Reads what may be a statement of a kind, quickly.
+struct Guess<'a>(&'a str);
+
+impl ReadClaim for Guess<'_> {
+    type Read = Option<Statement>;
+
+    fn read<C: Serialize + DeserializeOwned>(self, claim: impl FnOnce(C) -> Claim) -> Self::Read {
+        let wire: Wire<Predicate<C>> = serde_json::from_str(self.0).ok()?;
+        Some(Statement { header: wire.predicate.header, claim: claim(wire.predicate.claim) })
+    }
 }
 
-fn read<C: Serialize + DeserializeOwned>(
-    kind: Kind,
-    bytes: &[u8],
-    claim: impl FnOnce(C) -> Claim,
-) -> Result<(Vec<Subject>, Statement), PayloadError> {
-    let wire: Wire<Predicate<C>> = from_json_strict(bytes).map_err(|e| PayloadError::Form(kind, e))?;
-    Ok((wire.subject, Statement { header: wire.predicate.header, claim: claim(wire.predicate.claim) }))
+/// Reads a statement of a kind and refuses every other spelling.
+struct Strict<'a>(&'a [u8]);
+
+impl ReadClaim for Strict<'_> {
+    type Read = Result<(Vec<Subject>, Statement), CanonicalError>;
+
+    fn read<C: Serialize + DeserializeOwned>(self, claim: impl FnOnce(C) -> Claim) -> Self::Read {
+        let wire: Wire<Predicate<C>> = from_json_strict(self.0)?;
+        Ok((wire.subject, Statement { header: wire.predicate.header, claim: claim(wire.predicate.claim) }))
+    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,10 @@ fn members() -> Members {
         environments: Vec::new(),
         amendment: Quorum { groups: Vec::new() },
         policy: String::new(),
+        recovery: None,
+        key_delay_s: 0,
+        values: Vec::new(),
+        silence: None,
         programs: std::collections::BTreeMap::new(),
     };
     Members::of(charter, model::Digest::of(b"charter")).unwrap()

@@ -113,9 +113,15 @@ pub(super) fn charter(systems: u64) -> Result<Charter, WriteError> {
             max_age_s: 60,
             rollback_s: 3_600,
             resume: two("operator")?,
+            builders: 1,
+            emergency: None,
         }],
         amendment: two("release-manager")?,
         policy: gate::policy::DEFAULT.to_owned(),
+        recovery: None,
+        key_delay_s: 0,
+        values: Vec::new(),
+        silence: None,
         programs: BTreeMap::new(),
     })
 }

@@ -183,6 +183,8 @@ impl Line {
             edited_suites: Vec::new(),
             removed_suites: Vec::new(),
             approvals: None,
+            values: Vec::new(),
+            emergency: false,
         };
         let proposal = history.say("builder", "builder", place, Claim::Proposal(Box::new(claim.clone())))?;
         self.previous = Some(change);

@@ -110,6 +110,8 @@ impl Builder {
             edited_suites,
             removed_suites,
             approvals: release.environment(environment).and_then(|e| e.approvals),
+            values: Vec::new(),
+            emergency: false,
         };
         let about = About {
             system: Some(system.name.clone()),

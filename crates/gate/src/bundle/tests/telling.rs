@@ -62,7 +62,9 @@ fn a_cool_off_is_checked_in_a_selected_bundle_too() {
     let put = world.put(1, None);
     world.approve_both(&put);
     for (wait, granted) in [(30, false), (600, true)] {
-        (0..20).for_each(|_| drop(world.wait(wait / 20)));
+        for _ in 0..20 {
+            world.wait(wait / 20);
+        }
         let index = say_verdict(&mut world, &put);
         let bundle = selected(&world, index);
         assert_eq!(check(&world, &bundle).unwrap().is_granted(), granted);

@@ -95,6 +95,8 @@ fn claim(index: u64, (kind, a, b, c, d): Seed) -> Claim {
             edited_suites: Vec::new(),
             removed_suites: Vec::new(),
             approvals: None,
+            values: Vec::new(),
+            emergency: false,
         })),
         6 => Claim::Approval(Approval {
             action: Action::Release,

@@ -44,6 +44,10 @@ fn charter() -> Charter {
             Role { name: "everything".parse().unwrap(), says: Kind::ALL.to_vec() },
             Role { name: "nothing".parse().unwrap(), says: Vec::new() },
         ],
+        recovery: None,
+        key_delay_s: 0,
+        values: Vec::new(),
+        silence: None,
         programs: BTreeMap::new(),
         ..*charter
     }
@@ -59,7 +63,9 @@ fn fit(mut statement: Statement) -> Statement {
     header.role = "everything".parse().unwrap();
     match statement.claim.kind() {
         Kind::Change | Kind::Build | Kind::Evidence | Kind::Exception => header.environment = None,
-        Kind::Tick | Kind::KeyWithdrawal | Kind::Erasure => (header.environment, header.system) = (None, None),
+        Kind::Tick | Kind::KeyWithdrawal | Kind::Erasure | Kind::Amendment | Kind::Consent => {
+            (header.environment, header.system) = (None, None);
+        }
         Kind::Halt => header.environment = None,
         _ => {}
     }
@@ -127,7 +133,9 @@ fn header_and_claim_are_about_the_same() {
     let members = members();
     for (name, statement) in all() {
         let kind = statement.claim.kind();
-        if [Kind::Charter, Kind::Resume].contains(&kind) {
+        // The others are about whatever their signer means.
+        let anywhere = [Kind::Resume, Kind::Cancellation, Kind::Alarm, Kind::Acknowledgement, Kind::Silence];
+        if kind == Kind::Charter || anywhere.contains(&kind) {
             continue;
         }
         let who = if kind.speaker() == Speaker::Robot { "rob" } else { "ada" };

@@ -5,11 +5,13 @@ use model::{CaseId, Digest, Serial, Timestamp};
 use super::super::{
     Statement,
     v1::{
-        Action, Approval, Asked, Build, Change, ChangeProblem, Charter, Claim, CommitFact, CommitProblem,
-        EnvironmentRule, Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, Halt,
-        Header, Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce,
-        Placed, Proposal, Quorum, Reason, Rejection, Resume, Robot, Role, Rollback, Ruling, Seen, SuiteFact, SuiteKind,
-        SuiteOn, SystemRule, Tick, Totals, Verdict, WitnessKey,
+        Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Approval, Asked, Build, Cancellation, Change,
+        ChangeProblem, Charter, Claim, CommitFact, CommitProblem, Consent, Edit, EmergencyRule, EnvironmentRule,
+        Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, GuardedValue, Halt, Header,
+        Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce, Placed,
+        Proposal, Quorum, Reason, Recovery, Rejection, Resume, Robot, Role, Rollback, Ruling, Seen, Silence,
+        SilenceRule, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick, Totals, ValueApproval, ValueFormat,
+        ValueProposal, ValueRule, Verdict, WitnessKey,
     },
 };
 use crate::bodies::SubjectDigest;
@@ -112,9 +114,22 @@ pub(crate) fn charter() -> Charter {
             max_age_s: 3,
             rollback_s: 4,
             resume: quorum(3),
+            builders: 2,
+            emergency: Some(EmergencyRule { quorum: quorum(2), verdict_s: 6 }),
         }],
         amendment: quorum(4),
         policy: "permit(principal, action, resource);\n\"é\"".to_owned(),
+        recovery: Some(Recovery { keys: vec![key(KeyScheme::SkSshsig)], count: 1, delay_s: 7 }),
+        key_delay_s: 8,
+        values: vec![ValueRule {
+            name: "payout".parse().unwrap(),
+            system: "bank".parse().unwrap(),
+            environment: "production".parse().unwrap(),
+            format: ValueFormat::Iban,
+            guardians: quorum(2),
+            cool_off_s: 9,
+        }],
+        silence: Some(SilenceRule { kinds: vec![AlarmKind::ProbeFailed], longest_s: 10 }),
         programs: [("builder".parse().unwrap(), vec![dig("program")])].into(),
     }
 }
@@ -208,6 +223,8 @@ pub(crate) fn all() -> Vec<(&'static str, Statement)> {
                 edited_suites: vec!["unit".parse().unwrap()],
                 removed_suites: vec!["ui".parse().unwrap()],
                 approvals: Some(3),
+                values: vec![GuardedValue { name: "payout".parse().unwrap(), proposal: 6, value: dig("value") }],
+                emergency: true,
             })),
         ),
         (
@@ -262,10 +279,89 @@ pub(crate) fn all() -> Vec<(&'static str, Statement)> {
             }),
         ),
     ];
+    let claims = claims.into_iter().chain(of_people());
     let mut all: Vec<(&str, Statement)> = claims.into_iter().map(|(name, claim)| (name, statement(claim))).collect();
     all.push(("verdict granted", verdict(Ruling::Granted { until: at(60) })));
     let reason =
         Reason { rule: "not-halted".to_owned(), found: "halted: yes".to_owned(), needed: "to resume".to_owned() };
     all.push(("verdict refused", verdict(Ruling::Refused { reasons: vec![reason] })));
     all
+}
+
+/// What people and alarms say about the charter, guarded values and each other.
+fn of_people() -> Vec<(&'static str, Claim)> {
+    let about = AlarmAbout {
+        component: Some("web".parse().unwrap()),
+        process: Some("gate".parse().unwrap()),
+        host: Some("main".parse().unwrap()),
+        value: Some("payout".parse().unwrap()),
+        statement: Some(7),
+    };
+    let value = dig("value");
+    let name = || "payout".parse().unwrap();
+    vec![
+        (
+            "amendment",
+            Claim::Amendment(Box::new(Amendment { from: dig("from"), becomes: dig("becomes"), edits: edits() })),
+        ),
+        ("consent", Claim::Consent(Consent { amendment: 3, becomes: dig("becomes"), shown: dig("shown") })),
+        ("cancellation", Claim::Cancellation(Cancellation { of: 3, reason: Some(dig("reason")) })),
+        (
+            "value proposal",
+            Claim::ValueProposal(ValueProposal { name: name(), value, replaces: Some(2), reason: Some(dig("reason")) }),
+        ),
+        (
+            "value approval",
+            Claim::ValueApproval(ValueApproval {
+                proposal: 6,
+                name: name(),
+                value,
+                replaces: Some(2),
+                shown: dig("shown"),
+            }),
+        ),
+        ("alarm", Claim::Alarm(Alarm { what: AlarmKind::ProbeFailed, about: about.clone(), firing: true })),
+        ("acknowledgement", Claim::Acknowledgement(Acknowledgement { alarm: 8 })),
+        (
+            "silence",
+            Claim::Silence(Box::new(Silence {
+                what: vec![AlarmKind::HeartbeatMissed],
+                about,
+                ends: at(9),
+                reason: dig("reason"),
+            })),
+        ),
+    ]
+}
+
+/// Every edit.
+fn edits() -> Vec<Edit> {
+    let charter = charter();
+    vec![
+        Edit::SetMember(charter.members[0].clone()),
+        Edit::RemoveMember("ada".parse().unwrap()),
+        Edit::SetRobot(charter.robots[0].clone()),
+        Edit::RemoveRobot("builder".parse().unwrap()),
+        Edit::SetHost(charter.hosts[0].clone()),
+        Edit::RemoveHost("main".parse().unwrap()),
+        Edit::SetRole(charter.roles[0].clone()),
+        Edit::RemoveRole("builder".parse().unwrap()),
+        Edit::AddConflict("builder".parse().unwrap(), "tester".parse().unwrap()),
+        Edit::RemoveConflict("builder".parse().unwrap(), "tester".parse().unwrap()),
+        Edit::SetSystem(charter.systems[0].clone()),
+        Edit::RemoveSystem("bank".parse().unwrap()),
+        Edit::SetEnvironment(charter.environments[0].clone()),
+        Edit::RemoveEnvironment("production".parse().unwrap()),
+        Edit::SetWitness(charter.witnesses[0].clone()),
+        Edit::RemoveWitness("witness".to_owned()),
+        Edit::SetValue(charter.values[0].clone()),
+        Edit::RemoveValue("payout".parse().unwrap()),
+        Edit::WitnessQuorum(1),
+        Edit::Amendment(quorum(2)),
+        Edit::Recovery(charter.recovery),
+        Edit::KeyDelay(8),
+        Edit::Silence(charter.silence),
+        Edit::Policy("permit(principal, action, resource);".to_owned()),
+        Edit::Programs(charter.programs),
+    ]
 }

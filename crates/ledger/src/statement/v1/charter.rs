@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName};
+use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName};
 use serde::{Deserialize, Serialize};
 
-use super::Kind;
+use super::{AlarmKind, Kind};
 
 /// Who there is, what they may say and what it takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,14 @@ pub struct Charter {
     pub amendment: Quorum,
     /// The Cedar policy text that `decide` evaluates.
     pub policy: String,
+    /// Keys that are kept away from everything else, for when the quorum for amendments can not be met any more.
+    pub recovery: Option<Recovery>,
+    /// Seconds, by the log's ticks, after which a key that an amendment added counts.
+    pub key_delay_s: u64,
+    /// The guarded values.
+    pub values: Vec<ValueRule>,
+    /// Which alarms may be kept quiet, and for how long; none may if it is missing.
+    pub silence: Option<SilenceRule>,
     /// Program digests allowed for each robot role; an empty list allows any, and verdicts say so.
     pub programs: BTreeMap<RoleName, Vec<Digest>>,
 }
@@ -102,6 +110,8 @@ pub enum KeyScheme {
     Ed25519,
     /// SSHSIG (OpenSSH PROTOCOL.sshsig) in Countersign's own namespace over the same bytes.
     Sshsig,
+    /// The same by a key in hardware (OpenSSH PROTOCOL.u2f, `sk-ssh-ed25519@openssh.com`), touched for each signature.
+    SkSshsig,
 }
 
 /// A robot: one process that signs.
@@ -175,6 +185,80 @@ pub struct EnvironmentRule {
     pub rollback_s: u64,
     /// Who may halt it (one person) and how many must resume it.
     pub resume: Quorum,
+    /// How many builders, each under other administrators, must have made the same images; never less than one.
+    pub builders: u32,
+    /// What it takes to release in an emergency, before all evidence is there; none for not at all.
+    pub emergency: Option<EmergencyRule>,
+}
+
+/// What it takes to release before all evidence is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmergencyRule {
+    /// Who must approve.
+    pub quorum: Quorum,
+    /// Seconds after the approval that completes it for which the verdict is granted at most.
+    pub verdict_s: u64,
+}
+
+/// Keys that together can amend the charter when its members no longer can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recovery {
+    /// The keys, each its own and in nobody's daily use.
+    pub keys: Vec<Key>,
+    /// How many of them must sign; at least two.
+    pub count: u32,
+    /// Seconds, by the log's ticks, in which any member can cancel it.
+    pub delay_s: u64,
+}
+
+/// A guarded value: a name, where it is used, what it looks like, and who guards it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueRule {
+    /// Its name, once in a charter.
+    pub name: ValueName,
+    /// The system that uses it.
+    pub system: SystemName,
+    /// The environment that it holds in.
+    pub environment: EnvironmentName,
+    /// What it must look like.
+    pub format: ValueFormat,
+    /// Who must approve another value; each of them alone can cancel one.
+    pub guardians: Quorum,
+    /// Seconds, by the log's ticks, between the approval that completes the quorum and the first use.
+    pub cool_off_s: u64,
+}
+
+/// What a guarded value must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValueFormat {
+    /// A line of text.
+    Text,
+    /// A decimal number.
+    Decimal,
+    /// An `https` address.
+    Url,
+    /// An international bank account number (ISO 13616).
+    Iban,
+    /// A business identifier code (ISO 9362).
+    Bic,
+    /// A Bitcoin address: Base58Check, Bech32 (BIP 173) or Bech32m (BIP 350).
+    Bitcoin,
+    /// An Ethereum address with its checksum in upper and lower case (EIP-55).
+    Ethereum,
+}
+
+/// Which alarms may be kept quiet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SilenceRule {
+    /// These kinds, and no others.
+    pub kinds: Vec<AlarmKind>,
+    /// Seconds for which a silence lasts at most.
+    pub longest_s: u64,
 }
 
 /// People, counted: every group must be met, and no person counts in two.

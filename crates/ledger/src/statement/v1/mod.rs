@@ -1,6 +1,8 @@
 //! Version 1 of the statements: frozen. Names, order and meaning of fields never change; a new meaning is a
 //! new version beside this one. Golden bytes in `tests.rs` hold it to that.
 
+mod alarm;
+mod amendment;
 mod approval;
 mod build;
 mod change;
@@ -12,13 +14,17 @@ mod milestone;
 mod proposal;
 mod stop;
 mod tick;
+mod value;
 mod verdict;
 
+pub use alarm::{Acknowledgement, Alarm, AlarmAbout, AlarmKind, Silence};
+pub use amendment::{Amendment, Cancellation, Consent, Edit};
 pub use approval::{Action, Approval, Exception, KeyWithdrawal, Rejection};
 pub use build::{Build, Image};
 pub use change::{Asked, Change, ChangeProblem, CommitFact, CommitProblem, SuiteFact};
 pub use charter::{
-    Charter, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Robot, Role, SystemRule, WitnessKey,
+    Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Recovery, Robot,
+    Role, SilenceRule, SystemRule, ValueFormat, ValueRule, WitnessKey,
 };
 pub use erasure::Erasure;
 pub use evidence::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteKind, SuiteOn, Totals};
@@ -27,55 +33,133 @@ pub use milestone::{Milestone, MilestoneKind, Placed};
 pub use proposal::Proposal;
 pub use stop::{Halt, Resume, Rollback};
 pub use tick::Tick;
+pub use value::{GuardedValue, ValueApproval, ValueProposal};
 pub(crate) use verdict::EnvironmentVerdict;
 pub use verdict::{Reason, Ruling, Verdict};
 
 use model::Digest;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// What a statement says, one variant a kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is documented at its type")]
-pub enum Claim {
-    Charter(Box<Charter>),
-    Tick(Tick),
-    Change(Box<Change>),
-    Build(Box<Build>),
-    Evidence(Box<Evidence>),
-    Proposal(Box<Proposal>),
-    Approval(Approval),
-    Rejection(Rejection),
-    Verdict(Box<Verdict>),
-    Milestone(Box<Milestone>),
-    Halt(Halt),
-    Resume(Resume),
-    Rollback(Rollback),
-    Exception(Exception),
-    KeyWithdrawal(KeyWithdrawal),
-    Erasure(Erasure),
+/// Who may say a kind at all. A charter can not change it: people decide, robots act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// Only people.
+    Person,
+    /// Only robots.
+    Robot,
+    /// Both.
+    Either,
 }
 
-/// The kinds, as a charter's roles name them and as a predicate type ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "each kind is documented at its type")]
-pub enum Kind {
-    Charter,
-    Tick,
-    Change,
-    Build,
-    Evidence,
-    Proposal,
-    Approval,
-    Rejection,
-    Verdict,
-    Milestone,
-    Halt,
-    Resume,
-    Rollback,
-    Exception,
-    KeyWithdrawal,
-    Erasure,
+/// Reads the claim of one kind, whose type it is told.
+pub(super) trait ReadClaim {
+    /// What it makes of it.
+    type Read;
+
+    /// Reads a claim of this type, which `claim` makes one of.
+    fn read<C: Serialize + DeserializeOwned>(self, claim: impl FnOnce(C) -> Claim) -> Self::Read;
+}
+
+/// The kinds, each once: variant, what it says, wire name, who may say it at all. The first has a predicate of its own
+/// form, which `payload` reads and writes.
+macro_rules! kinds {
+    (
+        $own:ident($owns:ty), $own_name:literal, $own_speaker:ident;
+        $($variant:ident($claim:ty), $name:literal, $speaker:ident;)*
+    ) => {
+        /// What a statement says, one variant a kind.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each variant is documented at its type")]
+        pub enum Claim {
+            $own($owns),
+            $($variant($claim),)*
+        }
+
+        /// The kinds, as a charter's roles name them and as a predicate type ends.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        #[expect(missing_docs, reason = "each kind is documented at its type")]
+        pub enum Kind {
+            $own,
+            $($variant,)*
+        }
+
+        impl Kind {
+            /// Every kind.
+            pub const ALL: [Self; [$own_name, $($name),*].len()] = [Self::$own, $(Self::$variant),*];
+
+            /// The wire name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Self::$own => $own_name,
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// Whether only a robot may say this, only a person, or either.
+            pub const fn speaker(self) -> Speaker {
+                match self {
+                    Self::$own => Speaker::$own_speaker,
+                    $(Self::$variant => Speaker::$speaker,)*
+                }
+            }
+
+            /// Reads a claim of this kind; none for the kind that has a form of its own.
+            pub(super) fn read<R: ReadClaim>(self, reader: R) -> Option<R::Read> {
+                match self {
+                    Self::$own => None,
+                    $(Self::$variant => Some(reader.read(Claim::$variant)),)*
+                }
+            }
+        }
+
+        impl Claim {
+            /// Its kind.
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    Self::$own(_) => Kind::$own,
+                    $(Self::$variant(_) => Kind::$variant,)*
+                }
+            }
+        }
+
+        /// What it says, without its kind.
+        impl Serialize for Claim {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    Self::$own(_) => Err(serde::ser::Error::custom("this kind has a form of its own")),
+                    $(Self::$variant(claim) => claim.serialize(serializer),)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    Verdict(Box<Verdict>), "verdict", Robot;
+    Charter(Box<Charter>), "charter", Person;
+    Tick(Tick), "tick", Robot;
+    Change(Box<Change>), "change", Robot;
+    Build(Box<Build>), "build", Robot;
+    Evidence(Box<Evidence>), "evidence", Robot;
+    Proposal(Box<Proposal>), "proposal", Either;
+    Approval(Approval), "approval", Person;
+    Rejection(Rejection), "rejection", Person;
+    Milestone(Box<Milestone>), "milestone", Robot;
+    Halt(Halt), "halt", Person;
+    Resume(Resume), "resume", Person;
+    Rollback(Rollback), "rollback", Person;
+    Exception(Exception), "exception", Person;
+    KeyWithdrawal(KeyWithdrawal), "key-withdrawal", Person;
+    Erasure(Erasure), "erasure", Person;
+    Amendment(Box<Amendment>), "amendment", Person;
+    Consent(Consent), "consent", Person;
+    Cancellation(Cancellation), "cancellation", Person;
+    ValueProposal(ValueProposal), "value-proposal", Person;
+    ValueApproval(ValueApproval), "value-approval", Person;
+    Alarm(Alarm), "alarm", Robot;
+    Acknowledgement(Acknowledgement), "acknowledgement", Person;
+    Silence(Box<Silence>), "silence", Person;
 }
 
 /// The predicate type of verdicts (`slsa-framework/slsa:spec/verification_summary.md`).
@@ -84,48 +168,6 @@ const TYPE_PREFIX: &str = "https://countersign.dev/statement/";
 const TYPE_SUFFIX: &str = "/v1";
 
 impl Kind {
-    /// Every kind, in the order of its wire names' introduction.
-    pub const ALL: [Self; 16] = [
-        Self::Charter,
-        Self::Tick,
-        Self::Change,
-        Self::Build,
-        Self::Evidence,
-        Self::Proposal,
-        Self::Approval,
-        Self::Rejection,
-        Self::Verdict,
-        Self::Milestone,
-        Self::Halt,
-        Self::Resume,
-        Self::Rollback,
-        Self::Exception,
-        Self::KeyWithdrawal,
-        Self::Erasure,
-    ];
-
-    /// The wire name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Charter => "charter",
-            Self::Tick => "tick",
-            Self::Change => "change",
-            Self::Build => "build",
-            Self::Evidence => "evidence",
-            Self::Proposal => "proposal",
-            Self::Approval => "approval",
-            Self::Rejection => "rejection",
-            Self::Verdict => "verdict",
-            Self::Milestone => "milestone",
-            Self::Halt => "halt",
-            Self::Resume => "resume",
-            Self::Rollback => "rollback",
-            Self::Exception => "exception",
-            Self::KeyWithdrawal => "key-withdrawal",
-            Self::Erasure => "erasure",
-        }
-    }
-
     /// The predicate type of statements of this kind.
     pub fn predicate_type(self) -> String {
         match self {
@@ -142,26 +184,6 @@ impl Kind {
         let name = text.strip_prefix(TYPE_PREFIX)?.strip_suffix(TYPE_SUFFIX)?;
         Self::ALL.into_iter().find(|kind| kind.name() == name && *kind != Self::Verdict)
     }
-
-    /// Whether only a robot may say this, only a person, or either. A charter can not change it: people decide,
-    /// robots act.
-    pub const fn speaker(self) -> Speaker {
-        match self {
-            Self::Tick | Self::Change | Self::Build | Self::Evidence | Self::Verdict | Self::Milestone => {
-                Speaker::Robot
-            }
-            Self::Charter
-            | Self::Approval
-            | Self::Rejection
-            | Self::Resume
-            | Self::Rollback
-            | Self::Exception
-            | Self::KeyWithdrawal
-            | Self::Erasure
-            | Self::Halt => Speaker::Person,
-            Self::Proposal => Speaker::Either,
-        }
-    }
 }
 
 impl std::fmt::Display for Kind {
@@ -170,47 +192,17 @@ impl std::fmt::Display for Kind {
     }
 }
 
-/// Who may say a kind at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
-    /// Only people.
-    Person,
-    /// Only robots.
-    Robot,
-    /// Both.
-    Either,
-}
-
 impl Claim {
-    /// Its kind.
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Charter(_) => Kind::Charter,
-            Self::Tick(_) => Kind::Tick,
-            Self::Change(_) => Kind::Change,
-            Self::Build(_) => Kind::Build,
-            Self::Evidence(_) => Kind::Evidence,
-            Self::Proposal(_) => Kind::Proposal,
-            Self::Approval(_) => Kind::Approval,
-            Self::Rejection(_) => Kind::Rejection,
-            Self::Verdict(_) => Kind::Verdict,
-            Self::Milestone(_) => Kind::Milestone,
-            Self::Halt(_) => Kind::Halt,
-            Self::Resume(_) => Kind::Resume,
-            Self::Rollback(_) => Kind::Rollback,
-            Self::Exception(_) => Kind::Exception,
-            Self::KeyWithdrawal(_) => Kind::KeyWithdrawal,
-            Self::Erasure(_) => Kind::Erasure,
-        }
-    }
-
     /// The bodies that it commits to, each with the name of its field.
     pub fn commitments(&self) -> Vec<(&'static str, Digest)> {
-        let (name, commitment) = match self {
-            Self::Evidence(c) => ("cases", c.cases),
-            Self::Rejection(c) => ("reason", c.reason),
-            Self::Halt(c) => ("reason", c.reason),
-            Self::Erasure(c) => ("reason", c.reason),
+        let named: [(&'static str, Option<Digest>); 2] = match self {
+            Self::Evidence(c) => [("cases", c.cases), ("", None)],
+            Self::Rejection(c) => [("reason", c.reason), ("", None)],
+            Self::Halt(c) => [("reason", c.reason), ("", None)],
+            Self::Erasure(c) => [("reason", c.reason), ("", None)],
+            Self::Cancellation(c) => [("reason", c.reason), ("", None)],
+            Self::Silence(c) => [("reason", Some(c.reason)), ("", None)],
+            Self::ValueProposal(c) => [("value", Some(c.value)), ("reason", c.reason)],
             Self::Charter(_)
             | Self::Tick(_)
             | Self::Change(_)
@@ -222,8 +214,13 @@ impl Claim {
             | Self::Resume(_)
             | Self::Rollback(_)
             | Self::Exception(_)
-            | Self::KeyWithdrawal(_) => ("", None),
+            | Self::KeyWithdrawal(_)
+            | Self::Amendment(_)
+            | Self::Consent(_)
+            | Self::ValueApproval(_)
+            | Self::Alarm(_)
+            | Self::Acknowledgement(_) => [("", None), ("", None)],
         };
-        commitment.into_iter().map(|digest| (name, digest)).collect()
+        named.into_iter().filter_map(|(name, digest)| Some((name, digest?))).collect()
     }
 }

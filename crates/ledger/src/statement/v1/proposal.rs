@@ -3,7 +3,7 @@
 use model::{Digest, EnvironmentName, Serial, SuiteName};
 use serde::{Deserialize, Serialize};
 
-use super::Image;
+use super::{GuardedValue, Image};
 
 /// One transition of one environment, put up for approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,4 +29,8 @@ pub struct Proposal {
     pub removed_suites: Vec<SuiteName>,
     /// Approvals that the manifest asks for beyond the charter's quorum; never fewer.
     pub approvals: Option<u32>,
+    /// The guarded values that it is given, by name.
+    pub values: Vec<GuardedValue>,
+    /// Whether it is put up in an emergency, before all evidence is there.
+    pub emergency: bool,
 }
