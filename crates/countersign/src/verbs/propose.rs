@@ -134,6 +134,7 @@ fn proposal(
         removed_suites,
         values: Vec::new(),
         emergency: false,
+        reason: None,
     })
 }
 

@@ -303,6 +303,7 @@ impl World {
             approvals: None,
             values: Vec::new(),
             emergency: false,
+            reason: None,
         };
         self.say("builder", "builder", Claim::Proposal(Box::new(proposal)), true)
     }

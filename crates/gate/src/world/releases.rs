@@ -129,6 +129,7 @@ impl World {
             approvals: None,
             values: Vec::new(),
             emergency: false,
+            reason: None,
         }
     }
 

@@ -185,6 +185,7 @@ impl Line {
             approvals: None,
             values: Vec::new(),
             emergency: false,
+            reason: None,
         };
         let proposal = history.say("builder", "builder", place, Claim::Proposal(Box::new(claim.clone())))?;
         self.previous = Some(change);

@@ -112,6 +112,7 @@ impl Builder {
             approvals: release.environment(environment).and_then(|e| e.approvals),
             values: Vec::new(),
             emergency: false,
+            reason: None,
         };
         let about = About {
             system: Some(system.name.clone()),

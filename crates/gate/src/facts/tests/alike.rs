@@ -97,6 +97,7 @@ fn claim(index: u64, (kind, a, b, c, d): Seed) -> Claim {
             approvals: None,
             values: Vec::new(),
             emergency: false,
+            reason: None,
         })),
         6 => Claim::Approval(Approval {
             action: Action::Release,

@@ -225,6 +225,7 @@ pub(crate) fn all() -> Vec<(&'static str, Statement)> {
                 approvals: Some(3),
                 values: vec![GuardedValue { name: "payout".parse().unwrap(), proposal: 6, value: dig("value") }],
                 emergency: true,
+                reason: Some(dig("reason")),
             })),
         ),
         (

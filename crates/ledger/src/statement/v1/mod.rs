@@ -197,6 +197,7 @@ impl Claim {
     pub fn commitments(&self) -> Vec<(&'static str, Digest)> {
         let named: [(&'static str, Option<Digest>); 2] = match self {
             Self::Evidence(c) => [("cases", c.cases), ("", None)],
+            Self::Proposal(c) => [("reason", c.reason), ("", None)],
             Self::Rejection(c) => [("reason", c.reason), ("", None)],
             Self::Halt(c) => [("reason", c.reason), ("", None)],
             Self::Erasure(c) => [("reason", c.reason), ("", None)],
@@ -207,7 +208,6 @@ impl Claim {
             | Self::Tick(_)
             | Self::Change(_)
             | Self::Build(_)
-            | Self::Proposal(_)
             | Self::Approval(_)
             | Self::Verdict(_)
             | Self::Milestone(_)

@@ -33,4 +33,6 @@ pub struct Proposal {
     pub values: Vec<GuardedValue>,
     /// Whether it is put up in an emergency, before all evidence is there.
     pub emergency: bool,
+    /// SHA-256(salt ‖ reason); the reason is kept beside the log.
+    pub reason: Option<Digest>,
 }
