@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use ledger::statement::v1::{
-    Charter, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member, Quorum, Robot, Role,
-    SystemRule, WitnessKey,
+    Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member, Quorum, Robot,
+    Role, SystemRule, WitnessKey,
 };
 use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ const VERDICT_S: u64 = 86_400;
 const MAX_AGE_S: u64 = 60;
 /// A predecessor whose verdict was withdrawn may run again for an hour, with an alarm.
 const ROLLBACK_S: u64 = 3_600;
+
+/// A verdict on an emergency ends an hour after it was approved: who needs longer asks the same people again.
+const EMERGENCY_S: u64 = 3_600;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -54,6 +57,9 @@ pub struct Founding {
     pub amendment: BTreeMap<RoleName, u32>,
     /// A file with another policy than the default.
     pub policy: Option<String>,
+    /// The digests of the programs that each robot role may run; any where a role is missing.
+    #[serde(default)]
+    pub programs: BTreeMap<RoleName, Vec<Digest>>,
 }
 
 /// A witness in the file; the fields are those of the charter's witnesses.
@@ -134,6 +140,20 @@ pub struct FoundingEnvironment {
     pub max_age_s: Option<u64>,
     /// See the constants above.
     pub rollback_s: Option<u64>,
+    /// How many builders under different administrators must have made the same; one if it is missing.
+    pub builders: Option<u32>,
+    /// Who may let a release go before its evidence is there; nobody if it is missing.
+    pub emergency: Option<FoundingEmergency>,
+}
+
+/// What an emergency takes, in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingEmergency {
+    /// Who must approve.
+    pub quorum: BTreeMap<RoleName, u32>,
+    /// See the constants above.
+    pub verdict_s: Option<u64>,
 }
 
 /// Who a person's e-mail addresses are, with the salt of the charter's commitment. Kept beside the log.
@@ -272,8 +292,11 @@ impl Founding {
                     max_age_s: e.max_age_s.unwrap_or(MAX_AGE_S),
                     rollback_s: e.rollback_s.unwrap_or(ROLLBACK_S),
                     resume: quorum(&e.resume),
-                    builders: 1,
-                    emergency: None,
+                    builders: e.builders.unwrap_or(1),
+                    emergency: e.emergency.as_ref().map(|rule| EmergencyRule {
+                        quorum: quorum(&rule.quorum),
+                        verdict_s: rule.verdict_s.unwrap_or(EMERGENCY_S),
+                    }),
                 })
                 .collect(),
             amendment: quorum(&self.amendment),
@@ -282,7 +305,7 @@ impl Founding {
             key_delay_s: 0,
             values: Vec::new(),
             silence: None,
-            programs: BTreeMap::new(),
+            programs: self.programs.clone(),
         };
         Ok((charter, identities))
     }

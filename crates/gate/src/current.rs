@@ -172,6 +172,7 @@ fn speaks_against(dossier: &Dossier<'_>) -> bool {
         || !dossier.commits_not_signed.is_empty()
         || dossier.rejections > 0
         || !dossier.build_names_images
+        || !dossier.builders.disagree.is_empty()
 }
 
 #[cfg(test)]

@@ -62,12 +62,17 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
     }
     let longest = charter.environment(&claim.environment).map_or(0, |rule| rule.verdict_s);
     let until = dossier.ends.min(dossier.now.plus_s(longest));
+    let until = dossier.emergency_ends.map_or(until, |ends| ends.min(until));
     let ruling = if !reasons.is_empty() {
         Ruling::Refused { reasons }
     } else if until <= dossier.now {
         let found = format!("it would end at {until}, and it is {}", dossier.now);
-        let needed = "approvals that still count".to_owned();
-        Ruling::Refused { reasons: vec![Reason { rule: "in-time".to_owned(), found, needed }] }
+        let (rule, needed) = if dossier.emergency_ends.is_some_and(|ends| ends <= dossier.now) {
+            ("emergency-is-in-time", "a new proposal: a verdict on an emergency ends by itself")
+        } else {
+            ("in-time", "approvals that still count")
+        };
+        Ruling::Refused { reasons: vec![Reason { rule: rule.to_owned(), found, needed: needed.to_owned() }] }
     } else {
         Ruling::Granted { until }
     };
@@ -91,7 +96,7 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
 /// What no policy can give away, in the names of the default policy: a charter whose rules forgot one of these would
 /// let something through on one signature, or past a stop.
 fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
-    let rows: [(bool, &str, &str, &str); 7] = [
+    let rows: [(bool, &str, &str, &str); 9] = [
         (
             dossier.founded,
             "charter-is-signed",
@@ -99,6 +104,18 @@ fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
             "the signature of every founder under the charter",
         ),
         (dossier.time_known, "time-is-known", "no tick", "a tick with the witnesses' cosignatures in the log"),
+        (
+            dossier.builders.are_agreed(),
+            "builders-agree",
+            "too few builders, or other images",
+            "as many builders under different administrators as the charter asks for, that agree",
+        ),
+        (
+            !dossier.is_false_emergency(),
+            "emergency-is-allowed",
+            "not an emergency that the charter knows",
+            "an ordinary proposal, or one that a person put up where the charter has a rule for emergencies",
+        ),
         (dossier.tally.is_met(), "quorum-has-approved", "too few approvals", "the quorum that the charter asks for"),
         (
             dossier.cool_off.is_over(),

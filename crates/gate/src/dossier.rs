@@ -11,6 +11,8 @@ use ledger::statement::{
 use model::{PersonId, SystemName, Timestamp};
 
 use crate::{
+    builders::Builders,
+    emergency::{Owed, rule_of},
     facts::{Facts, Said},
     lineage::{Base, Lineage},
     quorum::Tally,
@@ -50,6 +52,14 @@ pub struct Dossier<'a> {
     pub contributors: BTreeSet<PersonId>,
     /// Whether a build by an enrolled builder names exactly these images, this release and this change.
     pub build_names_images: bool,
+    /// How many builders made exactly this, and which made something else.
+    pub builders: Builders,
+    /// Whether it is judged as an emergency: it says so, a person put it up, and the charter knows emergencies there.
+    pub emergency: bool,
+    /// When a verdict on it as an emergency ends by itself, once its quorum is there.
+    pub emergency_ends: Option<Timestamp>,
+    /// The evidence that the release which runs owes since it went in an emergency.
+    pub emergency_owes: BTreeSet<String>,
     /// The binding suites.
     pub suites: Vec<SuiteStanding>,
     /// Whether the proposal tells what the change edits and removes of the binding suites.
@@ -95,6 +105,12 @@ impl<'a> Dossier<'a> {
         let commits = || changes.iter().flat_map(|c| &c.claim.commits);
         let mut contributors: BTreeSet<PersonId> = commits().flat_map(|c| c.contributors.iter().cloned()).collect();
         contributors.extend(said.by.persons().iter().cloned());
+
+        let rule = facts.members().charter().environment(&claim.environment);
+        let emergency = rule_of(rule, said).is_some();
+        let owed = Owed::by_what_runs(facts, system, &claim.environment, now);
+        let builders = Builders::of(facts, claim);
+        rests_on.extend(owed.rests_on.iter().chain(&builders.rests_on));
 
         let head = changes.last();
         let build = facts.build(claim.build).filter(|b| b.index < proposal);
@@ -144,6 +160,11 @@ impl<'a> Dossier<'a> {
                 .collect(),
             contributors,
             build_names_images: head.is_some_and(|c| names_images(facts, build, claim, c)),
+            builders,
+            emergency,
+            emergency_ends: votes.emergency_ends,
+            // It is what runs that owes, and not itself.
+            emergency_owes: if top.is_some_and(|l| l.proposal == proposal) { BTreeSet::new() } else { owed.missing },
             edits_told: head.is_some_and(|c| {
                 let told = (claim.edited_suites.clone(), claim.removed_suites.clone());
                 edits_over(base, &c.claim) == told
@@ -167,6 +188,17 @@ impl<'a> Dossier<'a> {
     /// The suites that have not passed, with what there is instead.
     pub fn suites_not_passed(&self) -> BTreeSet<String> {
         self.suites.iter().filter_map(|s| Some(format!("{}: {}", s.suite, s.instead.as_ref()?))).collect()
+    }
+
+    /// The suites about which something speaks against the release, with what; those that merely were not run are not here.
+    pub fn suites_against(&self) -> BTreeSet<String> {
+        let against = self.suites.iter().filter(|s| !s.is_missing);
+        against.filter_map(|s| Some(format!("{}: {}", s.suite, s.instead.as_ref()?))).collect()
+    }
+
+    /// Whether it says that it is an emergency where it may not.
+    pub const fn is_false_emergency(&self) -> bool {
+        self.proposal.claim.emergency && !self.emergency
     }
 
     /// How many full suites passed on containers started from the proposed images.

@@ -8,7 +8,10 @@ use ledger::statement::{
 };
 use model::{EnvironmentName, PersonId, RoleName};
 
-use crate::policy::{Policy, PolicyError};
+use crate::{
+    builders::most_apart,
+    policy::{Policy, PolicyError},
+};
 
 /// Why a charter is refused.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,7 @@ pub fn check(charter: &Charter) -> Result<Duties, CharterError> {
     Policy::parse(&charter.policy)?;
     check_shape(charter)?;
     check_quorums(charter)?;
+    check_builders(charter)?;
     if let Some(rule) = charter.environments.iter().find(|e| e.cool_off_s > 0 && e.cool_off_s >= e.approval_s) {
         let (approval_s, cool_off_s) = (rule.approval_s, rule.cool_off_s);
         return Err(CharterError::CoolOff { environment: rule.name.clone(), approval_s, cool_off_s });
@@ -224,11 +228,35 @@ fn check_names(charter: &Charter) -> Result<(), CharterError> {
     Ok(())
 }
 
+/// As many builders as an environment asks for are there, each in other people's hands; and an emergency lasts.
+fn check_builders(charter: &Charter) -> Result<(), CharterError> {
+    let may_build = |role: &RoleName| charter.may_say(role, Kind::Build);
+    for rule in &charter.environments {
+        if rule.builders == 0 {
+            return Err(CharterError::Shape(format!("`{}` asks for no builder; one is the least", rule.name)));
+        }
+        let here = charter.robots.iter().filter(|robot| {
+            may_build(&robot.role) && (robot.environments.is_empty() || robot.environments.contains(&rule.name))
+        });
+        let there = most_apart(charter, here, rule.builders);
+        // One builder is not counted: it may come with an amendment, and without any nothing is built.
+        if rule.builders > 1 && there < rule.builders {
+            let what = format!("builders under different administrators for `{}`", rule.name);
+            return Err(CharterError::Unreachable { what, needed: rule.builders, there });
+        }
+        if rule.emergency.as_ref().is_some_and(|emergency| emergency.verdict_s == 0) {
+            return Err(CharterError::Shape(format!("a verdict on an emergency in `{}` would end at once", rule.name)));
+        }
+    }
+    Ok(())
+}
+
 fn check_quorums(charter: &Charter) -> Result<(), CharterError> {
     let mut quorums: Vec<(String, &Quorum)> = vec![("amendments".to_owned(), &charter.amendment)];
     for e in &charter.environments {
         quorums.push((format!("the environment `{}`", e.name), &e.quorum));
         quorums.push((format!("resuming `{}`", e.name), &e.resume));
+        quorums.extend(e.emergency.iter().map(|rule| (format!("emergencies in `{}`", e.name), &rule.quorum)));
     }
     for (what, quorum) in quorums {
         let everyone = charter.members.iter().map(|m| (m.id.clone(), m.roles.iter().cloned().collect())).collect();

@@ -468,6 +468,11 @@ impl Facts {
         self.standing(self.builds.by(&self.builds_of, &change))
     }
 
+    /// All builds of a change, also by keys withdrawn since, oldest first.
+    pub(crate) fn any_builds_of(&self, change: u64) -> impl DoubleEndedIterator<Item = &Said<Build>> {
+        self.builds.by(&self.builds_of, &change)
+    }
+
     /// The builds that made a release and stand, oldest first.
     pub fn builds_as(&self, release: Digest) -> impl DoubleEndedIterator<Item = &Said<Build>> {
         self.standing(self.builds.by(&self.builds_as, &release))

@@ -3,11 +3,13 @@
 //! Everything here is a pure function of the statements that it is given. It refuses to know clocks, networks,
 //! files and bodies: an auditor runs it years later and gets the same answer.
 
+mod builders;
 pub mod bundle;
 mod current;
 mod decide;
 mod dossier;
 pub mod duties;
+mod emergency;
 mod facts;
 mod lineage;
 pub mod policy;
@@ -20,9 +22,11 @@ mod votes;
 #[cfg(test)]
 mod world;
 
+pub use builders::Builders;
 pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
 pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
 pub use dossier::{CHANGE_COMMITS, Dossier};
+pub use emergency::{Emergency, emergencies};
 pub use facts::{Facts, FactsError, Heading, Live, Said, Stack, Stop, StopError};
 pub use quorum::{Tally, tally};
 pub use recount::{Contradiction, Recount};

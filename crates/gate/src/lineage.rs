@@ -9,6 +9,7 @@ use ledger::statement::v1::{Change, Proposal, SuiteFact};
 use model::{Digest, EnvironmentName, PersonId, RoleName, SystemName};
 
 use crate::{
+    emergency::quorum_of,
     facts::{Facts, Live, Said, Stack},
     quorum::tally,
 };
@@ -71,7 +72,7 @@ fn approved_change<'a>(facts: &'a Facts, live: &Live) -> Option<&'a Said<Change>
             spoke.entry(person.clone()).or_default().insert(approval.header.role.clone());
         }
     }
-    tally(&rule.quorum, &spoke).is_met().then(|| facts.any_change(claim.change)).flatten()
+    tally(quorum_of(rule, proposal), &spoke).is_met().then(|| facts.any_change(claim.change)).flatten()
 }
 
 /// Every change from the one after the base up to the proposed one.

@@ -4,7 +4,7 @@
 //! the log makes the same text, now and in ten years.
 
 use ledger::statement::v1::{EvidenceOn, EvidenceOutcome, SuiteKind};
-use model::Digest;
+use model::{Digest, SuiteName};
 
 use crate::{
     facts::Facts,
@@ -25,6 +25,9 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
     };
     line(format!("proposal {proposal}: {} into {}", p.serial, p.environment));
     line(format!("proposed by {}", said.by));
+    if p.emergency {
+        line("EMERGENCY: it goes before its evidence is there, and ends by itself".to_owned());
+    }
     line(format!("release {}", p.release));
     line(match p.replaces {
         Some(old) => format!("replaces {old}"),
@@ -71,6 +74,11 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
             e.missing.len(),
             e.excepted.len()
         ));
+    }
+    let is_run = |name: &SuiteName| facts.evidence(p.change).any(|e| e.index < proposal && e.claim.suite == *name);
+    let binding = change.claim.suites.iter().filter(|s| s.kind != SuiteKind::Smoke);
+    for suite in binding.filter(|s| p.emergency && !is_run(&s.name)) {
+        line(format!("NOT RUN: the suite {}; it is owed once this runs", suite.name));
     }
     for suite in &p.edited_suites {
         line(format!("EDITS the suite {suite}"));

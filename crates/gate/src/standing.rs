@@ -34,6 +34,29 @@ pub struct SuiteStanding {
     pub passed: Option<u64>,
     /// What there is instead, in a few words.
     pub instead: Option<String>,
+    /// Whether it has merely not been shown that it passes, which an emergency release may go without; what speaks against
+    /// the release is never given away.
+    pub is_missing: bool,
+}
+
+/// Why a suite has not passed.
+enum Lack {
+    /// Nothing shows that it does.
+    Missing(String),
+    /// Something speaks against the release, or against the evidence.
+    Against(String),
+}
+
+impl From<String> for Lack {
+    fn from(words: String) -> Self {
+        Self::Against(words)
+    }
+}
+
+impl From<&str> for Lack {
+    fn from(words: &str) -> Self {
+        Self::Against(words.to_owned())
+    }
 }
 
 /// The suites of the release that runs in an environment which a change edits, and those that it removes, in the order
@@ -96,13 +119,14 @@ impl Judge<'_> {
     pub(crate) fn standings(&self) -> Standings {
         let mut all = Standings { suites: Vec::new(), rests_on: BTreeSet::new(), ends: Timestamp::from_unix(u64::MAX) };
         for suite in self.change.claim.suites.iter().filter(|s| s.kind != SuiteKind::Smoke) {
-            let (passed, instead) = match self.result(suite) {
+            let (passed, instead, is_missing) = match self.result(suite) {
                 Ok((index, leaves)) => {
                     all.rests_on.insert(index);
                     leaves.into_iter().for_each(|leave| all.rest_on(leave));
-                    (Some(index), None)
+                    (Some(index), None, false)
                 }
-                Err(instead) => (None, Some(instead)),
+                Err(Lack::Missing(words)) => (None, Some(words), true),
+                Err(Lack::Against(words)) => (None, Some(words), false),
             };
             all.suites.push(SuiteStanding {
                 suite: suite.name.clone(),
@@ -110,6 +134,7 @@ impl Judge<'_> {
                 on: suite.on,
                 passed,
                 instead,
+                is_missing,
             });
         }
         for old in self.base.suites().iter().filter(|s| s.kind != SuiteKind::Smoke) {
@@ -124,6 +149,7 @@ impl Judge<'_> {
                     on: old.on,
                     passed: None,
                     instead: Some("binds since the release before, and the change removes it".to_owned()),
+                    is_missing: false,
                 }),
             }
         }
@@ -136,7 +162,7 @@ impl Judge<'_> {
     }
 
     /// The evidence that a suite passed on what is proposed, with the exceptions that it needs; or what there is instead.
-    fn result(&self, suite: &SuiteFact) -> Result<(u64, Vec<Leave>), String> {
+    fn result(&self, suite: &SuiteFact) -> Result<(u64, Vec<Leave>), Lack> {
         let facts = self.facts;
         // A failure sticks to what it was seen on, whichever change it was said about: running again until green is
         // not testing.
@@ -147,45 +173,47 @@ impl Judge<'_> {
         if let Some(failed) = on_source.into_iter().chain(on_containers).min_by_key(|e| e.index) {
             let t = failed.claim.totals;
             let all = u64::from(t.failed) + u64::from(t.passed) + u64::from(t.skipped);
-            return Err(format!("failed, {} of {all} cases", t.failed));
+            return Err(format!("failed, {} of {all} cases", t.failed).into());
         }
         let about = |e: &&Said<Evidence>| e.claim.suite == suite.name && self.is_about(&e.claim, suite.on);
         let Some(last) = facts.evidence(self.claim.change).rfind(about) else {
             let elsewhere = facts.evidence(self.claim.change).any(|e| e.claim.suite == suite.name);
-            return Err(if elsewhere { "only tested on something else" } else { "not run" }.to_owned());
+            let words = if elsewhere { "only tested on something else" } else { "not run" };
+            return Err(Lack::Missing(words.to_owned()));
         };
         let e = &last.claim;
         if e.outcome != EvidenceOutcome::Passed {
             let why: Vec<String> = e.reasons.iter().map(|r| format!("{r:?}")).collect();
-            return Err(format!(
+            return Err(Lack::Missing(format!(
                 "not tested ({}), {} missing, {} skipped",
                 why.join(", "),
                 e.missing.len(),
                 e.totals.skipped
-            ));
+            )));
         }
         if e.totals.failed > 0 || !e.reasons.is_empty() || !e.missing.is_empty() {
-            return Err("the evidence says that it passed, and why it did not".to_owned());
+            return Err("the evidence says that it passed, and why it did not".into());
         }
         if e.definition != suite.definition || e.files != suite.files || e.kind != suite.kind {
-            return Err("tested with another definition".to_owned());
+            return Err("tested with another definition".into());
         }
         if !facts.may_say(&last.header.role, Kind::Evidence)
             || self.build.is_none_or(|b| b.key == last.key || b.by == last.by)
         {
-            return Err("tested by the one who built it".to_owned());
+            return Err("tested by the one who built it".into());
         }
         if e.totals.passed == 0 {
-            return Err("no case passed".to_owned());
+            return Err("no case passed".into());
         }
         let cases: BTreeSet<Digest> = e.excepted.iter().copied().collect();
         if (e.totals.skipped as usize) > cases.len() {
-            return Err(format!("{} cases skipped, {} excepted", e.totals.skipped, cases.len()));
+            return Err(format!("{} cases skipped, {} excepted", e.totals.skipped, cases.len()).into());
         }
         let leaves: Vec<Leave> = cases.iter().filter_map(|case| self.excepted(&suite.name, *case)).collect();
         if leaves.len() < cases.len() {
             let unbacked = cases.len() - leaves.len();
-            return Err(format!("{unbacked} exceptions that two persons who did not contribute do not back any more"));
+            let words = format!("{unbacked} exceptions that two persons who did not contribute do not back any more");
+            return Err(words.into());
         }
         self.check_baseline(last)?;
         Ok((last.index, leaves))

@@ -6,6 +6,7 @@ use ledger::statement::v1::{Approval, Proposal, Quorum};
 use model::{PersonId, RoleName, Timestamp};
 
 use crate::{
+    emergency::{quorum_of, rule_of},
     facts::{Facts, Said},
     quorum::{Tally, tally},
     shown::shown_digest,
@@ -24,6 +25,8 @@ pub(crate) struct Votes {
     pub(crate) rests_on: BTreeSet<u64>,
     /// Until when enough of them count.
     pub(crate) ends: Timestamp,
+    /// When a verdict on an emergency ends by itself: so long after the approval that completed the quorum.
+    pub(crate) emergency_ends: Option<Timestamp>,
     /// What must pass after the one that completed the quorum.
     pub(crate) cool_off: CoolOff,
 }
@@ -32,6 +35,7 @@ pub(crate) struct Votes {
 struct Vote<'a> {
     person: &'a PersonId,
     role: &'a RoleName,
+    said: Timestamp,
     end: Timestamp,
     index: u64,
 }
@@ -47,12 +51,15 @@ impl Votes {
         let claim = &proposal.claim;
         let rule = facts.members().charter().environment(&claim.environment);
         let life = rule.map_or(0, |r| r.approval_s);
-        let cool_off_s = rule.map_or(0, |r| r.cool_off_s);
+        let emergency = rule_of(rule, proposal);
+        // Who approves an emergency approves that it goes at once.
+        let cool_off_s = rule.filter(|_| emergency.is_none()).map_or(0, |r| r.cool_off_s);
         let text = shown_digest(facts, proposal.index);
         let mut cast = Vec::new();
         let (mut by_contributors, mut unfit, mut rests_on) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for approval in facts.approvals(proposal.index) {
-            let end = approval.header.expires.min(said_at(facts, approval, now).plus_s(life));
+            let said = said_at(facts, approval, now);
+            let end = approval.header.expires.min(said.plus_s(life));
             let fits = approval.index > proposal.index
                 && approval.claim.environment == claim.environment
                 && approval.claim.release == claim.release
@@ -64,7 +71,7 @@ impl Votes {
                 if contributors.contains(person) {
                     by_contributors.insert(person.to_string());
                 } else if fits {
-                    cast.push(Vote { person, role: &approval.header.role, end, index: approval.index });
+                    cast.push(Vote { person, role: &approval.header.role, said, end, index: approval.index });
                     rests_on.insert(approval.index);
                 } else {
                     unfit.insert(person.to_string());
@@ -73,18 +80,19 @@ impl Votes {
         }
         unfit.retain(|p| !cast.iter().any(|v| v.person.as_str() == p));
         let none = Quorum { groups: Vec::new() };
-        let quorum = rule.map_or(&none, |r| &r.quorum);
+        let quorum = rule.map_or(&none, |r| quorum_of(r, proposal));
         // The manifest may ask for more people, by the word of the change; a proposal can only add to that.
         let asked = facts.change(claim.change).and_then(|c| {
             c.claim.asks.iter().filter(|a| a.environment == claim.environment).map(|a| a.approvals).max()
         });
-        let asked = asked.max(claim.approvals);
+        let asked = asked.max(claim.approvals).filter(|_| emergency.is_none());
         let count = |until: Timestamp| count_votes(quorum, asked, cast.iter().filter(|v| v.end >= until));
         let tally = count(now);
         // Approvals come in the order of the log. One that is over began nothing: a new quorum waits again.
         let completes =
             |last: &&Vote<'_>| count_votes(quorum, asked, cast.iter().filter(|v| v.index <= last.index)).is_met();
         let complete = cast.iter().find(completes).filter(|_| tally.is_met());
+        let emergency_ends = emergency.zip(complete).map(|(rule, vote)| vote.said.plus_s(rule.verdict_s));
         let began = complete.and_then(|vote| facts.covered(vote.index));
         rests_on.extend(began.filter(|_| cool_off_s > 0).map(|t| t.index));
         let cool_off = CoolOff::of(cool_off_s, began, facts.time());
@@ -93,7 +101,7 @@ impl Votes {
         let mut ends: Vec<Timestamp> = cast.iter().map(|v| v.end).collect();
         ends.sort_unstable();
         let enough = ends.into_iter().rev().find(|end| tally.is_met() && count(*end).is_met());
-        Self { tally, by_contributors, unfit, rests_on, ends: enough.unwrap_or(now), cool_off }
+        Self { tally, by_contributors, unfit, rests_on, ends: enough.unwrap_or(now), emergency_ends, cool_off }
     }
 }
 

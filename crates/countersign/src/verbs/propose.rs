@@ -32,6 +32,12 @@ pub struct Args {
     /// The release document, where the folder does not have it
     #[arg(long, value_name = "FILE")]
     release_document: Option<std::path::PathBuf>,
+    /// Put it up before its evidence is there; it takes the charter's quorum for emergencies, and the evidence is owed
+    #[arg(long, requires = "reason")]
+    emergency: bool,
+    /// Why; kept beside the log, which gets its salted digest only
+    #[arg(long)]
+    reason: Option<String>,
 }
 
 /// Runs the verb.
@@ -39,16 +45,28 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let environment = people::environment(&members, args.environment.as_ref())?;
-    let claim = proposal(&view, &args.build, environment, |digest| document(common, args, digest))?;
+    let mut claim = proposal(&view, &args.build, environment, |digest| document(common, args, digest))?;
     let rule = members.charter().environment(&claim.environment);
     let speaker = common.speaker(&members, Says::Proposal, rule.map_or(people::LIFE_S, |r| r.approval_s))?;
+    let body = people::reason_body(&people::person(&members, speaker.signer().key().id())?, args.reason.as_deref())?;
+    claim.reason = body.as_ref().map(|said| said.body.commitment());
+    if args.emergency {
+        if rule.is_none_or(|rule| rule.emergency.is_none()) {
+            return Err(Fault::new(
+                Kind::Refused,
+                format!("the charter has no rule for emergencies in `{}`", claim.environment),
+            )
+            .hint("propose it ordinarily; `emergency` in the charter's environment is what allows it"));
+        }
+        claim.emergency = true;
+    }
     let about = About {
         system: Some(claim.serial.system().clone()),
         environment: Some(claim.environment.clone()),
         seen: view.seen(),
         nonce: None,
     };
-    let said = speaker.say(view.log(), Claim::Proposal(Box::new(claim.clone())), about, &[])?;
+    let said = speaker.say(view.log(), Claim::Proposal(Box::new(claim.clone())), about, body.as_slice())?;
     people::see(&mut view, said.index)?;
     let decision = decide(&view, said.index)?;
     if common.format == Format::Json {
@@ -56,12 +74,18 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
             out,
             &json!({
                 "proposal": said.index, "environment": claim.environment, "serial": claim.serial, "release": claim.release,
-                "replaces": claim.replaces, "edited_suites": claim.edited_suites, "removed_suites": claim.removed_suites,
+                "replaces": claim.replaces, "emergency": claim.emergency, "edited_suites": claim.edited_suites, "removed_suites": claim.removed_suites,
                 "waits_for": reasons(&decision),
             }),
         );
     }
     line(out, format!("proposal {}: {} into {}", said.index, claim.serial, claim.environment))?;
+    if claim.emergency {
+        line(
+            out,
+            "EMERGENCY: it may go before its evidence is there; the next ordinary release waits for that evidence",
+        )?;
+    }
     line(out, format!("release {}", claim.release))?;
     line(
         out,

@@ -95,7 +95,8 @@ pub fn says(claim: &Claim) -> String {
         Claim::Proposal(c) => {
             let replaces =
                 c.replaces.map_or_else(|| "replaces nothing".to_owned(), |r| format!("replaces {}", r.short()));
-            format!("{} into {}, release {}, {replaces}", c.serial, c.environment, c.release.short())
+            let emergency = if c.emergency { ", EMERGENCY" } else { "" };
+            format!("{} into {}, release {}, {replaces}{emergency}", c.serial, c.environment, c.release.short())
         }
         Claim::Approval(c) => format!("of proposal {} into {}", c.proposal, c.environment),
         Claim::Rejection(c) => format!("of proposal {}", c.proposal),

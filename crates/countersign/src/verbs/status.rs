@@ -72,6 +72,8 @@ struct Running {
     release: Option<Digest>,
     proposal: Option<u64>,
     halted_by: Option<u64>,
+    /// The evidence that what runs owes, as it went in an emergency.
+    owes: Vec<String>,
     doing: Option<String>,
     waits: Vec<String>,
     instances: Vec<Instance>,
@@ -221,6 +223,7 @@ fn releases(view: &View, agent: Option<&Value>, picture: &mut Picture) {
     let charter = facts.members().charter();
     picture.statements = Some(facts.size());
     picture.log_time = facts.time().map(|t| t.latest);
+    let emergencies = gate::emergencies(view.policy(), facts);
     for system in &charter.systems {
         for environment in &charter.environments {
             let live = facts.live(&system.name, &environment.name).into_iter().next();
@@ -236,6 +239,11 @@ fn releases(view: &View, agent: Option<&Value>, picture: &mut Picture) {
                 release: live.as_ref().map(|l| l.release),
                 proposal: live.as_ref().map(|l| l.proposal),
                 halted_by: facts.halted(&system.name, &environment.name).map(|h| h.index),
+                owes: emergencies
+                    .iter()
+                    .filter(|e| e.runs && e.system == system.name && e.environment == environment.name)
+                    .flat_map(|e| e.missing.iter().cloned())
+                    .collect(),
                 doing: of_agent.and_then(|a| a.get("doing")).and_then(Value::as_str).map(str::to_owned),
                 waits: list("waits").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
                 instances: list("instances").into_iter().filter_map(|i| serde_json::from_value(i).ok()).collect(),
@@ -329,6 +337,12 @@ fn write_running(r: &Running, edge: Option<&EdgeCounts>, out: &mut dyn Write) ->
         line(
             out,
             format!("  HALTED by statement {halt}; `countersign resume {} --environment {}`", r.system, r.environment),
+        )?;
+    }
+    if !r.owes.is_empty() {
+        line(
+            out,
+            format!("  went in an EMERGENCY, and blocks the next release until there is: {}", r.owes.join("; ")),
         )?;
     }
     if let Some(doing) = &r.doing {

@@ -41,6 +41,10 @@ struct Answer {
     size: u64,
     unwitnessed: bool,
     reasons: Vec<Reason>,
+    /// Whether it was put up in an emergency.
+    emergency: bool,
+    /// The evidence that it owes for that, once it may go.
+    owes: Vec<String>,
     quorum: String,
     rests_on: Vec<show::Row>,
     gate: Option<GateSaid>,
@@ -120,6 +124,12 @@ fn answer(view: &View, proposal: u64) -> Result<Answer, Fault> {
         size: decision.verdict.size,
         unwitnessed: decision.verdict.unwitnessed,
         reasons,
+        emergency: claim.emergency,
+        owes: gate::emergencies(view.policy(), facts)
+            .into_iter()
+            .filter(|emergency| emergency.proposal == proposal)
+            .flat_map(|emergency| emergency.missing)
+            .collect(),
         quorum: people::how_far(&dossier),
         rests_on,
         gate,
@@ -141,6 +151,12 @@ fn write(a: &Answer, out: &mut dyn Write) -> Result<(), Fault> {
     match &a.until_text {
         Some(until) => line(out, format!("GRANTED until {until}"))?,
         None => line(out, format!("REFUSED for {}", show::plural(a.reasons.len(), "reason")))?,
+    }
+    if a.emergency {
+        line(out, "put up in an EMERGENCY: before its evidence was there, for a while that ends by itself")?;
+    }
+    for owed in &a.owes {
+        line(out, format!("  owes   {owed}"))?;
     }
     let unwitnessed = if a.unwitnessed { "; unwitnessed: the time is only the robots' own" } else { "" };
     line(out, format!("recomputed here over {} statements{unwitnessed}", a.size))?;

@@ -9,7 +9,7 @@ use ledger::{
     Verified,
     statement::{
         Members, Statement,
-        v1::{Claim, Exception, Kind, MilestoneKind, Verdict},
+        v1::{Claim, Exception, Kind, MilestoneKind, Proposal, Verdict},
     },
 };
 use model::{Digest, EnvironmentName, SystemName};
@@ -102,10 +102,16 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
     let (system, environment) = (claim.serial.system(), &claim.environment);
     read.extend([said.index, claim.build, claim.change]);
 
-    // What runs, what ran when it was proposed, and what of it people had approved.
+    // What runs, what ran when it was proposed, and what of it people had approved. What went in an emergency is judged
+    // again, over what it replaced.
+    let now = facts.running(system, environment);
+    let emergency = now.first().and_then(|live| facts.any_proposal(live.proposal)).filter(|p| p.claim.emergency);
     let mut proposals = BTreeSet::new();
-    for stack in [facts.running(system, environment), facts.running_before(system, environment, said.index)] {
-        for live in down_to_base(facts, stack, claim.replaces) {
+    let before = facts.running_before(system, environment, said.index);
+    for (stack, replaces) in
+        [(now, claim.replaces), (before, claim.replaces)].into_iter().chain(emergency.map(|p| (now, p.claim.replaces)))
+    {
+        for live in down_to_base(facts, stack, replaces) {
             proposals.insert(live.proposal);
             read.insert(live.index);
         }
@@ -121,19 +127,11 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
     });
     read.extend(moves.map(|m| m.index));
 
-    // The changes, and what was tested of them.
-    let base = Base::of(facts, system, environment, claim.replaces);
-    read.extend(Lineage::of(facts, said, base).changes.iter().map(|c| c.index));
+    // The changes, what was made of them, and what was tested.
     read.extend(facts.first_accepted(system).map(|c| c.index));
-    read_tests(facts, system, claim.change, claim.replaces, &mut read);
-    let head = facts.change(claim.change);
-    read.extend(head.iter().flat_map(|c| facts.failures_on_source(&c.claim.commit)).map(|e| e.index));
-    read.extend(facts.failures_on_release(claim.release).map(|e| e.index));
-    let suites: BTreeSet<_> = head.iter().flat_map(|c| &c.claim.suites).chain(base.suites()).map(|s| &s.name).collect();
-    let mut cases: BTreeSet<Digest> = facts.evidence(claim.change).flat_map(|e| e.claim.excepted.clone()).collect();
-    cases.insert(Digest::of(WHOLE_SUITE));
-    let about = |e: &&Said<Exception>| suites.contains(&e.claim.suite) && cases.contains(&e.claim.case);
-    read.extend(facts.exceptions().filter(about).map(|e| e.index));
+    for judged in std::iter::once(said).chain(emergency) {
+        read_evidence(facts, judged, &mut read);
+    }
 
     // What people said, and what stops it.
     read.extend(facts.any_approvals(said.index).map(|a| a.index));
@@ -142,6 +140,25 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
     read_ticks(facts, verdict.proposal, &mut read);
     read.retain(|index| *index < verdict.size);
     read
+}
+
+/// The changes of a proposal, all builds of it, and all evidence about it.
+fn read_evidence(facts: &Facts, said: &Said<Proposal>, read: &mut BTreeSet<u64>) {
+    let claim = &said.claim;
+    let system = claim.serial.system();
+    let base = Base::of(facts, system, &claim.environment, claim.replaces);
+    read.extend([claim.build, claim.change]);
+    read.extend(Lineage::of(facts, said, base).changes.iter().map(|c| c.index));
+    read.extend(facts.any_builds_of(claim.change).map(|b| b.index));
+    read_tests(facts, system, claim.change, claim.replaces, read);
+    let head = facts.change(claim.change);
+    read.extend(head.iter().flat_map(|c| facts.failures_on_source(&c.claim.commit)).map(|e| e.index));
+    read.extend(facts.failures_on_release(claim.release).map(|e| e.index));
+    let suites: BTreeSet<_> = head.iter().flat_map(|c| &c.claim.suites).chain(base.suites()).map(|s| &s.name).collect();
+    let mut cases: BTreeSet<Digest> = facts.evidence(claim.change).flat_map(|e| e.claim.excepted.clone()).collect();
+    cases.insert(Digest::of(WHOLE_SUITE));
+    let about = |e: &&Said<Exception>| suites.contains(&e.claim.suite) && cases.contains(&e.claim.case);
+    read.extend(facts.exceptions().filter(about).map(|e| e.index));
 }
 
 /// What ran, newest first: what ran last, and from what is replaced down to the newest that people had approved.

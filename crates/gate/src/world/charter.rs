@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ledger::{
     keys::Signer as _,
     statement::v1::{
-        Charter, EnvironmentRule, Group, Host, Key, KeyScheme, Kind, LogKey, Member, Quorum, Robot, Role, SystemRule,
-        WitnessKey,
+        Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind, LogKey, Member, Quorum, Robot,
+        Role, SystemRule, WitnessKey,
     },
 };
 use model::Digest;
@@ -55,6 +55,26 @@ fn environment(name: &str) -> EnvironmentRule {
         builders: 1,
         emergency: None,
     }
+}
+
+/// The same with a second builder, in these hands, and environments that ask for two.
+pub(crate) fn two_builders(controller: &str) -> Charter {
+    let mut charter = charter();
+    let second = robot("second", "builder", controller);
+    charter.hosts.push(Host { name: second.host.clone(), administrators: second.controllers.clone() });
+    charter.robots.push(second);
+    for environment in &mut charter.environments {
+        environment.builders = 2;
+    }
+    charter
+}
+
+/// The same with a rule for emergencies in production: two release managers approve, for an hour.
+pub(crate) fn with_emergencies() -> Charter {
+    let mut charter = charter();
+    charter.environments[1].emergency =
+        Some(EmergencyRule { quorum: quorum(&[("release-manager", 2)]), verdict_s: 3_600 });
+    charter
 }
 
 pub(crate) fn charter() -> Charter {

@@ -23,7 +23,7 @@ use ledger::{
 };
 use model::{Digest, EnvironmentName, KeyId, SystemName, Timestamp};
 
-pub(crate) use charter::{charter, dig, quorum};
+pub(crate) use charter::{charter, dig, quorum, two_builders, with_emergencies};
 pub(crate) use releases::{Put, commit, suite};
 
 use crate::Facts;
@@ -59,7 +59,7 @@ pub(crate) fn production() -> EnvironmentName {
 
 /// The key of a person or robot; `ada/2` is the second key of `ada`.
 pub(crate) fn key_of(who: &str) -> PrivateKey {
-    let robot = ["builder", "tester", "outside", "agent", "gate"].contains(&who);
+    let robot = ["builder", "second", "tester", "outside", "agent", "gate"].contains(&who);
     let scheme = if robot { Scheme::Ed25519 } else { Scheme::SshSig };
     PrivateKey::from_seed(scheme, Digest::of(who.as_bytes()).as_bytes()).unwrap()
 }

@@ -178,6 +178,19 @@ impl World {
         self.with(|_, facts| put.evidence.iter().copied().find(|i| is_of(facts, *i)))
     }
 
+    /// A change and its build over what runs, with no evidence, put up as an emergency by somebody in a role.
+    pub(crate) fn urgent(&mut self, ordinal: u64, over: &Put, (who, role): (&str, &str)) -> Put {
+        let change = self.good_change(ordinal, Some(over.change));
+        let change = self.change(change);
+        let build = self.good_build(ordinal, change);
+        let index = self.build(build.clone());
+        let mut claim = self.good_proposal(&build, index, Some(over.claim.release));
+        claim.emergency = true;
+        let proposal = self.say(who, role, Claim::Proposal(Box::new(claim.clone())));
+        self.wait(60);
+        Put { change, build: index, evidence: Vec::new(), proposal, claim }
+    }
+
     /// The approval that a person would sign after being shown the proposal.
     pub(crate) fn good_approval(&self, put: &Put) -> Approval {
         Approval {

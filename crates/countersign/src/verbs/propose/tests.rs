@@ -1,7 +1,7 @@
 use super::{Args, run};
 use crate::{
     fault::Kind,
-    verbs::world::{World, arguments, printed, production, ran, system},
+    verbs::world::{World, arguments, kept, printed, production, ran, system},
 };
 
 #[test]
@@ -26,6 +26,29 @@ fn a_person_puts_a_build_up_and_is_told_what_it_waits_for() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn an_emergency_needs_a_rule_in_the_charter_and_a_reason() {
+    let world = World::new();
+    world.built(1, None);
+    let ask = |what: &[&str]| ran(|out| run(&arguments::<Args>(what), &world.as_person("ada"), out)).1;
+    let fault = ask(&["paydesk-000001", "--emergency", "--reason", "nobody can pay"]).unwrap_err();
+    assert_eq!(fault.kind(), Kind::Refused);
+    assert_eq!(fault.message(), "the charter has no rule for emergencies in `production`");
+    assert!(world.view().facts().proposals().next().is_none());
+    let parsed = <Args as clap::Args>::augment_args(clap::Command::new("verb")).try_get_matches_from([
+        "verb",
+        "paydesk-000001",
+        "--emergency",
+    ]);
+    assert!(parsed.unwrap_err().to_string().contains("--reason"), "an emergency has a reason");
+
+    // A reason of an ordinary proposal is kept beside the log too.
+    ask(&["paydesk-000001", "--reason", "as planned"]).unwrap();
+    let facts = world.view().facts().clone();
+    let reason = facts.proposals().next().unwrap().claim.reason.unwrap();
+    assert_eq!(kept(world.log().body(reason).unwrap()), b"as planned");
 }
 
 #[test]

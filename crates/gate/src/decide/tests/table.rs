@@ -8,7 +8,7 @@ use ledger::statement::v1::{
 
 use crate::{
     decide,
-    world::{DAY, EPOCH, Put, World, charter, suite},
+    world::{DAY, EPOCH, Put, World, charter, suite, two_builders, with_emergencies},
 };
 
 struct Row {
@@ -137,6 +137,52 @@ const ROWS: &[Row] = &[
             );
             world.approve_both(&put);
             (world, put.proposal)
+        },
+    },
+    Row {
+        what: "one builder where two are asked for",
+        rules: &["builders-agree"],
+        found: "builders: 1, builders needed: 2",
+        world: || {
+            let mut world = World::founded(two_builders("cid"));
+            let put = world.put(1, None);
+            world.approve_both(&put);
+            (world, put.proposal)
+        },
+    },
+    Row {
+        what: "two builders that made different images",
+        rules: &["builders-agree"],
+        found: "second made web ",
+        world: || {
+            let mut world = World::founded(two_builders("cid"));
+            let put = world.put(1, None);
+            let mut build = world.good_build(1, put.change);
+            build.images[1].image = crate::world::dig("other");
+            world.say("second", "builder", Claim::Build(Box::new(build)));
+            world.approve_both(&put);
+            (world, put.proposal)
+        },
+    },
+    Row {
+        what: "an emergency by a robot, where the charter knows none",
+        rules: &["emergency-is-allowed"],
+        found: "",
+        world: || proposed(|p| p.emergency = true),
+    },
+    Row {
+        what: "what runs went in an emergency and owes its evidence",
+        rules: &["emergency-is-made-good"],
+        found: "emergency owes: bank-000002: no full suite drove containers started from its images; bank-000002: payments: not run",
+        world: || {
+            let mut world = World::founded(with_emergencies());
+            let first = world.go_live(1, None);
+            let urgent = world.urgent(2, &first, ("dora", "developer"));
+            world.approve_both(&urgent);
+            world.milestone(&urgent, MilestoneKind::Live);
+            let next = world.put(3, Some(&urgent));
+            world.approve_both(&next);
+            (world, next.proposal)
         },
     },
     Row {
