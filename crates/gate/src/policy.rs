@@ -1,6 +1,9 @@
 //! The policy of a charter: Cedar text, validated strictly against the schema of the dossier.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, PoisonError},
+};
 
 use cedar_policy::{
     Authorizer, Context, Decision as Answer, Effect, Entities, EntityId, EntityTypeName, EntityUid, PolicyId,
@@ -16,6 +19,14 @@ pub const DEFAULT: &str = include_str!("default.cedar");
 
 const SCHEMA: &str = include_str!("release.cedarschema");
 
+/// As many answers as are kept in mind, a few hundred bytes each. Most releases look alike to the rules; when it is full it
+/// is emptied, so that whoever makes every proposal different costs time and no memory.
+const ANSWERS_LIMIT: usize = 4_096;
+
+/// What the rules said about facts that were asked about before. They say the same again: an answer depends on the text
+/// of the policy, the environment and the facts alone.
+type Answers = HashMap<(EnvironmentName, Vec<Fact>), Vec<Reason>>;
+
 /// A validated policy.
 #[derive(Debug)]
 pub struct Policy {
@@ -26,6 +37,7 @@ pub struct Policy {
     agent: EntityUid,
     release: EntityUid,
     environment: EntityTypeName,
+    answers: Mutex<Answers>,
 }
 
 /// Why a policy text is refused.
@@ -113,6 +125,7 @@ impl Policy {
             agent: r#"Agent::"agent""#.parse().map_err(wrong)?,
             release: r#"Action::"release""#.parse().map_err(wrong)?,
             environment: "Environment".parse().map_err(wrong)?,
+            answers: Mutex::new(HashMap::new()),
         })
     }
 
@@ -123,14 +136,33 @@ impl Policy {
 
     /// Evaluates the policy for a dossier: no reasons is yes. A rule that can not be evaluated is a reason.
     pub fn judge(&self, dossier: &Dossier<'_>) -> Result<Vec<Reason>, EvaluationError> {
-        let failed = |e: &dyn std::fmt::Display| EvaluationError(e.to_string());
         let facts = facts_of(dossier);
+        let environment = &dossier.proposal.claim.environment;
+        let asked = (environment.clone(), facts.iter().map(|(_, fact)| fact.clone()).collect());
+        if let Some(known) = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&asked) {
+            return Ok(known.clone());
+        }
+        let reasons = self.evaluate(environment, &facts)?;
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if answers.len() >= ANSWERS_LIMIT {
+            answers.clear();
+        }
+        answers.insert(asked, reasons.clone());
+        Ok(reasons)
+    }
+
+    fn evaluate(
+        &self,
+        environment: &EnvironmentName,
+        facts: &[(&'static str, Fact)],
+    ) -> Result<Vec<Reason>, EvaluationError> {
+        let failed = |e: &dyn std::fmt::Display| EvaluationError(e.to_string());
         let context = Context::from_pairs(facts.iter().map(|(name, fact)| ((*name).to_owned(), fact.expression())))
             .map_err(|e| failed(&e))?;
         let request = Request::new(
             self.agent.clone(),
             self.release.clone(),
-            self.environment(&dossier.proposal.claim.environment),
+            self.environment(environment),
             context,
             Some(&self.schema),
         )
@@ -149,7 +181,7 @@ impl Policy {
                     let shown = policy.annotation("facts").unwrap_or_default();
                     Reason {
                         rule: policy.id().to_string(),
-                        found: found(shown, &facts),
+                        found: found(shown, facts),
                         needed: policy.annotation("needed").unwrap_or_default().to_owned(),
                     }
                 })
@@ -171,6 +203,7 @@ impl Policy {
     }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Fact {
     Is(bool),
     Count(i64),
