@@ -59,14 +59,17 @@ fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], DigestError> {
     if text.bytes().any(|b| b.is_ascii_uppercase()) {
         return Err(wrong());
     }
-    let mut out = [0; N];
-    hex::decode_to_slice(text, &mut out).map_err(|_| wrong())?;
-    Ok(out)
+    // The library allows a `0x` in front, which would be another spelling.
+    if text.len() != N * 2 {
+        return Err(wrong());
+    }
+    hex::decode_to_array(text).map_err(|_| wrong())
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", self.hex())
+        f.write_str("sha256:")?;
+        f.write_str(hex::Buffer::<32>::new().format(&self.0))
     }
 }
 
@@ -99,7 +102,7 @@ impl Commit {
 
 impl fmt::Display for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        f.write_str(hex::Buffer::<20>::new().format(&self.0))
     }
 }
 
@@ -116,6 +119,21 @@ impl FromStr for Commit {
     }
 }
 
+/// Reads what is written as a text, where it lies.
+pub(crate) struct AsText<T>(pub(crate) std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err: fmt::Display>> serde::de::Visitor<'_> for AsText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 macro_rules! as_text {
     ($($ty:ty),*) => {$(
         impl Serialize for $ty {
@@ -125,8 +143,7 @@ macro_rules! as_text {
         }
         impl<'de> Deserialize<'de> for $ty {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
+                d.deserialize_str(crate::digest::AsText(std::marker::PhantomData))
             }
         }
     )*};

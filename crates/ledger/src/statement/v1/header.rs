@@ -58,9 +58,10 @@ impl FromStr for Nonce {
     type Err = NonceError;
     fn from_str(text: &str) -> Result<Self, NonceError> {
         let mut bytes = [0; 16];
-        let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
+        // One spelling: no capitals, and no `0x`, which the library allows.
+        let plain = text.len() == 2 * bytes.len() && !text.bytes().any(|b| b.is_ascii_uppercase());
         match hex::decode_to_slice(text, &mut bytes) {
-            Ok(()) if lower => Ok(Self(bytes)),
+            Ok(()) if plain => Ok(Self(bytes)),
             _ => Err(NonceError(text.to_owned())),
         }
     }
