@@ -4,9 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use ledger::statement::{
-    Signatory,
-    v1::{Build, Change, CommitFact, Kind, Proposal, SuiteKind, SuiteOn},
+use ledger::{
+    quorum::Tally,
+    statement::{
+        Signatory,
+        v1::{Build, Change, CommitFact, Kind, Proposal, SuiteKind, SuiteOn},
+    },
 };
 use model::{PersonId, SystemName, Timestamp};
 
@@ -15,7 +18,6 @@ use crate::{
     emergency::{Owed, rule_of},
     facts::{Facts, Said},
     lineage::{Base, Lineage},
-    quorum::Tally,
     standing::{Judge, Standings, SuiteStanding, edits_over},
     time::CoolOff,
     votes::Votes,

@@ -5,13 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::statement::v1::{Change, Proposal, SuiteFact};
+use ledger::{
+    quorum::tally,
+    statement::v1::{Change, Proposal, SuiteFact},
+};
 use model::{Digest, EnvironmentName, PersonId, RoleName, SystemName};
 
 use crate::{
     emergency::quorum_of,
     facts::{Facts, Live, Said, Stack},
-    quorum::tally,
 };
 
 /// What a proposal builds on.

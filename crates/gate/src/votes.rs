@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::statement::v1::{Approval, Proposal, Quorum};
+use ledger::{
+    quorum::{Tally, tally},
+    statement::v1::{Approval, Proposal, Quorum},
+};
 use model::{PersonId, RoleName, Timestamp};
 
 use crate::{
     emergency::{quorum_of, rule_of},
     facts::{Facts, Said},
-    quorum::{Tally, tally},
     shown::shown_digest,
     time::CoolOff,
 };

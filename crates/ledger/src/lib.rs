@@ -1,6 +1,7 @@
 //! The `ledger` room.
 pub mod blobs;
 pub mod bodies;
+pub mod charter;
 pub mod check;
 pub mod checkpoint;
 pub mod copy;
@@ -16,6 +17,7 @@ pub mod log;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod quorum;
 pub mod reader;
 pub mod sigstore;
 pub mod statement;

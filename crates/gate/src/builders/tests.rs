@@ -70,7 +70,9 @@ fn one_builder_twice_or_two_in_the_same_hands_are_one() {
 
     // The charter is refused where nobody could ever meet it: bob holds both, by control or by administering the host.
     let refused = |charter: &Charter| match check(charter).unwrap_err() {
-        CharterError::Unreachable { what, needed, there } => (what, needed, there),
+        CharterError::Structure(ledger::charter::StructureError::Unreachable { what, needed, there }) => {
+            (what, needed, there)
+        }
         other => panic!("{other}"),
     };
     let same = two_builders("bob");

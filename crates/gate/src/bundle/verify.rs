@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ledger::{
     Verified,
+    charter::StructureError,
     dsse::Envelope,
     excerpt::Excerpt,
     reader::{LogError, Reader},
@@ -197,7 +198,7 @@ fn charter_of(bundle: &Bundle, wanted: Digest) -> Result<Members, VerifyError> {
     if hash != wanted {
         return Err(VerifyError::OtherCharter { wanted, found: hash });
     }
-    Ok(Members::of(*charter, hash).map_err(CharterError::from)?)
+    Ok(Members::of(*charter, hash).map_err(StructureError::from).map_err(CharterError::from)?)
 }
 
 /// The statements, each in the tree of the checkpoint and by somebody who may say it.

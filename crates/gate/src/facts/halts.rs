@@ -5,14 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::statement::v1::{Halt, Resume};
+use ledger::{
+    quorum::tally,
+    statement::v1::{Halt, Resume},
+};
 use model::{EnvironmentName, PersonId, RoleName, SystemName};
 
 use super::{
     Facts,
     said::{Heading, Said},
 };
-use crate::quorum::tally;
 
 impl Facts {
     /// The halt in force for an environment of a system, if there is one; also by a key withdrawn since.

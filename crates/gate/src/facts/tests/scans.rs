@@ -8,6 +8,7 @@ use std::{
 
 use ledger::{
     dsse::Identity,
+    quorum::tally,
     statement::{
         Members, Statement,
         v1::{
@@ -20,7 +21,7 @@ use ledger::{
 use model::{Digest, EnvironmentName, KeyId, PersonId, RoleName, SystemName, Timestamp};
 
 use super::super::{Heading, Live, Said, is_back, said::Names};
-use crate::{quorum::tally, time::LogTime};
+use crate::time::LogTime;
 
 /// The first `size` statements of a log.
 pub(super) struct Scans {

@@ -1,5 +1,5 @@
 use super::*;
-use ledger::statement::v1::Group;
+use crate::statement::v1::Group;
 
 fn quorum(groups: &[(&str, u32)]) -> Quorum {
     Quorum { groups: groups.iter().map(|(r, n)| Group { role: r.parse().unwrap(), count: *n }).collect() }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::statement::v1::Quorum;
 use model::{PersonId, RoleName};
+
+use crate::statement::v1::Quorum;
 
 /// How far a quorum is met.
 #[derive(Clone, Debug, PartialEq, Eq)]
