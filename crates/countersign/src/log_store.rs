@@ -10,7 +10,7 @@ use std::{
 
 use ledger::{
     bodies::SubjectKeys,
-    store::{Mark, SqliteStore, Store},
+    store::{Mark, OpenStoreError, SqliteStore, Store, StoreError},
 };
 use stores::postgres::{Address, PostgresStore};
 
@@ -133,8 +133,11 @@ impl LogPlace {
     pub(crate) fn open_read_only(&self) -> Result<OpenPlace, Fault> {
         let opened = match self {
             Self::File(path) => SqliteStore::open_read_only(path).map(OpenPlace::of).map_err(|e| {
-                Fault::from_error(Kind::Unavailable, e)
-                    .hint("read it as root, or copy the file with its `-wal` beside it")
+                let hint = match &e {
+                    OpenStoreError::Store(_, StoreError::Foreign(_)) => "name the log's own file, its folder or its address",
+                    _ => "read it as root, or copy the file with its `-wal` beside it",
+                };
+                Fault::from_error(Kind::Unavailable, e).hint(hint)
             }),
             Self::Database(address) => PostgresStore::open_read_only(Address::clone(address))
                 .map(OpenPlace::of)

@@ -78,8 +78,8 @@ pub struct Bundle {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
     /// Larger than the limit.
-    #[error("the file has {0} bytes, more than {FILE_LIMIT_BYTES}")]
-    TooLarge(usize),
+    #[error("the file is larger than {FILE_LIMIT_BYTES} bytes")]
+    TooLarge,
     /// Not text.
     #[error("the file is not UTF-8 text")]
     Text,
@@ -179,7 +179,7 @@ impl Bundle {
     /// Reads a file. Whatever is read is written back by [`Bundle::to_text`] byte for byte.
     pub fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
         if bytes.len() > FILE_LIMIT_BYTES {
-            return Err(BundleError::TooLarge(bytes.len()));
+            return Err(BundleError::TooLarge);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| BundleError::Text)?;
         let rest = text.strip_prefix(VERSION).and_then(|rest| rest.strip_prefix('\n')).ok_or(BundleError::Version)?;

@@ -121,7 +121,7 @@ impl SqliteStore {
 fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let connection = Connection::open(path).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+    let id = pragma(&connection, path, "application_id")?;
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if id == 0 && tables == 0 {
@@ -175,9 +175,17 @@ fn has_wal(path: &Path) -> bool {
 }
 
 fn check_ours(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(failed);
-    let ours = pragma("application_id")? == APPLICATION_ID && pragma("user_version")? == SCHEMA_VERSION;
+    let ours = pragma(connection, path, "application_id")? == APPLICATION_ID
+        && pragma(connection, path, "user_version")? == SCHEMA_VERSION;
     if ours { Ok(()) } else { Err(StoreError::Foreign(path.display().to_string())) }
+}
+
+/// A number in the file's header; the first thing that is read of it.
+fn pragma(connection: &Connection, path: &Path, name: &str) -> Result<i32, StoreError> {
+    connection.pragma_query_value(None, name, |row| row.get(0)).map_err(|e| match e.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StoreError::Foreign(path.display().to_string()),
+        _ => failed(e),
+    })
 }
 
 impl Store for SqliteStore {

@@ -29,7 +29,7 @@ fn files_that_are_not_logs_are_left_alone() {
     assert!(matches!(refused("other.db"), OpenStoreError::Store(_, StoreError::Foreign(_))));
     let text = folder.path().join("text.db");
     crate::durable::write(&text, &[b'x'; 4096], 0o600).unwrap();
-    assert!(matches!(refused("text.db"), OpenStoreError::Store(_, StoreError::Failed(_))));
+    assert!(matches!(refused("text.db"), OpenStoreError::Store(_, StoreError::Foreign(_))));
     let newer = folder.path().join("newer.db");
     drop(SqliteStore::open(&newer).unwrap());
     rusqlite::Connection::open(&newer).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
