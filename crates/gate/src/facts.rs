@@ -12,7 +12,7 @@ mod stops;
 mod table;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -67,7 +67,7 @@ pub struct Facts {
     names: Names,
     signatories: BTreeMap<KeyId, Arc<Signatory>>,
     size: u64,
-    heard: BTreeSet<Identity>,
+    heard: HashSet<Identity>,
     founders: BTreeSet<PersonId>,
     changes: Table<Change>,
     changes_of: Index<SystemName>,
@@ -126,7 +126,7 @@ impl Facts {
             places: charter.systems.iter().map(|s| (s.name.clone(), environments())).collect(),
             members,
             size: 0,
-            heard: BTreeSet::new(),
+            heard: HashSet::new(),
             founders: BTreeSet::new(),
             changes: Table::new(),
             changes_of: Index::new(),
