@@ -4,10 +4,12 @@ use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Durati
 
 use axum::{
     Json, Router,
+    extract::Request,
     http::{
         HeaderName, HeaderValue, StatusCode,
         header::{CACHE_CONTROL, CONTENT_TYPE},
     },
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use hyper_util::{
@@ -88,18 +90,6 @@ pub async fn serve_unix(listener: std::os::unix::net::UnixListener, router: Rout
         .because(Kind::Unavailable, "serving ended")
 }
 
-/// Serves an address until the process is asked to end.
-pub async fn serve_tcp(listener: std::net::TcpListener, router: Router) -> Result<(), Fault> {
-    listener.set_nonblocking(true).because(Kind::Unavailable, "the listener can not be used")?;
-    let listener =
-        tokio::net::TcpListener::from_std(listener).because(Kind::Unavailable, "the listener can not be used")?;
-    let router = router.layer(axum::extract::DefaultBodyLimit::max(REQUEST_BYTES));
-    axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>())
-        .with_graceful_shutdown(asked_to_end())
-        .await
-        .because(Kind::Unavailable, "serving ended")
-}
-
 /// How much of itself a process gives to people whom it does not know.
 #[derive(Clone, Copy, Debug)]
 pub struct PublicLimits {
@@ -107,6 +97,18 @@ pub struct PublicLimits {
     pub connections: usize,
     /// How long a request's head may take, and how long a connection may be idle.
     pub head_timeout: Duration,
+}
+
+/// The same routes for people whom a process does not know: a request is read, answered and sent within a time, and is not
+/// larger than this. Who sends byte by byte keeps a place for so long and no longer.
+pub fn bounded(router: Router, time: Duration, request_bytes: usize) -> Router {
+    let in_time = move |request: Request, next: Next| async move {
+        match tokio::time::timeout(time, next.run(request)).await {
+            Ok(answer) => answer,
+            Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+        }
+    };
+    router.layer(axum::middleware::from_fn(in_time)).layer(axum::extract::DefaultBodyLimit::max(request_bytes))
 }
 
 /// Serves an address that anybody may reach until the process is asked to end. What is under way then is broken off, as by

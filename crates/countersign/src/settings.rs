@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fault::{Because as _, Fault, Kind},
+    http::Target,
     layout::Layout,
 };
+
+/// All are told at the same time, each over a connection of its own; a process may have 1024 files open.
+const AGENTS_LIMIT: usize = 500;
 
 /// The settings of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +28,13 @@ pub struct Settings {
     pub fetch_interval_ms: u64,
     /// Seconds between ticks while something is under way.
     pub tick_interval_s: u64,
+    /// Where the agent of this host takes stops from other hosts; only from its own host if not given. Whoever reaches it
+    /// can hand over what people signed, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stops: Option<SocketAddr>,
+    /// The other hosts' agents, to which stops are handed straight: `http://192.0.2.7:7071` or `unix:/path/to/socket`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<String>,
     /// Where the log is kept: `postgres://…`, or the path of a file; the file in the `log` role's folder if not given.
     /// It names no password, only the file that has it (`password-file=`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +54,8 @@ impl Settings {
             fabric: [10, 77],
             fetch_interval_ms: 2_000,
             tick_interval_s: 10,
+            stops: None,
+            agents: Vec::new(),
             store: None,
             blobs: None,
         }
@@ -51,6 +64,18 @@ impl Settings {
     /// The tester's fabric, which never meets the agent's.
     pub const fn tester_fabric(&self) -> [u8; 2] {
         [self.fabric[0], self.fabric[1].wrapping_add(1)]
+    }
+
+    /// The other hosts' agents.
+    pub fn other_agents(&self) -> Result<Vec<Target>, Fault> {
+        if self.agents.len() > AGENTS_LIMIT {
+            let words =
+                format!("the settings list {} agents; {AGENTS_LIMIT} at most are told at once", self.agents.len());
+            return Err(
+                Fault::new(Kind::Input, words).hint("run `halt` on several hosts, each with a part of the list")
+            );
+        }
+        self.agents.iter().map(|agent| Target::parse(agent)).collect()
     }
 
     /// Reads them.

@@ -149,6 +149,11 @@ impl Reader {
         self.follower.checkpoint()
     }
 
+    /// What the root was when the log had so many entries (RFC 6962 section 2.1); none for more than were read.
+    pub fn root_at(&self, size: u64) -> Option<Digest> {
+        self.history.root_at(size)
+    }
+
     /// The last accepted checkpoint as one to act on.
     pub fn fresh(&self, now: Timestamp, max_age_s: u64) -> Result<FreshCheckpoint, StaleError> {
         self.follower.fresh(now, max_age_s)

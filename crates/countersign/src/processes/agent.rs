@@ -37,7 +37,7 @@ use crate::{
 };
 
 /// Between two looks at everything: quick enough that a halt and a failed health check act within a second.
-const ROUND: Duration = Duration::from_millis(250);
+pub(crate) const ROUND: Duration = Duration::from_millis(250);
 
 /// Following health, going back and being halted must not wait for a log that hangs. It syncs a batch of statements
 /// in well under this.
@@ -56,6 +56,8 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let members = start.charter.members.clone();
     let role: RoleName = start.role.name().parse().because(Kind::Internal, "the role's name does not parse")?;
     let speaker = Speaker::new(signer, members.hash(), role);
+    // Opened before the confinement, which allows no other.
+    let far = start.settings.stops.map(listen).transpose()?;
     let mut confinement = Confinement::nothing();
     confinement.read.push(start.layout.images());
     let certificates = start.layout.root().join("certificates");
@@ -69,7 +71,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let stops = Arc::new(Stops::open(home.join("stops"), members.clone())?);
     let state: State = Arc::default();
     let listener = listen_unix(&start.layout.socket(start.role))?;
-    stops::serve(listener, stops.clone(), state.clone())?;
+    stops::serve(listener, far, stops.clone(), state.clone())?;
 
     let robot =
         members.charter().robots.iter().find(|r| ledger::statement::public_key(&r.key).is_ok_and(|k| k.id() == key));
@@ -106,6 +108,15 @@ pub fn run(start: Start) -> Result<(), Fault> {
         agent.round(&mut placements, &mut status);
         std::thread::sleep(ROUND);
     }
+}
+
+/// Where other hosts hand over stops.
+fn listen(address: std::net::SocketAddr) -> Result<std::net::TcpListener, Fault> {
+    std::net::TcpListener::bind(address).map_err(|e| {
+        Fault::from_error(Kind::Unavailable, e)
+            .context(format!("{address} can not be listened on"))
+            .hint("another program has the port; change `stops` in settings.json")
+    })
 }
 
 /// What all placements share.

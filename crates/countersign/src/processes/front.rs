@@ -13,13 +13,15 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, header},
+    middleware::Next,
     response::{IntoResponse, Response},
     routing::{any, get},
 };
 use ledger::{merkle::TilePath, statement::v1::Kind as Says};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::Start;
 use crate::{
@@ -28,7 +30,7 @@ use crate::{
     http::Target,
     identity::RoleUser,
     layout::Layout,
-    serve::{serve_tcp, tile_headers},
+    serve::{PublicLimits, REQUEST_BYTES, bounded, serve_public, tile_headers},
     supervise::STARTED,
 };
 
@@ -37,11 +39,28 @@ const RELAY_TIMEOUT: Duration = Duration::from_secs(40);
 /// A stop is a small statement for an agent of this host; who waits longer should be told.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A request is read, relayed and answered within this: a long poll and the time to send a body.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// As many people as this at once, with two descriptors each; who comes then waits in the kernel's queue. Who sends no
+/// request within ten seconds is closed.
+const LIMITS: PublicLimits = PublicLimits { connections: 256, head_timeout: Duration::from_secs(10) };
+
+/// A statement of 64 KiB in base64 with a reason.
+const SMALL_BYTES: usize = 256 << 10;
+
+/// Larger ones are test evidence with its cases, a few an hour: half a gigabyte at the most.
+const LARGE_REQUESTS: usize = 8;
+
 struct Shared {
     layout: Layout,
     log: Target,
     agent: Target,
+    /// The other hosts' agents.
+    others: Vec<Target>,
     edge: Target,
+    /// Places for large requests.
+    large: Arc<Semaphore>,
 }
 
 /// Runs the process until it is asked to end.
@@ -54,26 +73,52 @@ pub fn run(start: Start) -> Result<(), Fault> {
     })?;
     let mut confinement = Confinement::nothing();
     confinement.sockets = Sockets::Tcp;
+    let others = start.settings.other_agents()?;
+    let port = |agent: &Target| match agent {
+        Target::Tcp(address) => Some(address.port()),
+        Target::Unix(_) => None,
+    };
+    confinement.connect_tcp = Some(others.iter().filter_map(port).collect());
     confinement.read.push(start.layout.root().join("status"));
     let mut status = start.confine(confinement)?;
     status.say(format!("listening on http://{address}"), vec!["requests".to_owned()]);
     let shared = Arc::new(Shared {
         log: Target::Unix(start.layout.socket(RoleUser::Log)),
         agent: Target::Unix(start.layout.socket(RoleUser::Agent)),
+        others,
         edge: Target::Unix(start.layout.socket(RoleUser::Edge)),
+        large: Arc::new(Semaphore::new(LARGE_REQUESTS)),
         layout: start.layout,
     });
     let router = Router::new()
         .route("/api/health", get(|| async { "ok\n" }))
         .route("/api/status", get(status_of))
         .route("/log/{*rest}", any(relay))
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), one_large_at_a_time))
         .with_state(shared);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .because(Kind::Unavailable, "no runtime")?
-        .block_on(serve_tcp(listener, router))
+        .block_on(serve_public(listener, bounded(router, REQUEST_TIMEOUT, REQUEST_BYTES), LIMITS))
+}
+
+/// Statements are small; those that bring large bodies come through here one after the other, so that what `front` holds in
+/// memory for people whom it does not know is bounded.
+async fn one_large_at_a_time(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    // A request without a length that has a body says nothing of its size.
+    let is_large = match length {
+        Some(length) => length > SMALL_BYTES,
+        None => request.headers().contains_key(header::TRANSFER_ENCODING),
+    };
+    let _place = match is_large.then(|| shared.large.clone().try_acquire_owned()) {
+        None => None,
+        Some(Ok(place)) => Some(place),
+        Some(Err(_)) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    };
+    next.run(request).await
 }
 
 async fn relay(
@@ -86,6 +131,11 @@ async fn relay(
     let resource: Option<TilePath> = uri.path().trim_start_matches("/log/").parse().ok();
     let path = uri.path_and_query().map_or("/", |p| p.as_str()).trim_start_matches("/log").to_owned();
     let stopped = if method == Method::POST && path == "/statements" && is_stop(&body) {
+        // The other hosts are told at the same time and not waited for: what they answer is asked of themselves.
+        for other in shared.others.clone() {
+            let body = body.to_vec();
+            tokio::spawn(async move { drop(other.ask(Method::POST, "/stop", body, STOP_TIMEOUT).await) });
+        }
         let answer = shared.agent.ask(Method::POST, "/stop", body.to_vec(), STOP_TIMEOUT).await;
         Some(answer.is_ok_and(|a| a.status.is_success()))
     } else {

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Flags, Format,
-    deliver::{self, Taken, deliver},
+    deliver::{self, Delivered, Taken, deliver},
     line, people, print_json,
 };
 use crate::{fault::Fault, say::About};
@@ -46,7 +46,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         Halt { environment: args.environment.clone(), reason: body.as_ref().map(|said| said.body.commitment()) };
     let about = About { system: args.system.clone(), environment: args.environment.clone(), ..About::default() };
     let envelope = speaker.sign(Claim::Halt(claim), about)?;
-    let (taken, kept) =
+    let Delivered { taken, kept, untold } =
         deliver(common, &members, &envelope, body.as_ref()).map_err(|fault| fault.context("NOT known to be halted"))?;
     let what = match (&args.system, &args.environment) {
         (Some(s), Some(e)) => format!("{s} in {e}"),
@@ -66,7 +66,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         };
         return print_json(
             out,
-            &json!({ "halted": what, "by": who, "logged": index.is_some(), "halt": index, "cosigned": cosigned, "agent_answers": agent_answers }),
+            &json!({ "halted": what, "by": who, "logged": index.is_some(), "halt": index, "cosigned": cosigned, "agent_answers": agent_answers, "untold": untold }),
         );
     }
     match taken {
@@ -90,6 +90,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
             }
         }
     }
+    deliver::tell_untold(&untold, out)?;
     if taken != Taken::Agent && !agent_answers {
         line(out, "the agent of this host does not answer; it takes no step before it has read the log")?;
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     Flags, Format,
-    deliver::{self, deliver},
+    deliver::{self, Delivered, deliver},
     find, line, people, print_json,
 };
 use crate::{fault::Fault, say::About};
@@ -46,13 +46,13 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         nonce: None,
     };
     let envelope = speaker.sign(Claim::Rejection(rejection), about)?;
-    let (taken, kept) = deliver(common, &members, &envelope, body.as_ref())
+    let Delivered { taken, kept, untold } = deliver(common, &members, &envelope, body.as_ref())
         .map_err(|fault| fault.context("NOT known to be rejected"))?;
     let logged = deliver::read_back(&mut view, taken, envelope.identity())?;
     if common.format == Format::Json {
         return print_json(
             out,
-            &json!({ "rejection": logged, "logged": logged.is_some(), "proposal": index, "by": who, "serial": claim.serial }),
+            &json!({ "rejection": logged, "logged": logged.is_some(), "proposal": index, "by": who, "serial": claim.serial, "untold": untold }),
         );
     }
     let what = format!("proposal {index}, {} into {}, is rejected by {who}", claim.serial, claim.environment);
@@ -63,6 +63,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
             deliver::tell_agent_only(out)?;
         }
     }
+    deliver::tell_untold(&untold, out)?;
     if args.reason.is_some() && !kept {
         line(out, "the reason was not kept")?;
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::{
     Flags, Format,
-    deliver::{self, deliver},
+    deliver::{self, Delivered, deliver},
     line, people, print_json, show,
 };
 use crate::{
@@ -76,15 +76,16 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     people::confirm(out, args.yes, &format!("{who} withdraws it? This is not taken back"))?;
     let claim = KeyWithdrawal { key, void_from: args.void_from };
     let envelope = speaker.sign(Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() })?;
-    let (taken, _) =
+    let Delivered { taken, untold, .. } =
         deliver(common, &members, &envelope, None).map_err(|fault| fault.context("NOT known to be withdrawn"))?;
     let logged = deliver::read_back(&mut view, taken, envelope.identity())?;
     if common.format == Format::Json {
         return print_json(
             out,
-            &json!({ "withdrawal": logged, "logged": logged.is_some(), "key": key, "holder": holder, "void_from": args.void_from, "void": voided, "by": who }),
+            &json!({ "withdrawal": logged, "logged": logged.is_some(), "key": key, "holder": holder, "void_from": args.void_from, "void": voided, "by": who, "untold": untold }),
         );
     }
+    deliver::tell_untold(&untold, out)?;
     match logged {
         Some(index) => line(out, format!("withdrawn by {who}, in the log as {index}")),
         None => {

@@ -45,7 +45,7 @@ use crate::{
     log_client::LogClient,
     processes,
     say::{About, Speaker},
-    serve::serve_tcp,
+    serve::{PublicLimits, REQUEST_BYTES, bounded, serve_public},
     status::StatusFile,
     view::View,
 };
@@ -517,6 +517,8 @@ pub(crate) fn listener() -> (TcpListener, SocketAddr) {
 pub(crate) fn serve(listener: TcpListener, router: Router) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(serve_tcp(listener, router)).unwrap();
+        let minute = std::time::Duration::from_secs(60);
+        let limits = PublicLimits { connections: 64, head_timeout: minute };
+        runtime.block_on(serve_public(listener, bounded(router, minute, REQUEST_BYTES), limits)).unwrap();
     });
 }

@@ -38,6 +38,7 @@ impl Known {
             return Ok(());
         }
         let refreshed = self.view.refresh().map(drop);
+        self.stops.compare(self.view.reader());
         self.weigh();
         match refreshed {
             Err(fault) if fault.kind() == Kind::Untrue => {

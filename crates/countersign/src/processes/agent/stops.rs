@@ -7,9 +7,11 @@
 use std::{
     collections::BTreeMap,
     io::ErrorKind,
+    net::TcpListener,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -19,15 +21,16 @@ use axum::{
     routing::{get, post},
 };
 use gate::{Facts, Stop};
-use ledger::{dsse::Envelope, durable, statement::Members};
+use ledger::{dsse::Envelope, durable, reader::Reader, statement::Members};
 use model::{Clock as _, Digest, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::State;
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
     log_client::{LogClient, Submission},
-    serve::{blocking, serve_unix},
+    serve::{PublicLimits, blocking, bounded, serve_public, serve_unix},
 };
 
 /// The most stops of one person that wait for the log at once. Stopping needs one; and a person, or a thief of a key, who
@@ -37,6 +40,16 @@ const WAITING_LIMIT_PER_PERSON: usize = 100;
 /// A log and its witnesses take a second or two. One that does not have a stop after a minute withholds it, or can not be
 /// reached, and somebody has to know.
 const LOGGED_WITHIN_S: u64 = 60;
+
+/// A stop is a statement of at most 64 KiB, in base64 and in JSON.
+const STOP_BYTES: usize = 256 << 10;
+
+/// A stop is small; who takes longer to send one is slow on purpose.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// As many as this hand over stops from other hosts at once. Who holds all of them holds each for five seconds at most; and
+/// stops come over this host's own socket, and by the log, as well.
+const FAR_LIMITS: PublicLimits = PublicLimits { connections: 256, head_timeout: Duration::from_secs(5) };
 
 /// The stops that the log does not have yet.
 pub(crate) struct Stops {
@@ -60,6 +73,24 @@ struct Taken {
     since: Timestamp,
     /// Whether its being late was told.
     told_late: bool,
+    /// Whether its signer had seen another history of the log than the one that is read here.
+    other_history: bool,
+}
+
+/// A stop that the log does not have, as `GET /stops` tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Waits {
+    /// The digest of its name, by which it is the same stop on every agent.
+    pub(crate) stop: Digest,
+    /// A halt, a rejection or a withdrawal of a key.
+    pub(crate) kind: String,
+    /// Since when it is in force here.
+    pub(crate) since: Timestamp,
+    /// Whether the log should have it by now.
+    pub(crate) late: bool,
+    /// Whether its signer had seen another history of the log than the agent reads: one of the two was shown a false one.
+    pub(crate) other_history: bool,
 }
 
 impl Stops {
@@ -81,7 +112,8 @@ impl Stops {
             // A stop is never forgotten silently: what can not be read keeps the agent from starting.
             let (envelope, stop) =
                 open(&bytes, &members).map_err(|f| f.context(format!("`{}` is kept as a stop", path.display())))?;
-            let taken = Taken { envelope, stop, since: Timestamp::from_unix(since), told_late: false };
+            let since = Timestamp::from_unix(since);
+            let taken = Taken { envelope, stop, since, told_late: false, other_history: false };
             waiting.stops.insert(taken.stop.identity().digest(), taken);
         }
         Ok(Self { folder, members, waiting: Mutex::new(waiting) })
@@ -109,7 +141,7 @@ impl Stops {
         durable::write(&self.folder.join(identity.hex()), &envelope.canonical_bytes(), 0o600)
             .because(Kind::Unavailable, "the stop can not be kept")?;
         tracing::warn!("stopped by direct delivery of a {}", stop.statement().claim.kind());
-        waiting.stops.insert(identity, Taken { envelope, stop, since: now, told_late: false });
+        waiting.stops.insert(identity, Taken { envelope, stop, since: now, told_late: false, other_history: false });
         waiting.version += 1;
         Ok(())
     }
@@ -163,17 +195,55 @@ impl Stops {
         Ok(())
     }
 
-    /// What the log should have by now and does not: each is an alarm.
+    /// Compares what the signers of stops had seen of the log with what is read here, where it is long enough. A stop on
+    /// another history holds here all the same: the log refuses it, and people must find out who was shown a false one.
+    pub(super) fn compare(&self, reader: &Reader) {
+        let mut waiting = self.waiting();
+        for taken in waiting.stops.values_mut().filter(|taken| !taken.other_history) {
+            let Some(seen) = taken.stop.statement().header.seen else { continue };
+            if reader.root_at(seen.size).is_some_and(|root| root != seen.root) {
+                taken.other_history = true;
+                tracing::error!(
+                    "a {} was delivered here whose signer had seen another history of the log, of {} entries",
+                    taken.stop.statement().claim.kind(),
+                    seen.size
+                );
+            }
+        }
+    }
+
+    /// The stops that the log does not have, as others are told of them.
+    pub(super) fn tell(&self, now: Timestamp) -> Vec<Waits> {
+        let waiting = self.waiting();
+        let told = waiting.stops.iter().map(|(stop, taken)| Waits {
+            stop: *stop,
+            kind: taken.stop.statement().claim.kind().to_string(),
+            since: taken.since,
+            late: now.since_s(taken.since) > LOGGED_WITHIN_S,
+            other_history: taken.other_history,
+        });
+        told.collect()
+    }
+
+    /// What the log should have by now and does not, and what stands on another history: each is an alarm.
     pub(super) fn overdue(&self, now: Timestamp) -> Vec<String> {
         let mut waiting = self.waiting();
-        let late = waiting.stops.values_mut().filter(|taken| now.since_s(taken.since) > LOGGED_WITHIN_S);
+        let is_late = |taken: &Taken| now.since_s(taken.since) > LOGGED_WITHIN_S;
+        let late = waiting.stops.values_mut().filter(|taken| is_late(taken) || taken.other_history);
         late.map(|taken| {
-            let alarm = format!(
-                "ALARM: a {} was delivered here at {} and is not in the log after {} s: the log withholds it or can not be reached",
-                taken.stop.statement().claim.kind(),
-                taken.since,
-                now.since_s(taken.since)
-            );
+            let kind = taken.stop.statement().claim.kind();
+            let alarm = if taken.other_history {
+                format!(
+                    "ALARM: the signer of a {kind} delivered here at {} had seen another history of the log: there are two, or the signer lies",
+                    taken.since
+                )
+            } else {
+                format!(
+                    "ALARM: a {kind} was delivered here at {} and is not in the log after {} s: the log withholds it or can not be reached",
+                    taken.since,
+                    now.since_s(taken.since)
+                )
+            };
             if !std::mem::replace(&mut taken.told_late, true) {
                 tracing::error!("{alarm}");
             }
@@ -200,16 +270,31 @@ fn open(bytes: &[u8], members: &Members) -> Result<(Envelope, Stop), Fault> {
     Ok((envelope, stop))
 }
 
-/// Serves `POST /stop` and `GET /state` in a thread of its own, so that a long step does not delay a stop.
-pub(super) fn serve(listener: UnixListener, stops: Arc<Stops>, state: State) -> Result<(), Fault> {
+/// Serves `POST /stop`, `GET /stops` and `GET /state` in a thread of its own, so that a long step does not delay a stop; and
+/// `POST /stop` alone to other hosts, if there is a listener for them.
+pub(super) fn serve(
+    listener: UnixListener,
+    far: Option<TcpListener>,
+    stops: Arc<Stops>,
+    state: State,
+) -> Result<(), Fault> {
+    let far = far.map(|listener| (listener, door(stops.clone())));
     let router = router(stops, state);
     std::thread::Builder::new()
         .name("stops".to_owned())
         .spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let served = runtime
-                .because(Kind::Unavailable, "no runtime for stops")
-                .and_then(|runtime| runtime.block_on(serve_unix(listener, router)));
+            let served = runtime.because(Kind::Unavailable, "no runtime for stops").and_then(|runtime| {
+                runtime.block_on(async {
+                    match far {
+                        None => serve_unix(listener, router).await,
+                        Some((far, door)) => {
+                            tokio::try_join!(serve_unix(listener, router), serve_public(far, door, FAR_LIMITS))
+                                .map(drop)
+                        }
+                    }
+                })
+            });
             // Without a way to be stopped nothing may go on: the supervisor starts the agent again.
             if let Err(fault) = served {
                 tracing::error!("stops can not be taken any more: {}", fault.message());
@@ -220,9 +305,15 @@ pub(super) fn serve(listener: UnixListener, stops: Arc<Stops>, state: State) -> 
     Ok(())
 }
 
+/// What other hosts may do.
+fn door(stops: Arc<Stops>) -> Router {
+    bounded(Router::new().route("/stop", post(take_stop)).with_state(stops), STOP_TIMEOUT, STOP_BYTES)
+}
+
 fn router(stops: Arc<Stops>, state: State) -> Router {
     Router::new()
         .route("/stop", post(take_stop))
+        .route("/stops", get(show_stops))
         .with_state(stops)
         .merge(Router::new().route("/state", get(show_state)).with_state(state))
 }
@@ -235,7 +326,14 @@ async fn take_stop(Shared(stops): Shared<Arc<Stops>>, body: Bytes) -> Result<(),
     .await
 }
 
+async fn show_stops(Shared(stops): Shared<Arc<Stops>>) -> Json<Vec<Waits>> {
+    Json(stops.tell(SystemClock.now()))
+}
+
 async fn show_state(Shared(state): Shared<State>) -> Json<serde_json::Value> {
     let state = state.lock().unwrap_or_else(PoisonError::into_inner);
     Json(serde_json::json!(*state))
 }
+
+#[cfg(test)]
+mod tests;
