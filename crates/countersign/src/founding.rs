@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use ledger::statement::v1::{
     Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member, Quorum, Robot,
-    Role, SystemRule, WitnessKey,
+    Role, SystemRule, ValueFormat, ValueRule, WitnessKey,
 };
-use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName};
+use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Because as _, Fault, Kind};
@@ -24,6 +24,9 @@ const ROLLBACK_S: u64 = 3_600;
 
 /// A verdict on an emergency ends an hour after it was approved: who needs longer asks the same people again.
 const EMERGENCY_S: u64 = 3_600;
+
+/// A guarded value changes a day after its guardians said so: each of them sees it on a working day.
+const VALUE_COOL_OFF_S: u64 = 86_400;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -53,6 +56,9 @@ pub struct Founding {
     pub systems: BTreeMap<SystemName, FoundingSystem>,
     /// The environments in the order of promotion.
     pub environments: Vec<FoundingEnvironment>,
+    /// The guarded values.
+    #[serde(default)]
+    pub values: Vec<FoundingValue>,
     /// Who may change the charter.
     pub amendment: BTreeMap<RoleName, u32>,
     /// A file with another policy than the default.
@@ -154,6 +160,24 @@ pub struct FoundingEmergency {
     pub quorum: BTreeMap<RoleName, u32>,
     /// See the constants above.
     pub verdict_s: Option<u64>,
+}
+
+/// A guarded value in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingValue {
+    /// Its name.
+    pub name: ValueName,
+    /// The system that reads it.
+    pub system: SystemName,
+    /// The environment that it holds in.
+    pub environment: EnvironmentName,
+    /// What it must look like.
+    pub format: ValueFormat,
+    /// Who must approve another one.
+    pub guardians: BTreeMap<RoleName, u32>,
+    /// See the constants above.
+    pub cool_off_s: Option<u64>,
 }
 
 /// Who a person's e-mail addresses are, with the salt of the charter's commitment. Kept beside the log.
@@ -303,7 +327,18 @@ impl Founding {
             policy,
             recovery: None,
             key_delay_s: 0,
-            values: Vec::new(),
+            values: self
+                .values
+                .iter()
+                .map(|v| ValueRule {
+                    name: v.name.clone(),
+                    system: v.system.clone(),
+                    environment: v.environment.clone(),
+                    format: v.format,
+                    guardians: quorum(&v.guardians),
+                    cool_off_s: v.cool_off_s.unwrap_or(VALUE_COOL_OFF_S),
+                })
+                .collect(),
             silence: None,
             programs: self.programs.clone(),
         };
@@ -337,7 +372,7 @@ fn public_key(folder: &Path, text: &str) -> Result<String, Fault> {
 
 /// The roles that a firm starts with.
 fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
-    let rows: [(&str, &[Says]); 9] = [
+    let rows: [(&str, &[Says]); 10] = [
         ("developer", &[Says::Proposal]),
         (
             "release-manager",
@@ -359,6 +394,7 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
         ("agent", &[Says::Milestone]),
         ("outside-tester", &[Says::Evidence]),
         ("monitor", &[Says::Tick]),
+        ("guardian", &[Says::ValueProposal, Says::ValueApproval, Says::Cancellation]),
     ];
     rows.into_iter().map(|(name, says)| Ok((role(name)?, says.to_vec()))).collect()
 }
@@ -376,6 +412,11 @@ fn usual_conflicts() -> Result<Vec<(RoleName, RoleName)>, Fault> {
         ("developer", "builder"),
         ("developer", "tester"),
         ("developer", "agent"),
+        ("guardian", "developer"),
+        ("guardian", "release-manager"),
+        ("guardian", "builder"),
+        ("guardian", "agent"),
+        ("guardian", "gate"),
     ];
     pairs.into_iter().map(|(a, b)| Ok((role(a)?, role(b)?))).collect()
 }

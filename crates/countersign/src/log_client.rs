@@ -8,8 +8,9 @@ use ledger::{
     bodies::{Body, KeptBody, SubjectBody, SubjectDigest},
     dsse::Envelope,
     merkle::{Nodes, node_in_tile, tile_with, unbundle},
+    statement::v1,
 };
-use model::Digest;
+use model::{Digest, EnvironmentName, SystemName, Timestamp, ValueName};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -95,6 +96,30 @@ pub enum SubjectState {
     Kept,
     /// Its key was destroyed.
     Erased,
+}
+
+/// An attempt to change a guarded value that the log refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refused {
+    /// Its number, from 1.
+    pub number: u64,
+    /// When, by this host's clock.
+    pub at: Timestamp,
+    /// How often within a minute.
+    pub times: u64,
+    /// What was to be said.
+    pub kind: v1::Kind,
+    /// About which value, if the charter has one of that name.
+    pub value: Option<ValueName>,
+    /// Of which system, if the charter has it.
+    pub system: Option<SystemName>,
+    /// In which environment, if the charter has it.
+    pub environment: Option<EnvironmentName>,
+    /// Who signed it, if the signature was theirs.
+    pub signer: Option<String>,
+    /// Why it was refused.
+    pub reason: String,
 }
 
 /// A client of the log.
@@ -187,6 +212,12 @@ impl LogClient {
     /// Whether a subject was erased.
     pub fn subject(&self, subject: SubjectDigest) -> Result<SubjectState, Fault> {
         let answer = self.get(&format!("/subject/{}", subject.digest().hex()))?;
+        serde_json::from_slice(&answer.body).because(Kind::Unavailable, "the log's answer does not hold up")
+    }
+
+    /// Attempts to change guarded values that the log refused, from a number on; the oldest are forgotten.
+    pub fn refusals(&self, from: u64) -> Result<Vec<Refused>, Fault> {
+        let answer = self.get(&format!("/refusals?from={from}"))?;
         serde_json::from_slice(&answer.body).because(Kind::Unavailable, "the log's answer does not hold up")
     }
 

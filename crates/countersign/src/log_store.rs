@@ -134,7 +134,9 @@ impl LogPlace {
         let opened = match self {
             Self::File(path) => SqliteStore::open_read_only(path).map(OpenPlace::of).map_err(|e| {
                 let hint = match &e {
-                    OpenStoreError::Store(_, StoreError::Foreign(_)) => "name the log's own file, its folder or its address",
+                    OpenStoreError::Store(_, StoreError::Foreign(_)) => {
+                        "name the log's own file, its folder or its address"
+                    }
                     _ => "read it as root, or copy the file with its `-wal` beside it",
                 };
                 Fault::from_error(Kind::Unavailable, e).hint(hint)

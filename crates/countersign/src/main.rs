@@ -80,6 +80,7 @@ enum Verb {
     Except(verbs::except::Args),
     Withdraw(verbs::withdraw::Args),
     Erase(verbs::erase::Args),
+    Value(verbs::value::Args),
     /// A process of `up`
     #[command(hide = true)]
     Process(ProcessArgs),
@@ -171,6 +172,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
         Verb::Except(args) => verbs::except::run(args, common, out),
         Verb::Withdraw(args) => verbs::withdraw::run(args, common, out),
         Verb::Erase(args) => verbs::erase::run(args, common, out),
+        Verb::Value(args) => verbs::value::run(args, common, out),
         Verb::Process(args) => process(args, common),
         Verb::Executor(args) => executor(args, common),
     }

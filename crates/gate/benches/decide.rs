@@ -19,7 +19,7 @@ use std::{
 };
 
 use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request, RestrictedExpression};
-use gate::{Dossier, Facts, decide_with, policy, policy::Policy, shown_digest};
+use gate::{Dossier, Facts, decide_with, policy, policy::Policy, shown_digest, values};
 use ledger::{
     keys::Signer as _,
     statement::v1::{Claim, MilestoneKind},

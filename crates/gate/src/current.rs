@@ -98,8 +98,9 @@ pub fn current(
     }
     let decision = decide_with(policy, facts, proposal)?;
     let rule = facts.members().charter().environment(&decision.verdict.environment);
-    // The one thing that a log's time that runs ahead would shorten.
-    if rule.is_some_and(|r| r.cool_off_s > 0) && decision.verdict.at.since_s(now) > SKEW_LIMIT_S {
+    // The one thing that a log's time that runs ahead would shorten: the release's own, or that of its guarded values.
+    let has_values = facts.proposal(proposal).is_some_and(|said| !said.claim.values.is_empty());
+    if (has_values || rule.is_some_and(|r| r.cool_off_s > 0)) && decision.verdict.at.since_s(now) > SKEW_LIMIT_S {
         return Err(CurrentError::Ahead(decision.verdict.at));
     }
     match decision.verdict.ruling {
@@ -171,6 +172,7 @@ fn speaks_against(dossier: &Dossier<'_>) -> bool {
     !dossier.suites_not_passed().is_empty()
         || !dossier.commits_not_signed.is_empty()
         || dossier.rejections > 0
+        || !dossier.values_not_in_force.is_empty()
         || !dossier.build_names_images
         || !dossier.builders.disagree.is_empty()
 }

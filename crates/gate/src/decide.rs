@@ -96,7 +96,7 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
 /// What no policy can give away, in the names of the default policy: a charter whose rules forgot one of these would
 /// let something through on one signature, or past a stop.
 fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
-    let rows: [(bool, &str, &str, &str); 9] = [
+    let rows: [(bool, &str, &str, &str); 10] = [
         (
             dossier.founded,
             "charter-is-signed",
@@ -122,6 +122,12 @@ fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
             "cool-off-is-over",
             "too early",
             "the time that the charter asks for between the last approval needed and the first step",
+        ),
+        (
+            dossier.values_not_in_force.is_empty(),
+            "guarded-values-are-in-force",
+            "other guarded values than are in force",
+            "a new proposal, with the guarded values that are in force now",
         ),
         (dossier.rejections == 0, "nobody-rejected-it", "a rejection", "a new proposal; one rejection is enough"),
         (

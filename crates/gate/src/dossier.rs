@@ -20,6 +20,7 @@ use crate::{
     lineage::{Base, Lineage},
     standing::{Judge, Standings, SuiteStanding, edits_over},
     time::CoolOff,
+    values::ReleaseValues,
     votes::Votes,
 };
 
@@ -76,6 +77,10 @@ pub struct Dossier<'a> {
     pub approvals_that_do_not_fit: BTreeSet<String>,
     /// How far the time that must pass after the quorum has passed.
     pub cool_off: CoolOff,
+    /// How many guarded values it reads.
+    pub values: usize,
+    /// Guarded values that are not given as they are in force, with what is wrong.
+    pub values_not_in_force: BTreeSet<String>,
     /// How many persons rejected it.
     pub rejections: u32,
     /// Whether what it replaces is what runs (or it runs already, having replaced that).
@@ -124,6 +129,8 @@ impl<'a> Dossier<'a> {
 
         let votes = Votes::count(facts, said, &contributors, now);
         rests_on.extend(votes.rests_on.iter().copied());
+        let values = ReleaseValues::of(facts, claim, head.map(|c| c.claim.values.as_slice()).unwrap_or_default());
+        rests_on.extend(values.rests_on.iter().copied());
         let rejections: BTreeSet<u64> = facts.rejections(proposal).map(|r| r.index).collect();
         let halt = facts.halted(system, &claim.environment);
         let spent = facts.spent(proposal);
@@ -177,6 +184,8 @@ impl<'a> Dossier<'a> {
             approvals_by_contributors: votes.by_contributors,
             approvals_that_do_not_fit: votes.unfit,
             cool_off: votes.cool_off,
+            values: values.count,
+            values_not_in_force: values.not_in_force,
             rejections: u32::try_from(rejections.len()).unwrap_or(u32::MAX),
             replaces_what_runs,
             spent: spent.is_some(),

@@ -10,6 +10,7 @@ mod live;
 mod said;
 mod stops;
 mod table;
+mod values;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -22,17 +23,18 @@ use ledger::{
     statement::{
         Members, Signatory, Statement,
         v1::{
-            Approval, Build, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt, KeyWithdrawal,
-            Kind, Milestone, Proposal, Rejection, Resume, Rollback, Tick,
+            Approval, Build, Cancellation, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt,
+            KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Resume, Rollback, Tick, ValueApproval, ValueProposal,
         },
     },
     tick::OpenTick,
 };
-use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RoleName, SuiteName, SystemName};
+use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RoleName, SuiteName, SystemName, Timestamp};
 
 pub use live::{Live, Stack};
 pub use said::{Heading, Said};
 pub use stops::{Stop, StopError};
+pub(crate) use values::ValueKey;
 
 use crate::time::LogTime;
 use live::History;
@@ -95,6 +97,12 @@ pub struct Facts {
     rollbacks_from: Index<Digest>,
     exceptions: Table<Exception>,
     exceptions_of: Index<(SuiteName, Digest)>,
+    cancellations: Table<Cancellation>,
+    cancellations_of: Index<u64>,
+    value_proposals: Table<ValueProposal>,
+    value_proposals_of: Index<ValueKey>,
+    value_approvals: Table<ValueApproval>,
+    value_approvals_of: Index<u64>,
     /// Every environment of every system of the charter.
     places: BTreeMap<SystemName, BTreeMap<EnvironmentName, Place>>,
     void_from: BTreeMap<KeyId, u64>,
@@ -152,6 +160,12 @@ impl Facts {
             rollbacks_from: Index::new(),
             exceptions: Table::new(),
             exceptions_of: Index::new(),
+            cancellations: Table::new(),
+            cancellations_of: Index::new(),
+            value_proposals: Table::new(),
+            value_proposals_of: Index::new(),
+            value_approvals: Table::new(),
+            value_approvals_of: Index::new(),
             void_from: BTreeMap::new(),
             withdrawals: BTreeMap::new(),
             times: Vec::new(),
@@ -277,11 +291,23 @@ impl Facts {
             Claim::KeyWithdrawal(c) => self.withdraw(c, index),
             // What was forgotten beside the log changes nothing that is in it.
             Claim::Verdict(_) | Claim::Erasure(_) => {}
+            Claim::Cancellation(c) => {
+                let at = keep!(cancellations, c);
+                self.cancellations_of.add(c.of, at);
+            }
+            Claim::ValueProposal(c) => {
+                let place = header.system.clone().zip(header.environment.clone());
+                let at = keep!(value_proposals, c);
+                if let Some((system, environment)) = place {
+                    self.value_proposals_of.add((system, environment, c.name.clone()), at);
+                }
+            }
+            Claim::ValueApproval(c) => {
+                let at = keep!(value_approvals, c);
+                self.value_approvals_of.add(c.proposal, at);
+            }
             Claim::Amendment(_)
             | Claim::Consent(_)
-            | Claim::Cancellation(_)
-            | Claim::ValueProposal(_)
-            | Claim::ValueApproval(_)
             | Claim::Alarm(_)
             | Claim::Acknowledgement(_)
             | Claim::Silence(_) => {}
@@ -396,6 +422,14 @@ impl Facts {
     pub fn covered(&self, index: u64) -> Option<LogTime> {
         let at = self.times.partition_point(|t| t.covers <= index);
         self.times.get(at).copied()
+    }
+
+    /// The first tick after an entry by which it was at least this late.
+    pub(crate) fn first_time(&self, after: u64, at_least: Timestamp) -> Option<LogTime> {
+        let from = self.times.partition_point(|t| t.index <= after);
+        let later = self.times.get(from..)?;
+        // Time never runs backwards; see `keep_time`.
+        later.get(later.partition_point(|t| t.earliest < at_least)).copied()
     }
 
     /// The last tick before an entry: it was said then or later.

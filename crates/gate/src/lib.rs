@@ -17,6 +17,7 @@ mod recount;
 mod shown;
 mod standing;
 mod time;
+pub mod values;
 mod votes;
 #[cfg(test)]
 mod world;
@@ -31,4 +32,4 @@ pub use ledger::quorum::{Tally, tally};
 pub use recount::{Contradiction, Recount};
 pub use shown::{shown, shown_digest};
 pub use standing::{EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};
-pub use time::LogTime;
+pub use time::{CoolOff, LogTime};

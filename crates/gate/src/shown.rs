@@ -45,6 +45,9 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
     for image in &p.images {
         line(format!("image {} {}", image.component, image.image));
     }
+    for value in &p.values {
+        line(format!("guarded value {} of proposal {} {}", value.name, value.proposal, value.value));
+    }
     for evidence in facts.evidence(p.change).filter(|e| e.index < proposal) {
         let e = &evidence.claim;
         let on = match &e.on {

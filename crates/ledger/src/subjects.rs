@@ -283,6 +283,7 @@ impl Own {
                 self.thing("commit", c.commit);
                 self.thing("serial", model::Serial::new(c.system.clone(), c.ordinal));
                 self.part("digest", c.manifest);
+                c.values.iter().for_each(|v| self.part("value", v));
                 for commit in &c.commits {
                     self.thing("commit", commit.commit);
                     commit.requirements.iter().for_each(|r| self.thing("requirement", r));

@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod release;
 pub mod route;
 mod serial;
+pub mod value;
 
 pub use canonical::{CanonicalError, from_json_strict, to_json};
 pub use clock::{Clock, Timestamp};

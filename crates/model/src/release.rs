@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CanonicalError, Commit, ComponentName, Digest, EnvironmentName, SecretName, Serial, SystemName, VolumeName,
-    ZoneName, from_json_strict, to_json,
+    CanonicalError, Commit, ComponentName, Digest, EnvironmentName, SecretName, Serial, SystemName, ValueName,
+    VolumeName, ZoneName, from_json_strict, to_json,
 };
 
 /// A release document, version 1.
@@ -85,6 +85,9 @@ pub struct Component {
     pub environment: BTreeMap<String, String>,
     /// Secrets by reference: the name of the variable that holds the path of the file, and the reference.
     pub secrets: BTreeMap<String, SecretName>,
+    /// The guarded values that it reads, in the order of their names; each is a file below `/run/countersign/values`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<ValueName>,
 }
 
 impl Component {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, net::Ipv4Addr, net::SocketAddr, str::FromStr};
 
 use model::{
-    Digest, EnvironmentName, Serial, SystemName, Timestamp,
+    Digest, EnvironmentName, Serial, SystemName, Timestamp, ValueName,
     release::{Component, Release},
 };
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,37 @@ pub struct InstanceSpec {
     pub peers: BTreeMap<String, Vec<SocketAddr>>,
     /// Whether the edge may connect to it.
     pub from_edge: bool,
+    /// The guarded values that the component reads, in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<GivenValue>,
+}
+
+/// A guarded value as an instance is given it, with what it was committed to.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenValue {
+    /// Its name, and that of its file.
+    pub name: ValueName,
+    /// SHA-256(salt ‖ text), as the release was approved with it.
+    pub commitment: Digest,
+    /// The salt.
+    pub salt: [u8; 32],
+    /// The value.
+    pub text: String,
+}
+
+impl GivenValue {
+    /// Whether it is what was committed to.
+    pub fn holds(&self) -> bool {
+        Digest::of(&[self.salt.as_slice(), self.text.as_bytes()].concat()) == self.commitment
+    }
+}
+
+impl fmt::Debug for GivenValue {
+    /// Values are kept beside the log, and not in what processes print.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GivenValue({}, {})", self.name, self.commitment)
+    }
 }
 
 impl InstanceSpec {

@@ -10,6 +10,8 @@ use model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::instance::GivenValue;
+
 /// A release as the planner carries it: the document, its digest and the log index that its routes go by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,13 +24,24 @@ pub struct Version {
     /// generation of the route tables. It names one attempt: after going back, the same digest is tried again
     /// only with a higher index, so a verdict that is merely made again must keep the index of the first.
     pub generation: u64,
+    /// The guarded values that it was approved with. They stay with the version: what runs is started again with the
+    /// same ones, whatever is in force meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<GivenValue>,
 }
 
 impl Version {
     /// Computes the digest of the document.
     pub fn new(release: Release, generation: u64) -> Result<Self, CanonicalError> {
         let digest = release.digest()?;
-        Ok(Self { release, digest, generation })
+        Ok(Self { release, digest, generation, values: Vec::new() })
+    }
+
+    /// The same with its guarded values.
+    #[must_use]
+    pub fn given(mut self, values: Vec<GivenValue>) -> Self {
+        self.values = values;
+        self
     }
 
     /// Its serial.

@@ -110,6 +110,18 @@ impl Progress {
             State::Stuck { transition, .. } => Some(&transition.to),
         }
     }
+
+    /// The version with this digest, if it is one that it has to do with: what runs, what is on its way, and what ran
+    /// before.
+    pub fn version(&self, digest: Digest) -> Option<&Version> {
+        let known: [Option<&Version>; 3] = match &self.state {
+            State::Idle { current, predecessor, .. } => [current.as_deref(), predecessor.as_deref(), None],
+            State::Forward { transition, .. } | State::Back { transition, .. } | State::Stuck { transition, .. } => {
+                [Some(&transition.to), transition.from.as_ref(), transition.predecessor.as_ref()]
+            }
+        };
+        known.into_iter().flatten().find(|version| version.digest == digest)
+    }
 }
 
 /// Where a rollout stands.

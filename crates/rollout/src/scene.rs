@@ -174,6 +174,8 @@ impl<'a> Scene<'a> {
             component: component.clone(),
             peers,
             from_edge: is_behind_edge(&version.release, component),
+            // One that is missing is left out, and the executor refuses the start.
+            values: version.values.iter().filter(|v| component.values.contains(&v.name)).cloned().collect(),
         })
     }
 

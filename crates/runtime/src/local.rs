@@ -13,6 +13,7 @@ mod filter;
 mod health;
 mod image;
 mod layer;
+mod memory;
 mod namespace;
 mod observe;
 mod process;

@@ -9,7 +9,7 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 
 use model::{
-    Digest,
+    Digest, ValueName,
     release::{Component, Origin, Release},
 };
 use rollout::{
@@ -65,6 +65,21 @@ pub enum PlanError {
         /// The address.
         address: SocketAddr,
     },
+    /// Other guarded values than the component reads.
+    #[error("`{component}` of release `{serial}` reads the guarded values [{wanted}], and is given [{given}]")]
+    Values {
+        /// The release.
+        serial: String,
+        /// The component.
+        component: String,
+        /// The names that it reads.
+        wanted: String,
+        /// The names that it is given.
+        given: String,
+    },
+    /// A guarded value that is not what its commitment says.
+    #[error("the guarded value `{0}` is not the one that was committed to")]
+    Value(ValueName),
     /// The edge, where no flow allows it and nothing is exposed.
     #[error("release `{serial}` has no flow from the edge to `{component}`")]
     Edge {
@@ -93,6 +108,19 @@ pub fn check(spec: &InstanceSpec, document: &[u8]) -> Result<(), PlanError> {
         return Err(PlanError::Component { serial: serial(), instance: spec.id.to_string() });
     }
     let component = &spec.component;
+    let given: Vec<&ValueName> = spec.values.iter().map(|value| &value.name).collect();
+    if !component.values.iter().eq(given.iter().copied()) {
+        let list = |names: Vec<&ValueName>| names.into_iter().map(ValueName::as_str).collect::<Vec<_>>().join(", ");
+        return Err(PlanError::Values {
+            serial: serial(),
+            component: component.name.to_string(),
+            wanted: list(component.values.iter().collect()),
+            given: list(given),
+        });
+    }
+    if let Some(value) = spec.values.iter().find(|value| !value.holds()) {
+        return Err(PlanError::Value(value.name.clone()));
+    }
     let own = Origin::Component(component.name.clone());
     for (variable, addresses) in &spec.peers {
         let flows = release.flows.iter().filter(|flow| flow.from == own && peer_variable(&flow.to) == *variable);

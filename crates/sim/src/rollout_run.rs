@@ -46,6 +46,7 @@ pub fn paydesk(ordinal: u64, migrations: &[(&str, bool)]) -> Version {
         migrations: Vec::new(),
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        values: Vec::new(),
     };
     let mut ledger = component("ledger", 8082, 1);
     ledger.volumes = vec![Volume { name: parsed("data"), path: "/data".to_owned(), exclusive: true }];

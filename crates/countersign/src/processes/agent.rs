@@ -7,6 +7,7 @@ mod leave;
 mod place;
 mod report;
 mod stops;
+mod values;
 
 use std::{
     collections::BTreeMap,

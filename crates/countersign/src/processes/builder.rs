@@ -18,7 +18,10 @@ use std::{
 };
 
 use build::{git::Mirror, image::ImageStore};
-use ledger::{keys::Signer, statement::v1::SystemRule};
+use ledger::{
+    keys::Signer,
+    statement::v1::{GuardedValue, SystemRule},
+};
 use model::{Clock as _, Digest, PersonId, RoleName};
 
 use super::{Start, setback::Setback, workshop::Workshop};
@@ -93,8 +96,8 @@ pub(crate) struct Builder {
     store: ImageStore,
     images: PathBuf,
     failed: BTreeMap<u64, Setback>,
-    /// What was proposed in this run: release, what it replaces, log index of the latest evidence.
-    proposed: BTreeSet<(String, Digest, Option<Digest>)>,
+    /// What was proposed in this run: environment, release, what it replaces, and its guarded values.
+    proposed: BTreeSet<(String, Digest, Option<Digest>, Vec<GuardedValue>)>,
 }
 
 impl Builder {

@@ -2,7 +2,7 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `/log/…` | the log: `checkpoint` and `tile/…` as C2SP tlog-tiles, `entries/N`, `cosigned`, `wait/N?ms=`, `body/HEX`, `POST statements` |
+//! | `/log/…` | the log: `checkpoint` and `tile/…` as C2SP tlog-tiles, `entries/N`, `cosigned`, `wait/N?ms=`, `body/HEX`, `refusals?from=N`, `POST statements` |
 //! | `/api/status` | every process's own word, and the edge's counts |
 //! | `/api/health` | whether front itself answers |
 //!

@@ -5,6 +5,7 @@
 
 mod door;
 mod erasing;
+mod refusals;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,7 +36,10 @@ use ledger::{
 use model::{Clock, Digest};
 use serde::Deserialize;
 
-use self::door::{CharterDoor, DoorError};
+use self::{
+    door::{CharterDoor, DoorError},
+    refusals::Refusals,
+};
 use super::Start;
 use crate::{
     blob_place::BlobPlace,
@@ -70,6 +74,8 @@ const SET_BACK_HINT: &str = "reading goes on; the operator of the log restores t
 struct Shared {
     log: Log,
     members: Members,
+    /// Attempts to change guarded values that the door refused.
+    refusals: Arc<Refusals>,
     cosigned: Mutex<Option<Arc<SignedCheckpoint>>>,
     grown: Condvar,
     /// Places for readers that wait.
@@ -182,11 +188,13 @@ pub(crate) fn open(
         return Err(Fault::new(Kind::Untrue, "the log's key is not the one that the charter names"));
     }
     let members = charter.members.clone();
-    let door = Arc::new(CharterDoor::new(members.clone(), forks));
+    let refusals = Arc::new(Refusals::open(forks.with_file_name("refused-values.json")));
+    let door = Arc::new(CharterDoor::new(members.clone(), forks, refusals.clone()));
     let log = Log::open(store, signer, door).because(Kind::Untrue, "the log does not open")?.keeping(bodies);
     let shared = Arc::new(Shared {
         log,
         members,
+        refusals,
         cosigned: Mutex::new(None),
         grown: Condvar::new(),
         polls: Arc::new(tokio::sync::Semaphore::new(LONG_POLLS_LIMIT)),
@@ -236,6 +244,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/wait/{size}", get(wait))
         .route("/body/{commitment}", get(body))
         .route("/subject/{digest}", get(subject))
+        .route("/refusals", get(refused))
         .route("/checkpoint", get(resource))
         .route("/tile/{*rest}", get(resource))
         .with_state(shared)
@@ -347,6 +356,20 @@ async fn subject(
         }))
     })
     .await
+}
+
+#[derive(Deserialize)]
+struct Since {
+    #[serde(default)]
+    from: u64,
+}
+
+/// Refused attempts to change guarded values, from a number on.
+async fn refused(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<Since>,
+) -> Json<Vec<crate::log_client::Refused>> {
+    Json(shared.refusals.from(query.from))
 }
 
 fn trouble(status: StatusCode, error: &str) -> Result<(StatusCode, Vec<u8>), Fault> {

@@ -1,5 +1,5 @@
-//! `countersign erase`: what is kept beside the log about a person or a change is made unreadable. It takes two persons,
-//! and is not taken back.
+//! `countersign erase`: what is kept beside the log about a person, a change or a guarded value is made unreadable. It
+//! takes two persons, and is not taken back.
 //!
 //! The verb signs one person's word. The log destroys the key when it has two; a crash in between is made good when the
 //! log starts again. Every byte of the log stays, so everything still verifies.
@@ -28,10 +28,11 @@ use crate::{
     view::View,
 };
 
-/// Erase what is kept beside the log about a person or a change; takes two people
+/// Erase what is kept beside the log about a person, a change or a guarded value; takes two people
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Whom or what: `person:NAME` for the reasons that somebody gave, `change:INDEX` for the lists of cases of its suites
+    /// Whom or what: `person:NAME` for the reasons that somebody gave, `change:INDEX` for the lists of cases of its suites,
+    /// `value:sha256:…` for a guarded value that nothing uses any more, by its commitment
     subject: Subject,
     /// Why; kept beside the log, which gets its salted digest only
     #[arg(long)]
@@ -117,6 +118,7 @@ fn check(view: &View, subject: &Subject) -> Result<(), Fault> {
     match subject {
         Subject::Person(id) if facts.members().charter().member(id).is_some() => Ok(()),
         Subject::Person(id) => Err(Fault::new(Kind::Usage, format!("the charter has no person `{id}`"))),
+        Subject::Value(commitment) => check_value(view, *commitment),
         Subject::Change(index) if facts.change(*index).is_none() => {
             Err(Fault::new(Kind::Usage, format!("the statement {index} is not a change"))
                 .hint("`countersign log --kind change` lists them"))
@@ -138,6 +140,28 @@ fn check(view: &View, subject: &Subject) -> Result<(), Fault> {
     }
 }
 
+/// A value that is in force, or that something runs with, is needed to start it again.
+fn check_value(view: &View, commitment: Digest) -> Result<(), Fault> {
+    let facts = view.facts();
+    if !facts.value_proposals().any(|said| said.claim.value == commitment) {
+        return Err(Fault::new(Kind::Usage, format!("no guarded value was proposed with the commitment {commitment}"))
+            .hint("`countersign value list` names them"));
+    }
+    let charter = facts.members().charter();
+    let is_in_force =
+        gate::values::all(facts).iter().any(|value| value.in_force.as_ref().is_some_and(|now| now.value == commitment));
+    let places = charter.systems.iter().flat_map(|s| charter.environments.iter().map(move |e| (s, e)));
+    let runs = places
+        .filter_map(|(s, e)| facts.live(&s.name, &e.name).into_iter().next())
+        .filter_map(|live| facts.proposal(live.proposal))
+        .any(|proposal| proposal.claim.values.iter().any(|given| given.value == commitment));
+    if !is_in_force && !runs {
+        return Ok(());
+    }
+    Err(Fault::new(Kind::Refused, format!("the guarded value with the commitment {commitment} is used now"))
+        .hint("components that are started again need it; erase it when another one has replaced it"))
+}
+
 /// The bodies of a subject that can be read now: the index of the statement, and what it is of it.
 fn readable(view: &View, subject: &Subject) -> Result<Vec<(u64, &'static str)>, Fault> {
     let members = view.facts().members();
@@ -146,9 +170,16 @@ fn readable(view: &View, subject: &Subject) -> Result<Vec<(u64, &'static str)>, 
         let is_about = match subject {
             Subject::Person(id) => matches!(members.holder(entry.key()), Ok(Signatory::Person(by)) if by == id),
             Subject::Change(index) => matches!(&entry.value().claim, Claim::Evidence(c) if c.change == *index),
+            Subject::Value(value) => matches!(&entry.value().claim, Claim::ValueProposal(c) if c.value == *value),
+        };
+        let is_its_own = |commitment: Digest| match (subject, &entry.value().claim) {
+            (Subject::Value(value), _) => commitment == *value,
+            // What is proposed goes with the value, and only the reason with the person.
+            (Subject::Person(_), Claim::ValueProposal(c)) => commitment != c.value,
+            _ => true,
         };
         for (name, commitment) in is_about.then(|| entry.value().claim.commitments()).into_iter().flatten() {
-            if matches!(kept(view, commitment)?, KeptBody::Kept(_)) {
+            if is_its_own(commitment) && matches!(kept(view, commitment)?, KeptBody::Kept(_)) {
                 readable.push((entry.index(), name));
             }
         }

@@ -26,6 +26,7 @@ pub mod ship;
 pub mod status;
 pub mod trace;
 pub mod up;
+pub mod value;
 pub mod verify;
 pub mod why;
 pub mod withdraw;
@@ -124,6 +125,29 @@ impl Flags {
         })?;
         let role = role_for(members, who, kind)?;
         Ok(Speaker::new(signer, members.hash(), role).living(life_s))
+    }
+
+    /// The same in one of the roles that guard a value, where the person holds one that may say it.
+    pub fn guardian(
+        &self,
+        members: &Members,
+        rule: &ledger::statement::v1::ValueRule,
+        kind: ledger::statement::v1::Kind,
+        life_s: u64,
+    ) -> Result<Speaker, Fault> {
+        let signer = self.signer(members)?;
+        let charter = members.charter();
+        let mut guards = rule.guardians.groups.iter().map(|group| &group.role);
+        let role = match members.holder(signer.key().id()) {
+            Ok(Signatory::Person(id)) => guards.find(|role| {
+                charter.may_say(role, kind) && charter.member(id).is_some_and(|member| member.roles.contains(role))
+            }),
+            _ => None,
+        };
+        match role {
+            Some(role) => Ok(Speaker::new(signer, members.hash(), role.clone()).living(life_s)),
+            None => self.speaker(members, kind, life_s),
+        }
     }
 
     fn signer(&self, members: &Members) -> Result<Arc<dyn Signer>, Fault> {

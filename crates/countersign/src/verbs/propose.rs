@@ -94,6 +94,9 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
             None => "replaces nothing: this is the first release there".to_owned(),
         },
     )?;
+    for value in &claim.values {
+        line(out, format!("guarded value {} as in force by proposal {}", value.name, value.proposal))?;
+    }
     for suite in &claim.edited_suites {
         line(out, format!("EDITS the suite {suite}; its approvers are shown that"))?;
     }
@@ -142,9 +145,22 @@ fn proposal(
         .ok_or_else(|| Fault::new(Kind::Refused, format!("the change of {} does not stand any more", b.serial)))?;
     let replaces = facts.live(system, &environment).first().map(|l| l.release);
     if replaces == Some(b.release) {
-        return Err(Fault::new(Kind::Refused, format!("{} runs in {environment} already", b.serial)));
+        let fault = Fault::new(Kind::Refused, format!("{} runs in {environment} already", b.serial));
+        return Err(fault.hint(
+            "where a guarded value has changed, the builder makes a new release of the same commit by itself; propose that",
+        ));
     }
     let (edited_suites, removed_suites) = gate::edits(facts, system, &environment, replaces, &change.claim);
+    let (values, missing) = gate::values::given(facts, system, &environment, &change.claim.values);
+    if let Some(name) = missing.first() {
+        return Err(Fault::new(
+            Kind::Refused,
+            format!("{} reads the guarded value `{name}`, and none is in force in `{environment}`", b.serial),
+        )
+        .hint(format!(
+            "`countersign value propose {name} --to VALUE --reason …` puts one up; its guardians approve it"
+        )));
+    }
     Ok(Proposal {
         approvals: wants.approvals,
         environment,
@@ -156,7 +172,7 @@ fn proposal(
         replaces,
         edited_suites,
         removed_suites,
-        values: Vec::new(),
+        values,
         emergency: false,
         reason: None,
     })

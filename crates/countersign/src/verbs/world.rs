@@ -116,6 +116,19 @@ pub(crate) struct Release {
 impl World {
     /// A world whose charter asks for one witness.
     pub(crate) fn new() -> Self {
+        Self::of(&[], "")
+    }
+
+    /// A world with a guarded account, which two of three guardians change.
+    pub(crate) fn guarded(cool_off_s: u64) -> Self {
+        let value = format!(
+            "[[values]]\nname = \"payout\"\nsystem = \"paydesk\"\nenvironment = \"production\"\nformat = \"iban\"\n\
+             guardians = {{ guardian = 2 }}\ncool_off_s = {cool_off_s}\n"
+        );
+        Self::of(&[("gil", "guardian", false), ("hal", "guardian", false), ("ida", "guardian", false)], &value)
+    }
+
+    fn of(more: &[(&str, &str, bool)], values: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path());
         for folder in ["people", "keys", "log", "witness", "status/log", "images/blobs/sha256"] {
@@ -127,7 +140,8 @@ impl World {
         let (witness_listener, witness_address) = listener();
         let witness_key = PrivateKey::from_seed(Scheme::Ed25519, &[9; 32]).unwrap();
         let witness_signer = NoteSigner::new("witness.test", NoteKeyType::Cosignature, Arc::new(witness_key)).unwrap();
-        found(&layout, &dir, &witness_signer.vkey().to_string(), witness_address);
+        let people: Vec<_> = PEOPLE.iter().chain(more).copied().collect();
+        found(&layout, &dir, &witness_signer.vkey().to_string(), witness_address, &people, values);
 
         Witness::begin(&dir.path().join("witness")).unwrap();
         let log = WitnessedLog::new(log_vkey(&layout)).unwrap();
@@ -224,6 +238,14 @@ impl World {
     /// A change by ada and its build, whose release document is kept.
     pub(crate) fn built(&self, ordinal: u64, previous: Option<u64>) -> Release {
         let change = self.change_by("ada", ordinal, previous);
+        self.build_of(change, ordinal)
+    }
+
+    /// The same of a change whose components read these guarded values.
+    pub(crate) fn built_reading(&self, ordinal: u64, previous: Option<u64>, values: &[&str]) -> Release {
+        let values = values.iter().map(|name| name.parse().unwrap()).collect();
+        let change = Change { values, ..change("ada", ordinal, previous) };
+        let change = self.say("builder", "builder", Claim::Change(Box::new(change)), false);
         self.build_of(change, ordinal)
     }
 
@@ -467,17 +489,25 @@ fn change(who: &str, ordinal: u64, previous: Option<u64>) -> Change {
         manifest: Digest::of(MANIFEST.as_bytes()),
         suites: suites(),
         asks: Vec::new(),
+        values: Vec::new(),
         problems: Vec::new(),
     }
 }
 
 /// Makes the charter as people do: a founding file, a draft, the founders' signatures.
-fn found(layout: &Layout, dir: &TempDir, witness: &str, witness_address: SocketAddr) {
+fn found(
+    layout: &Layout,
+    dir: &TempDir,
+    witness: &str,
+    witness_address: SocketAddr,
+    people: &[(&str, &str, bool)],
+    values: &str,
+) {
     let mut text = format!(
         "origin = \"log.test/paydesk\"\nwitness_quorum = 1\n\
          [[witnesses]]\nname = \"witness.test\"\noperator = \"somebody-else\"\nvkey = \"{witness}\"\nurl = \"http://{witness_address}\"\n"
     );
-    for ((name, role, founder), seed) in PEOPLE.iter().zip(1..) {
+    for ((name, role, founder), seed) in people.iter().zip(1..) {
         let key = PrivateKey::from_seed(Scheme::SshSig, &[seed; 32]).unwrap();
         key.write_new(&dir.path().join("people").join(name), name).unwrap();
         text.push_str(&format!(
@@ -497,7 +527,7 @@ fn found(layout: &Layout, dir: &TempDir, witness: &str, witness_address: SocketA
          [hosts.main]\nadministrators = [\"olga\"]\n\
          [systems.paydesk]\nremote = \"https://git.example.org/paydesk.git\"\nbranch = \"main\"\n\
          [[environments]]\nname = \"production\"\nquorum = {{ release-manager = 2 }}\nresume = {{ release-manager = 2 }}\n\
-         [amendment]\nrelease-manager = 2\n",
+         [amendment]\nrelease-manager = 2\n{values}",
         outside.key().to_openssh()
     ));
     let founding = Founding::parse(&text).unwrap();

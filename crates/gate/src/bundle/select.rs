@@ -22,6 +22,7 @@ use crate::{
     lineage::{Base, Lineage},
     policy::{Policy, PolicyError},
     time::LogTime,
+    values,
 };
 
 /// Why nothing was selected.
@@ -137,7 +138,11 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
     read.extend(facts.any_approvals(said.index).map(|a| a.index));
     read.extend(facts.rejections(said.index).map(|r| r.index));
     read_stops(facts, system, environment, verdict, &mut read);
-    read_ticks(facts, verdict.proposal, &mut read);
+    let head = facts.change(claim.change);
+    let names = head.map(|c| c.claim.values.as_slice()).unwrap_or_default();
+    let (about_values, times) = values::read_for(facts, claim, names);
+    read.extend(about_values);
+    read_ticks(facts, verdict.proposal, times, &mut read);
     read.retain(|index| *index < verdict.size);
     read
 }
@@ -212,8 +217,8 @@ fn read_stops(
 }
 
 /// The last tick, and for each approval the one before it and the first that covers it.
-fn read_ticks(facts: &Facts, proposal: u64, read: &mut BTreeSet<u64>) {
-    let mut times: Vec<LogTime> = facts.time().into_iter().collect();
+fn read_ticks(facts: &Facts, proposal: u64, mut times: Vec<LogTime>, read: &mut BTreeSet<u64>) {
+    times.extend(facts.time());
     for approval in facts.any_approvals(proposal) {
         times.extend(facts.time_before(approval.index));
         times.extend(facts.covered(approval.index));

@@ -21,7 +21,7 @@ pub(crate) fn quorum(groups: &[(&str, u32)]) -> Quorum {
     Quorum { groups: groups.iter().map(|(role, count)| Group { role: role.parse().unwrap(), count: *count }).collect() }
 }
 
-fn member(id: &str, keys: &[&str], roles: &[&str]) -> Member {
+pub(super) fn member(id: &str, keys: &[&str], roles: &[&str]) -> Member {
     Member {
         id: id.parse().unwrap(),
         keys: keys.iter().map(|k| Key { scheme: KeyScheme::Sshsig, public: key_of(k).key().to_openssh() }).collect(),

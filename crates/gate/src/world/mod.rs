@@ -4,6 +4,7 @@
 //! used by this room's tests and by the speed example; it knows nothing of `decide`.
 
 mod charter;
+mod guarded;
 mod releases;
 
 use std::{cell::RefCell, sync::Arc};
@@ -24,6 +25,7 @@ use ledger::{
 use model::{Digest, EnvironmentName, KeyId, SystemName, Timestamp};
 
 pub(crate) use charter::{charter, dig, quorum, two_builders, with_emergencies};
+pub(crate) use guarded::{COOL_OFF_S, guarded, payout};
 pub(crate) use releases::{Put, commit, suite};
 
 use crate::Facts;

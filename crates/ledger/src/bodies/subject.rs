@@ -9,13 +9,16 @@ use sha2::{Digest as _, Sha256};
 /// In front of what is hashed, so that the digest of a subject is no other digest.
 const DOMAIN: &[u8] = b"countersign subject v1\n";
 
-/// A subject, written `person:ada` or `change:17`.
+/// A subject, written `person:ada`, `change:17` or `value:sha256:…`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// A member of the charter: what this person wrote, reasons above all.
     Person(PersonId),
     /// A change, by its log index: what suites printed about it, lists of cases above all.
     Change(u64),
+    /// A guarded value, by the commitment to it: the value itself. It is nobody's own words, and must not go with the
+    /// person who proposed it.
+    Value(Digest),
 }
 
 /// What a log knows of a subject: `SHA-256("countersign subject v1\n" ‖ text)`. It hides nothing from who can guess the
@@ -26,7 +29,7 @@ pub struct SubjectDigest(Digest);
 
 /// Why a text is not a subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a subject such as `person:ada` or `change:17`")]
+#[error("`{0}` is not a subject such as `person:ada`, `change:17` or `value:sha256:…`")]
 pub struct SubjectError(String);
 
 impl Subject {
@@ -60,6 +63,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Person(id) => write!(f, "person:{id}"),
             Self::Change(index) => write!(f, "change:{index}"),
+            Self::Value(commitment) => write!(f, "value:{commitment}"),
         }
     }
 }
@@ -72,6 +76,7 @@ impl FromStr for Subject {
         let subject = match text.split_once(':').ok_or_else(wrong)? {
             ("person", id) => Self::Person(id.parse().map_err(|_| wrong())?),
             ("change", index) => Self::Change(index.parse().map_err(|_| wrong())?),
+            ("value", commitment) => Self::Value(commitment.parse().map_err(|_| wrong())?),
             _ => return Err(wrong()),
         };
         // One spelling only (`change:017` is another), or one subject would have two keys.

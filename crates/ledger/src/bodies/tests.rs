@@ -19,12 +19,26 @@ fn bodies_in(folder: &std::path::Path, keys: Arc<dyn SubjectKeys>) -> Bodies {
 
 #[test]
 fn subjects_have_one_spelling() {
-    for good in ["person:ada", "change:0", "change:17"] {
+    let value = Subject::Value(Digest::of(b"salt and account")).to_string();
+    for good in ["person:ada", "change:0", "change:17", value.as_str()] {
         assert_eq!(good.parse::<Subject>().unwrap().to_string(), good);
     }
-    for wrong in ["", "ada", "person:", "person:Ada Lovelace", "change:017", "change:+1", "change:-1", "release:1"] {
+    for wrong in [
+        "",
+        "ada",
+        "person:",
+        "person:Ada Lovelace",
+        "change:017",
+        "change:+1",
+        "change:-1",
+        "release:1",
+        "value:payout",
+    ] {
         let refused = wrong.parse::<Subject>().unwrap_err().to_string();
-        assert_eq!(refused, format!("`{wrong}` is not a subject such as `person:ada` or `change:17`"));
+        assert_eq!(
+            refused,
+            format!("`{wrong}` is not a subject such as `person:ada`, `change:17` or `value:sha256:…`")
+        );
     }
     let ada = Digest::of(b"countersign subject v1\nperson:ada");
     assert_eq!(*person("ada").digest().digest(), ada, "as documented");

@@ -2,9 +2,9 @@
 //!
 //! They say what a charter becomes. Whether that is allowed is for others.
 
-use model::{Digest, to_json};
+use model::{Digest, EnvironmentName, SystemName, ValueName, to_json};
 
-use crate::statement::v1::{Charter, Edit};
+use crate::statement::v1::{Charter, Edit, ValueRule};
 
 /// Why edits do not fit a charter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,8 +92,12 @@ pub fn apply(charter: &Charter, edits: &[Edit]) -> Result<Charter, EditError> {
             Edit::RemoveEnvironment(name) => remove(&mut c.environments, "environment", name, |e| e.name == *name)?,
             Edit::SetWitness(new) => set(&mut c.witnesses, new, |w| w.name.clone()),
             Edit::RemoveWitness(name) => remove(&mut c.witnesses, "witness", name, |w| w.name == *name)?,
-            Edit::SetValue(new) => set(&mut c.values, new, |v| v.name.clone()),
-            Edit::RemoveValue(name) => remove(&mut c.values, "guarded value", name, |v| v.name == *name)?,
+            Edit::SetValue(new) => set(&mut c.values, new, value_key),
+            Edit::RemoveValue(name, system, environment) => {
+                let shown = format!("{name} of {system} in {environment}");
+                let key = (name.clone(), system.clone(), environment.clone());
+                remove(&mut c.values, "guarded value", &shown, |v| value_key(v) == key)?;
+            }
             Edit::WitnessQuorum(count) => c.witness_quorum = *count,
             Edit::Amendment(quorum) => c.amendment = quorum.clone(),
             Edit::Recovery(recovery) => c.recovery = recovery.clone(),
@@ -104,6 +108,11 @@ pub fn apply(charter: &Charter, edits: &[Edit]) -> Result<Charter, EditError> {
         }
     }
     Ok(c)
+}
+
+/// A guarded value is another one in another place.
+fn value_key(value: &ValueRule) -> (ValueName, SystemName, EnvironmentName) {
+    (value.name.clone(), value.system.clone(), value.environment.clone())
 }
 
 fn is_pair<N: PartialEq>((a, b): &(N, N), one: &N, other: &N) -> bool {
@@ -201,8 +210,8 @@ pub fn diff(from: &Charter, to: &Charter) -> Result<Vec<Edit>, DiffError> {
     );
     list(
         (&a.values, &b.values),
-        |v| v.name.clone(),
-        |v| Edit::RemoveValue(v.name.clone()),
+        value_key,
+        |v| Edit::RemoveValue(v.name.clone(), v.system.clone(), v.environment.clone()),
         |v| Some(Edit::SetValue(v.clone())),
         e,
     );

@@ -13,7 +13,7 @@ use crate::{
     reader::{KeysError, keys_of},
     statement::{
         EntitlementError, Members,
-        v1::{Charter, Kind, Quorum, Speaker},
+        v1::{Charter, Kind, Quorum, Speaker, ValueRule},
     },
 };
 
@@ -161,7 +161,22 @@ fn check_shape(charter: &Charter) -> Result<(), StructureError> {
             ));
         }
     }
-    for value in &charter.values {
+    for (at, value) in charter.values.iter().enumerate() {
+        let is_same = |other: &ValueRule| {
+            (&other.name, &other.system, &other.environment) == (&value.name, &value.system, &value.environment)
+        };
+        if charter.values.iter().skip(at + 1).any(is_same) {
+            return shape(format!("the guarded value `{}` stands twice", value.name));
+        }
+        let mut groups = value.guardians.groups.iter();
+        if let Some(group) = groups.find(|g| known(&g.role) && !charter.may_say(&g.role, Kind::ValueApproval)) {
+            return shape(format!(
+                "the role `{}` guards the value `{}`, and may not say `{}`",
+                group.role,
+                value.name,
+                Kind::ValueApproval
+            ));
+        }
         if charter.system(&value.system).is_none() || charter.environment(&value.environment).is_none() {
             return shape(format!(
                 "the guarded value `{}` names a system or environment that is not there",
@@ -188,8 +203,7 @@ fn check_names(charter: &Charter) -> Result<(), StructureError> {
         .map(|r| ("robot", r.id.as_str()))
         .chain(charter.hosts.iter().map(|h| ("host", h.name.as_str())))
         .chain(charter.systems.iter().map(|s| ("system", s.name.as_str())))
-        .chain(charter.environments.iter().map(|e| ("environment", e.name.as_str())))
-        .chain(charter.values.iter().map(|v| ("guarded value", v.name.as_str())));
+        .chain(charter.environments.iter().map(|e| ("environment", e.name.as_str())));
     let mut seen = BTreeSet::new();
     for (what, name) in names {
         if !seen.insert((what, name)) {

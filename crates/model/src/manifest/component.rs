@@ -30,6 +30,7 @@ const COMPONENT_KEYS: &[&str] = &[
     "migrations",
     "environment",
     "secrets",
+    "values",
 ];
 const HEALTH_KEYS: &[&str] = &["path", "interval_ms", "timeout_ms", "deadline_ms"];
 const LIMIT_KEYS: &[&str] = &["memory_mib", "cpu_percent", "pids", "tmp_mib", "stop_timeout_ms"];
@@ -78,6 +79,7 @@ fn component(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Component
     let migrations = state::migrations(&section, findings);
     let environment = variables::environment(&section, findings);
     let secrets = variables::secrets(&section, &environment, findings);
+    let values = variables::values(&section, findings);
     if findings.errors() > before {
         return None;
     }
@@ -94,6 +96,7 @@ fn component(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Component
         migrations,
         environment,
         secrets,
+        values,
     })
 }
 

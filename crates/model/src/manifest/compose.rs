@@ -95,6 +95,7 @@ impl Component {
             migrations: self.migrations.clone(),
             environment: self.environment.clone(),
             secrets: self.secrets.clone(),
+            values: self.values.iter().cloned().collect(),
         })
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    BuildName, ComponentName, Digest, EnvironmentName, RequirementId, SecretName, SuiteName, ZoneName,
+    BuildName, ComponentName, Digest, EnvironmentName, RequirementId, SecretName, SuiteName, ValueName, ZoneName,
     release::{Health, Limits, Migration, Strategy, Volume},
 };
 
@@ -165,6 +165,8 @@ pub struct Component {
     pub environment: BTreeMap<String, String>,
     /// Secrets by reference: the variable that holds the path of the file, and the reference.
     pub secrets: BTreeMap<String, SecretName>,
+    /// The guarded values that it reads.
+    pub values: BTreeSet<ValueName>,
 }
 
 impl Component {

@@ -1,8 +1,8 @@
 //! Environment variables and secrets of components, builds and suites.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::SecretName;
+use crate::{SecretName, ValueName};
 
 use super::{
     diagnostic::quoted,
@@ -110,4 +110,20 @@ pub(super) fn secrets(
         references.insert(name, reference);
     }
     references
+}
+
+/// The `values` of a component: guarded values by name, each a file below `/run/countersign/values`.
+pub(super) fn values(section: &Section<'_>, findings: &mut Findings<'_>) -> BTreeSet<ValueName> {
+    let mut names = BTreeSet::new();
+    let Some(field) = section.optional("values") else {
+        return names;
+    };
+    for element in field.list(limits::PARTS, "`values = [\"settlement-account\"]`", findings).unwrap_or_default() {
+        if let Some(name) = element.parsed::<ValueName>(findings)
+            && !names.insert(name)
+        {
+            findings.error(element.place(), format!("{} stands twice", quoted(&element.place().key)), "remove one");
+        }
+    }
+    names
 }

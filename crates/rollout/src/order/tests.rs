@@ -27,6 +27,7 @@ fn release(components: &[(&str, bool)], flows: &[(&str, &str)]) -> Release {
         migrations: Vec::new(),
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        values: Vec::new(),
     };
     let flow = |(from, to): &(&str, &str)| Flow {
         from: Origin::Component(from.parse().expect("a component")),

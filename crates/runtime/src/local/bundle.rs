@@ -12,7 +12,12 @@ use oci_spec::runtime::Spec;
 use rollout::instance::InstanceSpec;
 use serde_json::{Value, json};
 
-use super::{command::PATH, image::Image, root::SECRETS_PATH, seccomp};
+use super::{
+    command::PATH,
+    image::Image,
+    root::{SECRETS_PATH, VALUES_PATH},
+    seccomp,
+};
 use crate::driver::{Doing as _, DriverError};
 
 /// The scheduler's period in microseconds; the kernel's own default (Linux `Documentation/scheduler/sched-bwc.rst`).
@@ -34,6 +39,8 @@ pub(crate) struct Places<'a> {
     pub(crate) uid: u32,
     /// Its secrets in memory, if it has any.
     pub(crate) secrets: Option<&'a Path>,
+    /// Its guarded values in memory, if it has any.
+    pub(crate) values: Option<&'a Path>,
     /// Its volumes: the path on the host by the path inside.
     pub(crate) volumes: BTreeMap<&'a str, &'a Path>,
     /// The hard limit of open files here, which nobody without privileges can raise.
@@ -138,8 +145,9 @@ fn mounts(component: &Component, places: &Places<'_>) -> Vec<Value> {
         tmpfs("/dev/shm", format!("size={tmp}m")),
         tmpfs("/tmp", format!("size={tmp}m")),
     ];
-    if let Some(secrets) = places.secrets {
-        mounts.push(json!({ "destination": SECRETS_PATH, "type": "bind", "source": secrets, "options": ["bind", "ro", "nosuid", "nodev", "noexec"] }));
+    for (path, source) in [(SECRETS_PATH, places.secrets), (VALUES_PATH, places.values)] {
+        let Some(source) = source else { continue };
+        mounts.push(json!({ "destination": path, "type": "bind", "source": source, "options": ["bind", "ro", "nosuid", "nodev", "noexec"] }));
     }
     for (inside, outside) in &places.volumes {
         mounts.push(json!({ "destination": inside, "type": "bind", "source": outside, "options": ["bind", "rw", "nosuid", "nodev", "noexec"] }));

@@ -39,6 +39,8 @@ const MOUNT_POINTS: [(&str, u32); 5] =
     [("/proc", 0o555), ("/sys", 0o555), ("/dev", 0o755), ("/tmp", 0o1777), (SECRETS_PATH, 0o755)];
 /// Where a component finds its secrets.
 pub(crate) const SECRETS_PATH: &str = "/run/secrets";
+/// Where a component finds its guarded values, each a file by its name.
+pub(crate) const VALUES_PATH: &str = "/run/countersign/values";
 
 /// What a root must be, to the byte.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,17 +87,17 @@ impl Roots {
         Ok(roots)
     }
 
-    /// The root of this image with these volumes' mount points; made if it is not there, or not as it was made.
+    /// The root of this image with these mount points of volumes and values; made if it is not there, or not as it was made.
     pub(crate) fn ensure(
         &self,
         tools: &Tools,
         blobs: &Blobs,
         image: &Image,
         manifest: Digest,
-        volumes: &[&str],
+        points: &[&str],
     ) -> Result<Seal, DriverError> {
         let mut text = format!("{FORMAT}\n{manifest}\n");
-        for path in volumes {
+        for path in points {
             text.push_str(path);
             text.push('\n');
         }
@@ -108,7 +110,7 @@ impl Roots {
                 }
             }
         }
-        self.make(tools, blobs, image, manifest, key, volumes)
+        self.make(tools, blobs, image, manifest, key, points)
     }
 
     fn make(
@@ -118,7 +120,7 @@ impl Roots {
         image: &Image,
         manifest: Digest,
         key: Digest,
-        volumes: &[&str],
+        points: &[&str],
     ) -> Result<Seal, DriverError> {
         let what = || format!("the image `{manifest}` can not be unpacked");
         let folder = tempfile::tempdir_in(&self.work).doing(what)?;
@@ -132,7 +134,7 @@ impl Roots {
         for (path, mode) in MOUNT_POINTS {
             tree.mount_point(path, mode).doing(what)?;
         }
-        for path in volumes {
+        for path in points {
             tree.mount_point(path, 0o755).doing(what)?;
         }
         // Without it `localhost` is no name in many libraries, and other names are nobody's business.

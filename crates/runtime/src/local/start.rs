@@ -21,10 +21,10 @@ use rollout::instance::{InstanceSpec, edge_address, peer_variable};
 use super::{
     Local, bundle,
     check::{self, Finding},
-    image, namespace,
+    image, memory, namespace,
     process::ProcessId,
     record::{Phase, Record, Running},
-    root::Seal,
+    root::{Seal, VALUES_PATH},
     secrets, shim,
 };
 use crate::{
@@ -143,6 +143,7 @@ impl Local {
         let (seal, image) = self.root_of(&record)?;
         self.roots.mount(&self.config.tools, &seal, &root)?;
         let secrets = self.secrets_of(&record)?;
+        let values = self.values_of(&record)?;
         let volumes = self.volumes.ensure(&record.spec, record.uid)?;
         self.fabric.ensure(&self.given.zones())?;
         let network = self.fabric.attach(record.slot)?;
@@ -154,6 +155,7 @@ impl Local {
             cgroup: &cgroup,
             uid: record.uid,
             secrets: secrets.as_deref(),
+            values: values.as_deref(),
             volumes: volumes.iter().map(|(inside, outside)| (*inside, outside.as_path())).collect(),
             open_files: getrlimit(Resource::RLIMIT_NOFILE)
                 .doing(|| "the limit of open files can not be read".to_owned())?
@@ -188,6 +190,9 @@ impl Local {
         let image = image::read(&self.blobs, manifest)
             .doing(|| format!("the image of `{}` can not be used", record.spec.id))?;
         let mut points: Vec<&str> = record.spec.component.volumes.iter().map(|volume| volume.path.as_str()).collect();
+        if !record.spec.values.is_empty() {
+            points.push(VALUES_PATH);
+        }
         points.sort_unstable();
         let seal = self.roots.ensure(&self.config.tools, &self.blobs, &image, manifest, &points)?;
         Ok((seal, image))
@@ -199,6 +204,17 @@ impl Local {
         }
         let target = self.files.folder(&record.spec.id).join("secrets");
         secrets::provide(&self.config.secrets_dir, record.spec.component.secrets.values(), &target, record.uid)?;
+        Ok(Some(target))
+    }
+
+    /// Guarded values in memory, each a file. Whether they are those that were approved was checked before.
+    fn values_of(&self, record: &Record) -> Result<Option<PathBuf>, DriverError> {
+        if record.spec.values.is_empty() {
+            return Ok(None);
+        }
+        let target = self.files.folder(&record.spec.id).join("values");
+        let files = record.spec.values.iter().map(|v| Ok((v.name.as_str(), v.text.clone().into_bytes())));
+        memory::provide("guarded values", files, &target, record.uid)?;
         Ok(Some(target))
     }
 

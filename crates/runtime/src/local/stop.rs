@@ -14,10 +14,11 @@ use rollout::instance::InstanceId;
 use super::{
     Local,
     command::{self, COMMAND_TIMEOUT},
+    memory,
     process::{ProcessId, is_gone},
     record::{Phase, Record, Running},
     root::unmount,
-    secrets, shim,
+    shim,
 };
 use crate::{
     driver::{Doing as _, DriverError},
@@ -138,7 +139,9 @@ impl Local {
         }
         self.hierarchy.remove(&cgroup).doing(what)?;
         let folder = self.files.folder(id);
-        secrets::withdraw(&folder.join("secrets"))?;
+        for files in ["secrets", "values"] {
+            memory::withdraw(&folder.join(files))?;
+        }
         unmount(&folder.join("root")).doing(what)?;
         self.fabric.detach(record.slot)?;
         self.keep_log(id).doing(what)?;

@@ -169,7 +169,7 @@ impl Volumes {
 /// A volume must not hide what every component has, nor lie outside.
 fn inside_is_sound(path: &str) -> Result<(), DriverError> {
     /// Mounted by us, or the way to it.
-    const TAKEN: [&str; 6] = ["/proc", "/sys", "/dev", "/tmp", "/run", super::root::SECRETS_PATH];
+    const TAKEN: [&str; 7] = ["/proc", "/sys", "/dev", "/tmp", "/run", super::root::SECRETS_PATH, "/run/countersign"];
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     let plain = path.starts_with('/') && parts.iter().all(|part| !matches!(*part, "" | "." | ".."));
     let taken =
@@ -178,7 +178,7 @@ fn inside_is_sound(path: &str) -> Result<(), DriverError> {
         return Ok(());
     }
     Err(DriverError::Refused(format!(
-        "a volume can not be at `{path}`: give an absolute path without `..`, outside of /proc, /sys, /dev, /tmp and /run/secrets"
+        "a volume can not be at `{path}`: give an absolute path without `..`, outside of /proc, /sys, /dev, /tmp, /run/secrets and /run/countersign"
     )))
 }
 

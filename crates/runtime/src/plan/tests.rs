@@ -21,6 +21,7 @@ fn component(name: &str) -> Component {
         migrations: Vec::new(),
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        values: Vec::new(),
     }
 }
 
@@ -64,6 +65,7 @@ fn plan(name: &str) -> InstanceSpec {
         component: release.component(&name.parse().unwrap()).unwrap().clone(),
         peers: BTreeMap::new(),
         from_edge: false,
+        values: Vec::new(),
     }
 }
 

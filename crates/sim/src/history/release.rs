@@ -127,6 +127,7 @@ impl Line {
             manifest: self.digest("manifest"),
             suites: suites.to_vec(),
             asks: Vec::new(),
+            values: Vec::new(),
             problems: Vec::new(),
         };
         let change = history.say("builder", "builder", about, Claim::Change(Box::new(change)))?;

@@ -19,7 +19,7 @@ use rollout::{
 use runtime::{Driver as _, DriverError};
 use serde_json::{Value, json};
 
-use super::{Agent, report};
+use super::{Agent, report, values::Values};
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
@@ -45,6 +45,8 @@ pub(crate) struct Placement {
     observed: Observed,
     /// Why nothing newer is rolled out, in people's words.
     refused: Vec<String>,
+    /// Guarded values that were fetched and checked in this run.
+    values: Values,
 }
 
 /// On what grounds the target is the target.
@@ -87,6 +89,7 @@ impl Placement {
             last: None,
             observed: Observed::default(),
             refused: Vec::new(),
+            values: Values::default(),
         })
     }
 
@@ -137,7 +140,8 @@ impl Placement {
         }
         let live = agent.known.facts().live(&self.system, &self.rule.name);
         if let Some(live) = live.first() {
-            let version = self.version(live.release, live.proposal)?;
+            let values = self.values.of_proposal(agent.known.view(), live.proposal)?;
+            let version = self.version(live.release, live.proposal)?.given(values);
             let progress = Progress::running(self.rule.name.clone(), version);
             self.keep(&progress)?;
             self.progress = progress;
@@ -203,8 +207,14 @@ impl Placement {
                                 leave.release()
                             );
                         }
-                        let version = self.version(order.claim.to, order.index)?;
-                        return Ok(Some((version, Claimed::Rollback, Some(order.claim.from))));
+                        match self.returning(agent, order.claim.to, order.index) {
+                            Ok(version) => return Ok(Some((version, Claimed::Rollback, Some(order.claim.from)))),
+                            Err(fault) => self.refused.push(format!(
+                                "the rollback ordered at log index {}: {}",
+                                order.index,
+                                fault.message()
+                            )),
+                        }
                     }
                     Err(error) => {
                         self.refused.push(format!("the rollback ordered at log index {}: {error}", order.index))
@@ -222,10 +232,16 @@ impl Placement {
             }
             let decision = agent.known.decide(proposal.index).because(Kind::Internal, "no decision")?;
             match &decision.verdict.ruling {
-                Ruling::Granted { .. } => {
-                    let version = self.version(claim.release, proposal.index)?;
-                    return Ok(Some((version, Claimed::Proposal(proposal.index), claim.replaces)));
-                }
+                Ruling::Granted { .. } => match self.values.of_proposal(agent.known.view(), proposal.index) {
+                    Ok(values) => {
+                        let version = self.version(claim.release, proposal.index)?.given(values);
+                        return Ok(Some((version, Claimed::Proposal(proposal.index), claim.replaces)));
+                    }
+                    // Nothing of it starts without its values; what runs goes on.
+                    Err(fault) => {
+                        self.refused.push(format!("{} waits for its values: {}", claim.serial, fault.message()))
+                    }
+                },
                 Ruling::Refused { reasons } => {
                     let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
                     self.refused.push(format!("{} waits for: {}", claim.serial, rules.join(", ")));
@@ -242,6 +258,22 @@ impl Placement {
             let replaces = None;
             (version, Claimed::Runs, replaces)
         }))
+    }
+
+    /// The version that an order goes back to, with the guarded values that it ran with.
+    fn returning(&mut self, agent: &Agent, to: Digest, generation: u64) -> Result<Version, Fault> {
+        let version = self.version(to, generation)?;
+        let values = match self.progress.version(to) {
+            Some(known) => known.values.clone(),
+            None => {
+                let live = agent.known.facts().live(&self.system, &self.rule.name);
+                match live.iter().find(|live| live.release == to) {
+                    Some(live) => self.values.of_proposal(agent.known.view(), live.proposal)?,
+                    None => Vec::new(),
+                }
+            }
+        };
+        Ok(version.given(values))
     }
 
     /// The release document of this digest, checked.

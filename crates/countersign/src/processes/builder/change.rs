@@ -9,7 +9,7 @@ use ledger::statement::{
     v1::{Asked, Change, ChangeProblem, Claim, CommitFact, SuiteFact, SuiteKind, SuiteOn, SystemRule},
 };
 use model::{
-    Commit, Digest,
+    Commit, Digest, ValueName,
     manifest::{self, Manifest, SuiteKind as DeclaredKind, SuiteTarget},
 };
 
@@ -19,14 +19,16 @@ use crate::{
     say::About,
 };
 
-/// What a manifest declares that the gate asks about: suites, and approvals beyond the charter's.
-type Declared = (Vec<SuiteFact>, Vec<Asked>);
+/// What a manifest declares that the gate asks about: suites, approvals beyond the charter's, and guarded values.
+type Declared = (Vec<SuiteFact>, Vec<Asked>, Vec<ValueName>);
 
 impl Builder {
-    /// Says what a new head changes, once. A head that was said before is not news; nor is one that went back to it.
+    /// Says what a new head changes, once. A head that was said before is not news; nor is one that went back to it;
+    /// unless what was made of it runs with guarded values that are not in force any more: then the same commit is said
+    /// again, so that a new release of it can be given those that are. Nothing changes under a running component.
     pub(super) fn notice(&mut self, system: &SystemRule, mirror: &Mirror, head: Commit) -> Result<(), Fault> {
         let facts = self.view.facts();
-        if facts.changes(&system.name).any(|c| c.claim.commit == head) {
+        if facts.changes(&system.name).any(|c| c.claim.commit == head) && !self.runs_with_other_values(system, head) {
             return Ok(());
         }
         let previous = facts.changes(&system.name).rfind(|c| c.claim.is_accepted());
@@ -58,7 +60,7 @@ impl Builder {
         if declared.is_none() {
             problems.insert(ChangeProblem::Manifest);
         }
-        let (suites, asks) = declared.unwrap_or_default();
+        let (suites, asks, values) = declared.unwrap_or_default();
         let tree = mirror.facts(head).because(Kind::Input, "the commit can not be read")?.tree;
         let change = Change {
             system: system.name.clone(),
@@ -71,11 +73,31 @@ impl Builder {
             manifest,
             suites,
             asks,
+            values,
             problems: problems.into_iter().collect(),
         };
         let about = About { system: Some(system.name.clone()), seen: self.view.seen(), ..About::default() };
         let said = self.speaker.say(self.view.log(), Claim::Change(Box::new(change)), about, &[])?;
         self.view.wait_for(said.index, super::super::COSIGN_TIMEOUT)
+    }
+
+    /// Whether the newest change is of this commit, and what was made of it runs somewhere with other guarded values than
+    /// those in force there.
+    fn runs_with_other_values(&self, system: &SystemRule, head: Commit) -> bool {
+        let facts = self.view.facts();
+        let newest = facts.changes(&system.name).rfind(|c| c.claim.is_accepted());
+        let Some(newest) = newest.filter(|c| c.claim.commit == head && !c.claim.values.is_empty()) else {
+            return false;
+        };
+        self.view.reader().members().charter().environments.iter().any(|environment| {
+            let live = facts.live(&system.name, &environment.name);
+            let proposal = live.first().and_then(|live| facts.proposal(live.proposal));
+            proposal.filter(|p| p.claim.change == newest.index).is_some_and(|proposal| {
+                let names = &newest.claim.values;
+                let (now, missing) = gate::values::given(facts, &system.name, &environment.name, names);
+                missing.is_empty() && proposal.claim.values != now
+            })
+        })
     }
 
     /// The manifest at a commit and its suites; no suites if it does not hold up.
@@ -118,7 +140,9 @@ impl Builder {
             .values()
             .filter_map(|e| Some(Asked { environment: e.name.clone(), approvals: e.approvals? }))
             .collect();
-        Ok((digest, Some((suites, asks))))
+        let values: BTreeSet<ValueName> =
+            parsed.manifest.components.values().flat_map(|c| c.values.iter().cloned()).collect();
+        Ok((digest, Some((suites, asks, values.into_iter().collect()))))
     }
 
     fn commit_fact(&self, commit: &CommitFacts) -> CommitFact {

@@ -88,12 +88,16 @@ impl Builder {
         if replaces == Some(build.claim.release) {
             return Ok(());
         }
-        let known = (environment.to_string(), build.claim.release, replaces);
+        // One with values that are not in force yet is proposed too, so that the refusal says what is missing; and again
+        // when they are.
+        let (values, _) = gate::values::given(facts, &system.name, environment, &change.claim.values);
+        let known = (environment.to_string(), build.claim.release, replaces, values.clone());
         let is_proposed = self.proposed.contains(&known)
             || facts.proposals().any(|p| {
                 &p.claim.environment == environment
                     && p.claim.release == build.claim.release
                     && p.claim.replaces == replaces
+                    && p.claim.values == values
             });
         if is_proposed {
             return Ok(());
@@ -110,7 +114,7 @@ impl Builder {
             edited_suites,
             removed_suites,
             approvals: release.environment(environment).and_then(|e| e.approvals),
-            values: Vec::new(),
+            values,
             emergency: false,
             reason: None,
         };

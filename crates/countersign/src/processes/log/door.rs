@@ -3,7 +3,7 @@
 //! A statement that names a checkpoint which this log never had is refused, and kept with the log's own checkpoint: either
 //! its signer was shown a fork, or this log was set back. A crash while that is kept loses the evidence, not the refusal.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use ledger::{
     bodies::Subject,
@@ -15,14 +15,16 @@ use ledger::{
         vouched,
     },
 };
-use model::Clock as _;
+use model::{Clock as _, Digest};
 
+use super::refusals::Refusals;
 use crate::clock::SystemClock;
 
 /// Lets in what the charter lets in.
 pub(super) struct CharterDoor {
     members: Members,
     forks: PathBuf,
+    refusals: Arc<Refusals>,
 }
 
 /// Why a statement does not come in.
@@ -54,19 +56,19 @@ impl DoorError {
 }
 
 impl CharterDoor {
-    pub(super) const fn new(members: Members, forks: PathBuf) -> Self {
-        Self { members, forks }
+    pub(super) const fn new(members: Members, forks: PathBuf, refusals: Arc<Refusals>) -> Self {
+        Self { members, forks, refusals }
     }
 
     fn let_in(&self, log: &Log, submission: &Submission) -> Result<(), DoorError> {
         let (statement, by) = ledger::statement::open(&submission.envelope, &self.members)?;
         Members::check_expiry(&statement, SystemClock.now())?;
-        let subject = subject_of(&statement.claim, &by);
         for said in &submission.bodies {
             let commitment = said.body.commitment();
             if !statement.claim.commitments().into_iter().any(|(_, named)| named == commitment) {
                 return Err(DoorError::StrayBody);
             }
+            let subject = subject_of(&statement.claim, &by, commitment);
             // Nobody signs it, and another would take the body out of the erasure that is meant for it.
             if subject.as_ref() != Some(&said.subject) {
                 return Err(DoorError::OtherSubject(said.subject.clone()));
@@ -104,10 +106,11 @@ impl CharterDoor {
     }
 }
 
-/// Whom the bodies of a statement are about: the person who made it, or the change that was tested.
-fn subject_of(claim: &Claim, by: &Signatory) -> Option<Subject> {
+/// Whom a body of a statement is about: the person who made it, the change that was tested, or the value itself.
+fn subject_of(claim: &Claim, by: &Signatory, body: Digest) -> Option<Subject> {
     match (claim, by) {
         (Claim::Evidence(evidence), _) => Some(Subject::Change(evidence.change)),
+        (Claim::ValueProposal(proposal), _) if proposal.value == body => Some(Subject::Value(body)),
         (_, Signatory::Person(id)) => Some(Subject::Person(id.clone())),
         _ => None,
     }
@@ -115,7 +118,10 @@ fn subject_of(claim: &Claim, by: &Signatory) -> Option<Subject> {
 
 impl Door for CharterDoor {
     fn check(&self, log: &Log, submission: &Submission) -> Result<(), Refusal> {
-        self.let_in(log, submission).map_err(Refusal::new)
+        self.let_in(log, submission).map_err(|error| {
+            self.refusals.note(&submission.envelope, &self.members, &error, SystemClock.now());
+            Refusal::new(error)
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
 use ledger::statement::v1::{Build, Image};
 use model::{Digest, EnvironmentName, release::Release};
 use rollout::{
-    instance::{InstanceId, InstanceSpec, InstanceState, ObservedInstance, peer_variable},
+    instance::{GivenValue, InstanceId, InstanceSpec, InstanceState, ObservedInstance, peer_variable},
     order::{is_behind_edge, start_order, targets},
     step::Step,
 };
@@ -85,6 +85,7 @@ impl Tester {
                     component: component.clone(),
                     peers: BTreeMap::clone(&peers),
                     from_edge: is_behind_edge(&release, component),
+                    values: self.example_values(&release, component)?,
                 };
                 executor.execute(&Step::Start(Box::new(spec))).map_err(driver)?;
             }
@@ -105,6 +106,24 @@ impl Tester {
             }
         }
         Ok(SystemUp { netns, environment: variables })
+    }
+
+    /// Guarded values for a system under test: the examples of their formats' standards. It never sees those in force.
+    fn example_values(
+        &self,
+        release: &Release,
+        component: &model::release::Component,
+    ) -> Result<Vec<GivenValue>, Fault> {
+        let rules = &self.view.reader().members().charter().values;
+        let given = component.values.iter().map(|name| {
+            let rule = rules.iter().find(|r| &r.name == name && r.system == release.system).ok_or_else(|| {
+                Fault::new(Kind::Input, format!("the charter has no guarded value `{name}` of {}", release.system))
+            })?;
+            let (text, salt) = (rule.format.format().example().to_owned(), [0; 32]);
+            let commitment = Digest::of(&[salt.as_slice(), text.as_bytes()].concat());
+            Ok(GivenValue { name: name.clone(), commitment, salt, text })
+        });
+        given.collect()
     }
 
     /// Whether what was started still runs, from the images that are proposed, after the suite is done with it.

@@ -89,3 +89,25 @@ fn without_witnesses_it_says_so() {
         assert!(report.to_string().contains("unwitnessed: the charter asks for no witness"));
     }
 }
+
+/// The value's proposals, approvals, cancellations and the ticks that they count by are in it.
+#[test]
+fn a_release_with_guarded_values_is_selected_too() {
+    let mut world = World::founded(crate::world::guarded());
+    let first = world.value_in_force("first", None);
+    let cancelled = world.propose_value("tom", "treasurer", "second", Some(first));
+    world.approve_value("hal", cancelled);
+    world.cancel("gil", "guardian", cancelled);
+    let third = world.value_in_force("third", Some(first));
+    for _ in 0..30 {
+        world.wait(600);
+    }
+    for (given, granted) in [((third, dig("third")), true), ((first, dig("first")), false)] {
+        let mut world = world.clone();
+        let put = world.put_reading(1, None, &[given]);
+        let index = say_verdict(&mut world, &put);
+        let bundle = selected(&world, index);
+        assert_eq!(check(&world, &bundle).unwrap().is_granted(), granted);
+        assert!(bundle.entries.len() + 10 < world.entries().len(), "not every tick");
+    }
+}

@@ -8,7 +8,7 @@ use ledger::statement::v1::{
 
 use crate::{
     decide,
-    world::{DAY, EPOCH, Put, World, charter, suite, two_builders, with_emergencies},
+    world::{DAY, EPOCH, Put, World, charter, dig, guarded, suite, two_builders, with_emergencies},
 };
 
 struct Row {
@@ -247,6 +247,18 @@ const ROWS: &[Row] = &[
             let put = world.put(1, None);
             world.approve_both(&put);
             world.wait(899);
+            (world, put.proposal)
+        },
+    },
+    Row {
+        what: "a guarded value that is not in force any more",
+        rules: &["guarded-values-are-in-force"],
+        found: "values not in force: payout: ",
+        world: || {
+            let mut world = World::founded(guarded());
+            let old = world.value_in_force("first", None);
+            world.value_in_force("second", Some(old));
+            let put = world.put_reading(1, None, &[(old, dig("first"))]);
             (world, put.proposal)
         },
     },

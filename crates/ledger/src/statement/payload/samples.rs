@@ -159,6 +159,7 @@ fn change() -> Change {
             covers: vec!["PAY-142".parse().unwrap()],
         }],
         asks: vec![Asked { environment: "production".parse().unwrap(), approvals: 3 }],
+        values: vec!["payout".parse().unwrap()],
         problems: vec![ChangeProblem::NotFastForward],
     }
 }
@@ -356,7 +357,7 @@ fn edits() -> Vec<Edit> {
         Edit::SetWitness(charter.witnesses[0].clone()),
         Edit::RemoveWitness("witness".to_owned()),
         Edit::SetValue(charter.values[0].clone()),
-        Edit::RemoveValue("payout".parse().unwrap()),
+        Edit::RemoveValue("payout".parse().unwrap(), "paydesk".parse().unwrap(), "production".parse().unwrap()),
         Edit::WitnessQuorum(1),
         Edit::Amendment(quorum(2)),
         Edit::Recovery(charter.recovery),

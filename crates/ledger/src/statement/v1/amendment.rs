@@ -46,7 +46,7 @@ pub enum Edit {
     SetWitness(WitnessKey),
     RemoveWitness(String),
     SetValue(ValueRule),
-    RemoveValue(ValueName),
+    RemoveValue(ValueName, SystemName, EnvironmentName),
     WitnessQuorum(u32),
     Amendment(Quorum),
     Recovery(Option<Recovery>),

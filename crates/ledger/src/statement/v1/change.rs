@@ -1,6 +1,6 @@
 //! Changes: what the builder found in the protected branch, commit by commit.
 
-use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RequirementId, SuiteName, SystemName};
+use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RequirementId, SuiteName, SystemName, ValueName};
 use serde::{Deserialize, Serialize};
 
 use super::{SuiteKind, SuiteOn};
@@ -29,6 +29,8 @@ pub struct Change {
     pub suites: Vec<SuiteFact>,
     /// How many approvals in all the manifest asks for, in environments where it asks for more than the charter.
     pub asks: Vec<Asked>,
+    /// The guarded values that the manifest's components read, in order. The proposal must bring those in force.
+    pub values: Vec<ValueName>,
     /// Why it is not accepted, if it is not.
     pub problems: Vec<ChangeProblem>,
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName};
+use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName, value::Format};
 use serde::{Deserialize, Serialize};
 
 use super::{AlarmKind, Kind};
@@ -217,7 +217,7 @@ pub struct Recovery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueRule {
-    /// Its name, once in a charter.
+    /// Its name, once in a charter for each system and environment: the same release reads another account elsewhere.
     pub name: ValueName,
     /// The system that uses it.
     pub system: SystemName,
@@ -249,6 +249,21 @@ pub enum ValueFormat {
     Bitcoin,
     /// An Ethereum address with its checksum in upper and lower case (EIP-55).
     Ethereum,
+}
+
+impl ValueFormat {
+    /// The format as values are read and checked.
+    pub const fn format(self) -> Format {
+        match self {
+            Self::Text => Format::Text,
+            Self::Decimal => Format::Decimal,
+            Self::Url => Format::Url,
+            Self::Iban => Format::Iban,
+            Self::Bic => Format::Bic,
+            Self::Bitcoin => Format::Bitcoin,
+            Self::Ethereum => Format::Ethereum,
+        }
+    }
 }
 
 /// Which alarms may be kept quiet.

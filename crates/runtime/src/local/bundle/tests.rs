@@ -44,6 +44,7 @@ fn places() -> Places<'static> {
         cgroup: "/countersign/x",
         uid: 70_000,
         secrets: Some(Path::new("/state/secrets")),
+        values: Some(Path::new("/state/values")),
         volumes: [("/data", Path::new("/volumes/data"))].into(),
         open_files: 20_000,
         counts_swap: true,

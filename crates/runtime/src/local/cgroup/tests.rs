@@ -33,6 +33,7 @@ fn component() -> Component {
         migrations: Vec::new(),
         environment: Default::default(),
         secrets: Default::default(),
+        values: Vec::new(),
     }
 }
 

@@ -239,6 +239,7 @@ pub(crate) fn component(name: &str, image: Digest, command: &[&str]) -> Componen
         migrations: Vec::new(),
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        values: Vec::new(),
     }
 }
 
@@ -264,6 +265,7 @@ pub(crate) fn spec(component: &Component, ordinal: u64, number: u32) -> Instance
         component: component.clone(),
         peers: BTreeMap::new(),
         from_edge: true,
+        values: Vec::new(),
     }
 }
 

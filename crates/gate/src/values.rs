@@ -1,0 +1,355 @@
+//! Guarded values: which one is in force where, and how far others are.
+//!
+//! A value comes into force when the quorum of its guardians has approved exactly that change, its proposer not counted,
+//! and the cool-off has passed by the log's ticks without one guardian cancelling it; and only if what it says it
+//! replaces is what was in force then. Once in force it stays until another one replaces it. It refuses to know the
+//! values themselves: they are kept beside the log, and every statement names them by a salted digest.
+
+mod alarms;
+mod release;
+mod shown;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::{
+    quorum::{Tally, tally},
+    statement::{
+        Signatory,
+        v1::{ValueApproval, ValueProposal, ValueRule},
+    },
+};
+use model::{Digest, EnvironmentName, PersonId, RoleName, SystemName, Timestamp, ValueName};
+
+use crate::{
+    facts::{Facts, Said, ValueKey},
+    time::{CoolOff, LogTime},
+};
+
+pub use alarms::{ValueAlarm, value_alarms};
+pub use release::given;
+pub(crate) use release::{ReleaseValues, read_for};
+pub use shown::{value_shown, value_shown_digest};
+
+/// A guarded value of the charter and everything that was proposed for it.
+#[derive(Clone, Debug)]
+pub struct ValueView<'a> {
+    /// The charter's rule.
+    pub rule: &'a ValueRule,
+    /// What is in force.
+    pub in_force: Option<InForce>,
+    /// Every proposal that stands, oldest first.
+    pub proposals: Vec<Standing<'a>>,
+}
+
+/// A value that is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    /// The log index of its proposal.
+    pub proposal: u64,
+    /// SHA-256(salt ‖ value).
+    pub value: Digest,
+    /// The log index of the statement that brought it into force: a tick, or without a cool-off the last approval.
+    pub since: u64,
+    /// The approvals that it rests on.
+    pub approvals: BTreeSet<u64>,
+}
+
+/// A proposal and how far it is.
+#[derive(Clone, Debug)]
+pub struct Standing<'a> {
+    /// The proposal.
+    pub proposal: &'a Said<ValueProposal>,
+    /// How far it is.
+    pub state: State,
+    /// How far the guardians' quorum is met.
+    pub tally: Tally,
+    /// The approval that completed it.
+    pub completed: Option<u64>,
+    /// How far the time after that has passed.
+    pub cool_off: CoolOff,
+    /// Approvals that do not count, and why.
+    pub unfit: BTreeMap<u64, Unfit>,
+}
+
+/// How far a proposal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits for approvals.
+    Open,
+    /// Its quorum is there, and it waits for its time.
+    CoolingOff,
+    /// It is in force.
+    InForce,
+    /// It was in force until this proposal came into force.
+    Replaced(u64),
+    /// A guardian stopped it, in the statement at this index.
+    Cancelled(u64),
+    /// What it says it replaces is not what is in force, or was not when its time had come.
+    Stale,
+    /// It, or approvals that it needed, ran out before its time had come.
+    Expired,
+}
+
+impl State {
+    /// In words.
+    pub fn words(self) -> String {
+        match self {
+            Self::Open => "waits for approvals".to_owned(),
+            Self::CoolingOff => "cools off".to_owned(),
+            Self::InForce => "is in force".to_owned(),
+            Self::Replaced(by) => format!("was replaced by {by}"),
+            Self::Cancelled(by) => format!("was cancelled in {by}"),
+            Self::Stale => "replaces something that is not in force".to_owned(),
+            Self::Expired => "ran out before its time had come".to_owned(),
+        }
+    }
+
+    /// Whether it may still come into force.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::CoolingOff)
+    }
+}
+
+/// Why an approval does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unfit {
+    /// Its signer proposed the value.
+    Proposer,
+    /// It is of another value, of another name, place or predecessor, or stands before the proposal.
+    OtherChange,
+    /// Something else was shown to its signer.
+    OtherText,
+    /// Its signer spoke, or would count, in no role that guards the value.
+    NoGuardian,
+}
+
+impl Unfit {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Proposer => "its signer proposed the value",
+            Self::OtherChange => "it is of another change than the proposal's",
+            Self::OtherText => "something else was shown to its signer",
+            Self::NoGuardian => "its signer does not guard the value",
+        }
+    }
+}
+
+/// Every guarded value of the charter.
+pub fn all(facts: &Facts) -> Vec<ValueView<'_>> {
+    facts.members().charter().values.iter().map(|rule| view(facts, rule)).collect()
+}
+
+/// One guarded value, if the charter has it.
+pub fn one<'a>(
+    facts: &'a Facts,
+    system: &SystemName,
+    environment: &EnvironmentName,
+    name: &ValueName,
+) -> Option<ValueView<'a>> {
+    rule(facts, system, environment, name).map(|rule| view(facts, rule))
+}
+
+pub(crate) fn rule<'a>(
+    facts: &'a Facts,
+    system: &SystemName,
+    environment: &EnvironmentName,
+    name: &ValueName,
+) -> Option<&'a ValueRule> {
+    let mut rules = facts.members().charter().values.iter();
+    rules.find(|r| &r.name == name && &r.system == system && &r.environment == environment)
+}
+
+fn key(rule: &ValueRule) -> ValueKey {
+    (rule.system.clone(), rule.environment.clone(), rule.name.clone())
+}
+
+/// One approval that fits its proposal.
+struct Vote<'a> {
+    person: &'a PersonId,
+    role: &'a RoleName,
+    expires: Timestamp,
+    index: u64,
+}
+
+/// When a proposal would come into force, if what it replaces is there then.
+#[derive(Clone, Copy, Debug)]
+enum Coming {
+    /// By this statement.
+    At(u64),
+    /// Not yet.
+    NotYet,
+    /// Not any more.
+    Expired,
+    /// Not any more: cancelled in the statement at this index.
+    Cancelled(u64),
+}
+
+fn view<'a>(facts: &'a Facts, rule: &'a ValueRule) -> ValueView<'a> {
+    let mut coming = Vec::new();
+    let mut proposals: Vec<Standing<'_>> = Vec::new();
+    for proposal in facts.value_proposals_of(&key(rule)) {
+        let (standing, when) = stand(facts, rule, proposal);
+        if let Coming::At(index) = when {
+            coming.push((index, standing.completed, proposals.len()));
+        }
+        proposals.push(standing);
+    }
+    // Those whose time has come, in the order of that, and of their quorums where one tick ends both: each only over what
+    // it says it replaces.
+    coming.sort_unstable();
+    let mut now: Option<(usize, InForce)> = None;
+    for (since, _, at) in coming {
+        let Some(standing) = proposals.get_mut(at) else { continue };
+        let claim = &standing.proposal.claim;
+        if claim.replaces != now.as_ref().map(|(_, value)| value.proposal) {
+            standing.state = State::Stale;
+            continue;
+        }
+        let approvals =
+            votes(facts, rule, standing.proposal).0.iter().map(|v| v.index).filter(|i| *i < since + 1).collect();
+        let value = InForce { proposal: standing.proposal.index, value: claim.value, since, approvals };
+        standing.state = State::InForce;
+        let by = value.proposal;
+        if let Some((before, _)) = now.replace((at, value))
+            && let Some(before) = proposals.get_mut(before)
+        {
+            before.state = State::Replaced(by);
+        }
+    }
+    let in_force = now.map(|(_, value)| value);
+    let current = in_force.as_ref().map(|value| value.proposal);
+    for standing in proposals.iter_mut().filter(|s| s.state.is_open() && s.proposal.claim.replaces != current) {
+        standing.state = State::Stale;
+    }
+    ValueView { rule, in_force, proposals }
+}
+
+/// How far one proposal is, whatever else was proposed.
+fn stand<'a>(facts: &'a Facts, rule: &ValueRule, proposal: &'a Said<ValueProposal>) -> (Standing<'a>, Coming) {
+    let (votes, unfit) = votes(facts, rule, proposal);
+    let time = facts.time();
+    let tally_of = |last: u64, alive_at: Timestamp| {
+        let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
+        for vote in votes.iter().filter(|v| v.index <= last && v.expires > alive_at) {
+            spoke.entry(vote.person.clone()).or_default().insert(vote.role.clone());
+        }
+        tally(&rule.guardians, &spoke)
+    };
+    let mut completed = None;
+    let mut cool_off = CoolOff::of(rule.cool_off_s, None, time);
+    let mut when = None;
+    for vote in &votes {
+        if !tally_of(vote.index, Timestamp::default()).is_met() {
+            continue;
+        }
+        let began = facts.covered(vote.index);
+        let over = comes_at(facts, rule.cool_off_s, vote.index, began);
+        // What has run out by then counts for nothing; a later approval may complete the quorum anew.
+        let then = over.map_or_else(|| time.map(|t| t.latest), |(_, then)| Some(then)).unwrap_or_default();
+        completed = Some(vote.index);
+        cool_off = CoolOff::of(rule.cool_off_s, began, time);
+        let is_met = tally_of(vote.index, then).is_met() && proposal.header.expires > then;
+        when = Some(match over {
+            Some((index, _)) if is_met => Coming::At(index),
+            None if is_met => Coming::NotYet,
+            _ => Coming::Expired,
+        });
+        if is_met {
+            break;
+        }
+    }
+    let now = time.map(|t| t.latest).unwrap_or_default();
+    let mut when = when.unwrap_or(if proposal.header.expires > now { Coming::NotYet } else { Coming::Expired });
+    let before = match when {
+        Coming::At(index) => index,
+        Coming::NotYet | Coming::Expired | Coming::Cancelled(_) => u64::MAX,
+    };
+    if let Some(by) = cancelled(facts, rule, proposal.index).filter(|by| *by < before) {
+        when = Coming::Cancelled(by);
+    }
+    let tally = tally_of(u64::MAX, Timestamp::default());
+    let state = match when {
+        Coming::Cancelled(by) => State::Cancelled(by),
+        Coming::Expired => State::Expired,
+        Coming::At(_) => State::InForce,
+        Coming::NotYet if completed.is_some() => State::CoolingOff,
+        Coming::NotYet => State::Open,
+    };
+    (Standing { proposal, state, tally, completed, cool_off, unfit }, when)
+}
+
+/// The statement by which the time after an approval is over, and how late it was at most then.
+fn comes_at(facts: &Facts, cool_off_s: u64, approval: u64, began: Option<LogTime>) -> Option<(u64, Timestamp)> {
+    if cool_off_s == 0 {
+        let then = facts.time_before(approval).map(|t| t.latest).unwrap_or_default();
+        return Some((approval, then));
+    }
+    let began = began?;
+    let over = facts.first_time(began.index, began.latest.plus_s(cool_off_s))?;
+    Some((over.index, over.latest))
+}
+
+/// The approvals of a proposal that fit it, in the order of the log, and those that do not.
+fn votes<'a>(
+    facts: &'a Facts,
+    rule: &ValueRule,
+    proposal: &Said<ValueProposal>,
+) -> (Vec<Vote<'a>>, BTreeMap<u64, Unfit>) {
+    let text = value_shown_digest(facts, proposal.index);
+    let (mut cast, mut unfit) = (Vec::new(), BTreeMap::new());
+    for approval in facts.value_approvals_of(proposal.index) {
+        let persons = approval.by.persons();
+        if persons.iter().any(|person| proposal.by.persons().contains(person)) {
+            unfit.insert(approval.index, Unfit::Proposer);
+        } else if !fits(approval, proposal) {
+            unfit.insert(approval.index, Unfit::OtherChange);
+        } else if Some(approval.claim.shown) != text {
+            unfit.insert(approval.index, Unfit::OtherText);
+        } else {
+            let role = &approval.header.role;
+            let guards = |person: &PersonId| is_guardian(rule, role) && holds(facts, person, role);
+            let before = cast.len();
+            cast.extend(persons.iter().filter(|p| guards(p)).map(|person| Vote {
+                person,
+                role,
+                expires: approval.header.expires,
+                index: approval.index,
+            }));
+            if cast.len() == before {
+                unfit.insert(approval.index, Unfit::NoGuardian);
+            }
+        }
+    }
+    (cast, unfit)
+}
+
+fn fits(approval: &Said<ValueApproval>, proposal: &Said<ValueProposal>) -> bool {
+    let (said, claim) = (&approval.claim, &proposal.claim);
+    approval.index > proposal.index
+        && said.name == claim.name
+        && said.value == claim.value
+        && said.replaces == claim.replaces
+        && approval.header.system == proposal.header.system
+        && approval.header.environment == proposal.header.environment
+}
+
+/// The first cancellation of a proposal by a guardian.
+fn cancelled(facts: &Facts, rule: &ValueRule, proposal: u64) -> Option<u64> {
+    let by_guardian = |said: &&Said<ledger::statement::v1::Cancellation>| {
+        said.index > proposal && is_guardian(rule, &said.header.role) && matches!(*said.by, Signatory::Person(_))
+    };
+    facts.cancellations(proposal).find(by_guardian).map(|said| said.index)
+}
+
+fn is_guardian(rule: &ValueRule, role: &RoleName) -> bool {
+    rule.guardians.groups.iter().any(|group| &group.role == role)
+}
+
+/// Whether a person holds a role by the charter in force.
+fn holds(facts: &Facts, person: &PersonId, role: &RoleName) -> bool {
+    facts.members().charter().member(person).is_some_and(|member| member.roles.contains(role))
+}
+
+#[cfg(test)]
+mod tests;
