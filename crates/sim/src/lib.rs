@@ -10,6 +10,8 @@ mod rollout_refusals;
 pub mod rollout_run;
 #[cfg(test)]
 mod rollout_stories;
+pub mod s3_server;
 #[cfg(test)]
 mod store_laws;
+pub mod tls;
 pub mod world;

@@ -11,7 +11,7 @@ use ledger::{
 };
 use stores::s3::{S3Blobs, S3Place};
 
-use super::server::Server;
+use crate::s3_server::S3Server;
 
 fn name(text: &str) -> BlobName {
     text.parse().unwrap()
@@ -100,17 +100,17 @@ fn of_two_who_come_at_once_with_different_bytes_one_is_refused() {
 
 #[test]
 fn a_real_s3_server_keeps_the_laws() {
-    let server = Server::start();
-    keeps_the_laws(&server.blobs(""));
+    let server = S3Server::start().unwrap();
+    keeps_the_laws(&server.blobs("").unwrap());
     // Two logs in one bucket do not see each other.
-    let (one, other) = (server.blobs("one/log"), server.blobs("other"));
+    let (one, other) = (server.blobs("one/log").unwrap(), server.blobs("other").unwrap());
     keeps_the_laws(&one);
     assert_eq!(other.names(None, 9).unwrap(), []);
 }
 
 #[test]
 fn a_wrong_key_is_told() {
-    let server = Server::start();
+    let server = S3Server::start().unwrap();
     let wrong = S3Blobs::open(&S3Place { secret_key: "wrong".to_owned(), ..server.place("") }).unwrap();
     let refused = wrong.put(&name("abcdef"), b"x").unwrap_err();
     assert_eq!(refused.to_string(), "the store of blobs refuses access");
@@ -133,9 +133,9 @@ fn log(keys: &Arc<MemoryStore>, blobs: impl Blobs + 'static) -> Log {
 
 #[test]
 fn a_store_that_is_killed_refuses_with_a_reason_and_loses_nothing_that_was_acknowledged() {
-    let mut server = Server::start();
+    let mut server = S3Server::start().unwrap();
     let store = Arc::new(MemoryStore::new());
-    let log = log(&store, server.blobs("bodies"));
+    let log = log(&store, server.blobs("bodies").unwrap());
     let mut kept: Vec<Body> = Vec::new();
     let mut size = 0;
     for round in 0..3 {
@@ -155,7 +155,7 @@ fn a_store_that_is_killed_refuses_with_a_reason_and_loses_nothing_that_was_ackno
         assert!(log.body(&kept[0].commitment()).is_err(), "it can not be told from one that is not there");
         assert_eq!(log.append(Submission::new(statement(100 + round))).unwrap().index, size, "the log goes on");
         size += 1;
-        server.start_again();
+        server.start_again().unwrap();
         for body in &kept {
             assert_eq!(log.body(&body.commitment()).unwrap(), KeptBody::Kept(body.clone()));
         }
@@ -164,14 +164,14 @@ fn a_store_that_is_killed_refuses_with_a_reason_and_loses_nothing_that_was_ackno
 
 #[test]
 fn bodies_move_from_files_to_s3_as_they_are_and_erased_ones_stay_erased() {
-    let (folder, server) = (tempfile::tempdir().unwrap(), Server::start());
+    let (folder, server) = (tempfile::tempdir().unwrap(), S3Server::start().unwrap());
     let keys = Arc::new(MemoryStore::new());
     let here = Arc::new(FileBlobs::open(&folder.path().join("bodies")).unwrap());
     let bodies = Bodies::new(here.clone(), keys.clone());
     let all: Vec<_> = (0..6).map(|n| Body::new(vec![n; 100]).unwrap().about(Subject::Change(u64::from(n)))).collect();
     all.iter().for_each(|said| bodies.keep(said).unwrap());
     bodies.erase(Subject::Change(2).digest()).unwrap();
-    let there = Arc::new(server.blobs("moved"));
+    let there = Arc::new(server.blobs("moved").unwrap());
     for _ in 0..2 {
         assert_eq!(copy_blobs(&*here, &*there).unwrap(), 6);
     }
