@@ -136,6 +136,14 @@ impl BlobPlace {
         }
     }
 
+    /// The same for somebody who only looks; no folder is made where there is none.
+    pub(crate) fn open_read_only(&self) -> Result<Arc<dyn Blobs>, Fault> {
+        match self {
+            Self::Folder(folder) => Ok(Arc::new(FileBlobs::there(folder))),
+            Self::S3(_) => self.open(),
+        }
+    }
+
     /// The folder, if it is one.
     pub(crate) fn folder(&self) -> Option<&Path> {
         match self {

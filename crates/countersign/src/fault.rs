@@ -88,6 +88,11 @@ impl Fault {
         format!("{:#}", self.error)
     }
 
+    /// The error of this type that caused it, if one did.
+    pub fn cause<E: std::error::Error + Send + Sync + 'static>(&self) -> Option<&E> {
+        self.error.chain().find_map(|error| error.downcast_ref())
+    }
+
     /// What to do.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()

@@ -6,7 +6,7 @@
 use std::{
     fs::{File, OpenOptions, Permissions},
     io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -50,6 +50,8 @@ pub const EXECUTORS: [(RoleUser, &str); 4] = [
     (RoleUser::Tester, workshop::SANDBOX),
 ];
 
+/// The bits of a mode that are set here, without the kind of file.
+const MODE_MASK: u32 = 0o7777;
 /// How often the supervisor looks at its processes.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a process has to end by itself.
@@ -66,10 +68,15 @@ pub fn lay_out(layout: &Layout) -> Result<(), Fault> {
     let is_root = nix::unistd::geteuid().is_root();
     let folder = |path: &Path, owner: Option<RoleUser>, group: u32, mode: u32| {
         std::fs::create_dir_all(path).because(Kind::Unavailable, format!("`{}` can not be made", path.display()))?;
-        if is_root {
-            let owner = owner.map_or(0, RoleUser::uid);
+        let found =
+            std::fs::metadata(path).because(Kind::Unavailable, format!("`{}` can not be looked at", path.display()))?;
+        // What is right already is left alone: the log's folder may be on a disk that can not be written now.
+        let owner = owner.map_or(0, RoleUser::uid);
+        if is_root && (found.uid(), found.gid()) != (owner, group) {
             chown(path, Some(owner), Some(group))
                 .because(Kind::Unavailable, format!("`{}` can not be given away", path.display()))?;
+        } else if found.mode() & MODE_MASK == mode {
+            return Ok(());
         }
         std::fs::set_permissions(path, Permissions::from_mode(mode))
             .because(Kind::Unavailable, format!("the mode of `{}` can not be set", path.display()))

@@ -85,7 +85,10 @@ pub fn copy_log(
     mut progress: impl FnMut(u64),
 ) -> Result<(WholeLog, u64), CopyError> {
     let (from, to) = (source.store, target.store);
-    match from.mark()? {
+    let mark = from.mark()?;
+    // Nobody can add to a log that was moved, so there is no turn of it to keep.
+    let is_moved = matches!(mark, Mark::Moved(_));
+    match mark {
         Mark::Open => {}
         Mark::Copying => return Err(CopyError::Unfinished),
         // Only the last step can be missing; what was not whole then was not marked.
@@ -96,10 +99,14 @@ pub fn copy_log(
             to.set_mark(&Mark::Open)?;
             return Ok((whole, subjects));
         }
+        // The target was lost, and there is an empty one in its place. If it had taken anything in, witnesses know, and
+        // whoever opens the copy is told by them.
+        Mark::Moved(place) if moved_to == Some(&place) && to.head()?.is_none() => {}
         Mark::Moved(place) => return Err(CopyError::Moved(place)),
     }
     let keep_turns = || -> Result<(), CopyError> {
-        if let Some(Turn::Follower { holder, .. }) = from.shared().map(|s| s.take_turn()).transpose()? {
+        let shared = from.shared().filter(|_| !is_moved);
+        if let Some(Turn::Follower { holder, .. }) = shared.map(|s| s.take_turn()).transpose()? {
             return Err(CopyError::SourceInUse(holder));
         }
         if let Some(Turn::Follower { holder, .. }) = to.shared().map(|s| s.take_turn()).transpose()? {

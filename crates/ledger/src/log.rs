@@ -39,7 +39,7 @@ use crate::{
     merkle::{TILE_WIDTH, TilePath, consistency_proof, inclusion_proof, range_root},
     note::{NoteSignature, VerifierKey},
     statement::v1::Seen,
-    store::{NodeError, Store, StoreError, Turn},
+    store::{Changes, NodeError, Store, StoreError, Turn},
 };
 
 pub use door::{Door, OpenDoor, Refusal};
@@ -244,6 +244,17 @@ impl Log {
     /// Whether this process gives statements their places.
     pub fn turn(&self) -> Turn {
         self.head.turn()
+    }
+
+    /// The turn of this process in which nothing is ordered before [`Log::begin`]; see [`Log::open_asking_first`].
+    pub fn unbegun_turn(&self) -> Option<Turn> {
+        self.head.unbegun()
+    }
+
+    /// Lets this process order statements in this turn. For a turn that is over it changes nothing.
+    pub fn begin(&self, turn: Turn) {
+        self.head.begin(turn);
+        self.queue.tell(Changes { head: false, offers: true, turn: false });
     }
 
     /// How many entries the store's head covers, which may be more than this process serves yet.

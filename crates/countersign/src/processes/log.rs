@@ -3,12 +3,13 @@
 //! It can not say anything itself: its key signs checkpoints and nothing else. A crash loses nothing that was
 //! acknowledged; see `ledger::log`.
 
+mod asking;
 mod door;
 mod erasing;
+mod only_read;
 mod refusals;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
@@ -27,24 +28,24 @@ use ledger::{
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
     keys::Signer,
-    log::{AppendError, Log, SetBack, Submission},
+    log::{AppendError, Log, Submission},
     note::{NoteKeyType, NoteSigner},
-    statement::{Members, v1::Charter},
-    store::{Store, Turn},
+    statement::Members,
+    store::Store,
     tick,
 };
-use model::{Clock, Digest};
+use model::Digest;
 use serde::Deserialize;
 
 use self::{
     door::{CharterDoor, DoorError},
+    only_read::OnlyRead,
     refusals::Refusals,
 };
 use super::Start;
 use crate::{
     blob_place::BlobPlace,
     charter_file::CharterFile,
-    clock::SystemClock,
     confine::{Confinement, Sockets},
     fault::{Because as _, Fault, Kind},
     http::Target,
@@ -54,15 +55,13 @@ use crate::{
     status::StatusFile,
 };
 
-/// A witness that has not answered by then is asked again in the next round.
-const WITNESS_TIMEOUT: Duration = Duration::from_secs(5);
-/// At the start somebody waits for the log to answer, and a witness that is there cosigns within milliseconds.
-const FIRST_ASK_TIMEOUT: Duration = Duration::from_secs(1);
-/// Between rounds while a witness does not answer.
-const WITNESS_PAUSE: Duration = Duration::from_millis(500);
-
-/// 128 readers may wait for news at once, each in a thread of the 512 for blocking work: the rest is for appends and reads.
+/// 128 readers may wait for news at once, each in a thread of the 512 for blocking work.
 const LONG_POLLS_LIMIT: usize = 128;
+/// 256 statements may be on their way in at once, each in another of these threads: on a disk that is slow they all wait
+/// there, and the threads that are left are for reading.
+const APPENDS_LIMIT: usize = 256;
+/// Who comes then waits so long for a place, without a thread, and is told that the log is busy.
+const APPEND_PATIENCE: Duration = Duration::from_secs(5);
 /// A reader beyond those waits this long without a thread, and asks again.
 const SHORT_POLL: Duration = Duration::from_secs(1);
 
@@ -80,6 +79,10 @@ struct Shared {
     grown: Condvar,
     /// Places for readers that wait.
     polls: Arc<tokio::sync::Semaphore>,
+    /// Places for statements on their way in.
+    appends: Arc<tokio::sync::Semaphore>,
+    /// Why nothing can be written, if the log was opened for reading alone.
+    only_read: Option<OnlyRead>,
     /// Why an erasure could not be carried out yet.
     not_erased: Mutex<Option<String>>,
 }
@@ -134,10 +137,14 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let status = start.confine(confinement)?;
     let listener = listen_unix(&start.layout.socket(start.role))?;
 
-    let OpenPlace { store, keys } = place.open()?;
-    let bodies = Bodies::new(kept_at.open()?, keys);
+    let (OpenPlace { store, keys }, only_read) = only_read::open(&place)?;
+    let blobs = if only_read.is_some() { kept_at.open_read_only()? } else { kept_at.open()? };
+    let bodies = Bodies::new(blobs, keys);
     let forks = start.layout.home(start.role).join("forks");
-    let serving = Arc::new(open(store, bodies, forks, key, &start.charter, status)?);
+    if only_read.is_some() {
+        only_read::end_when_it_can_be_written(place)?;
+    }
+    let serving = Arc::new(open(store, bodies, forks, key, &start.charter, status, only_read)?);
     let ending = serving.clone();
     let served = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -172,7 +179,7 @@ impl Serving {
 }
 
 /// Opens the log in a store, and keeps its head cosigned from a thread of its own. Whatever says
-/// that somebody knows another history of it is kept in the folder `forks`.
+/// that somebody knows another history of it is kept in the folder `forks`. A store that can not be written is only read.
 pub(crate) fn open(
     store: Arc<dyn Store>,
     bodies: Bodies,
@@ -180,6 +187,7 @@ pub(crate) fn open(
     key: Arc<dyn Signer>,
     charter: &CharterFile,
     mut status: StatusFile,
+    only_read: Option<OnlyRead>,
 ) -> Result<Serving, Fault> {
     let named = &charter.members.charter().log;
     let signer = NoteSigner::new(&named.origin, NoteKeyType::Ed25519, key)
@@ -190,7 +198,8 @@ pub(crate) fn open(
     let members = charter.members.clone();
     let refusals = Arc::new(Refusals::open(forks.with_file_name("refused-values.json")));
     let door = Arc::new(CharterDoor::new(members.clone(), forks, refusals.clone()));
-    let log = Log::open(store, signer, door).because(Kind::Untrue, "the log does not open")?.keeping(bodies);
+    let log =
+        Log::open_asking_first(store, signer, door).because(Kind::Untrue, "the log does not open")?.keeping(bodies);
     let shared = Arc::new(Shared {
         log,
         members,
@@ -198,16 +207,17 @@ pub(crate) fn open(
         cosigned: Mutex::new(None),
         grown: Condvar::new(),
         polls: Arc::new(tokio::sync::Semaphore::new(LONG_POLLS_LIMIT)),
+        appends: Arc::new(tokio::sync::Semaphore::new(APPENDS_LIMIT)),
+        only_read,
         not_erased: Mutex::new(None),
     });
     // Nothing is taken in before the witnesses could say that they know more: what is answered once must stay.
-    if shared.log.head().size() > 0 && shared.log.turn().is_ours() {
-        let mut round = Round::default();
-        for witness in &shared.members.charter().witnesses {
-            drop(ask_witness(&shared, witness, 0, FIRST_ASK_TIMEOUT, &mut round));
-        }
-        round.conclude(&shared);
-    }
+    asking::begin_turn(&shared);
+    let beginning = shared.clone();
+    std::thread::Builder::new()
+        .name("turns".to_owned())
+        .spawn(move || asking::begin_turns(&beginning))
+        .because(Kind::Unavailable, "no thread for turns")?;
     for envelope in &charter.envelopes {
         match shared.log.append(Submission::new(envelope.clone())) {
             // A log that was set back has its charter, and is read on.
@@ -221,8 +231,11 @@ pub(crate) fn open(
     let witnessing = shared.clone();
     std::thread::Builder::new()
         .name("witnesses".to_owned())
-        .spawn(move || ask_witnesses(&witnessing, &mut status))
+        .spawn(move || asking::ask_witnesses(&witnessing, &mut status))
         .because(Kind::Unavailable, "no thread for the witnesses")?;
+    if shared.only_read.is_some() {
+        return Ok(Serving(shared));
+    }
     let keeping = shared.clone();
     std::thread::Builder::new()
         .name("erasures".to_owned())
@@ -251,7 +264,12 @@ fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn append(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Json<Appended>, Fault> {
+    let Ok(Ok(place)) = tokio::time::timeout(APPEND_PATIENCE, shared.appends.clone().acquire_owned()).await else {
+        return Err(Fault::new(Kind::Unavailable, "the log is busy: its disk is slower than what comes; try again"));
+    };
     blocking(move || {
+        // Given back when the work is done, and not when the caller goes away before.
+        let _place = place;
         let submitted: crate::log_client::Submission =
             serde_json::from_slice(&bytes).because(Kind::Input, "this is not a submission of a statement")?;
         let envelope =
@@ -264,6 +282,10 @@ async fn append(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Json<
                 Fault::from_error(Kind::Untrue, e).hint(TWO_HISTORIES_HINT)
             }
             AppendError::SetBack(_) => Fault::from_error(Kind::Untrue, e).hint(SET_BACK_HINT),
+            AppendError::Store(_) | AppendError::Keep(_) if shared.only_read.is_some() => {
+                let why = shared.only_read.as_ref().map(ToString::to_string).unwrap_or_default();
+                Fault::new(Kind::Unavailable, why).hint(only_read::HINT)
+            }
             AppendError::Refused(_) | AppendError::Bodies => Fault::from_error(Kind::Refused, e),
             AppendError::Keep(reason) if matches!(**reason, KeepError::Erased(_)) => {
                 Fault::from_error(Kind::Refused, e).hint("say it without a reason or a list of cases")
@@ -390,127 +412,3 @@ async fn resource(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Respons
     })
     .await
 }
-
-/// Keeps the head cosigned: at once when it grew, and again before what there is becomes too old to act on.
-///
-/// Of several processes on one store only the one that orders the log asks: a witness takes one checkpoint after the
-/// other, and two who asked would only tell each other to ask again. The others read the cosignatures from the store.
-fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
-    let charter = shared.members.charter();
-    let max_age_s = charter.environments.iter().map(|e| e.max_age_s).min().unwrap_or(60);
-    let again_s = (max_age_s / 3).max(1);
-    let mut sizes = vec![0; charter.witnesses.len()];
-    let mut last = (0, model::Timestamp::default());
-    let mut said = None;
-    let mut asked_in = None;
-    let mut news = 0;
-    loop {
-        news = shared.log.wait_news(news, Duration::from_secs(1));
-        let (head, turn) = (shared.log.head(), shared.log.turn());
-        let now = SystemClock.now();
-        // A new turn may begin on a store that was restored meanwhile.
-        let new_turn = asked_in.as_ref() != Some(&turn);
-        let due = turn.is_ours() && (new_turn || head.size() != last.0 || now.since_s(last.1) >= again_s);
-        let mut troubles = Vec::new();
-        asked_in = Some(turn.clone());
-        if due {
-            let mut round = Round::default();
-            for (witness, old) in charter.witnesses.iter().zip(&mut sizes) {
-                match ask_witness(shared, witness, *old, WITNESS_TIMEOUT, &mut round) {
-                    Ok(size) => *old = size,
-                    Err(fault) => troubles.push(format!("witness {}: {}", witness.name, fault.message())),
-                }
-            }
-            round.conclude(shared);
-        }
-        match shared.log.cosigned(|c| shared.is_cosigned(c)) {
-            Ok(Some(checkpoint)) => {
-                if checkpoint.size() >= head.size() && (due || !turn.is_ours()) {
-                    last = (checkpoint.size(), now);
-                }
-                shared.set_cosigned(checkpoint);
-            }
-            Ok(None) if charter.witness_quorum == 0 => {
-                last = (head.size(), now);
-                shared.set_cosigned((*head).clone());
-            }
-            Ok(None) => {}
-            Err(error) => troubles.push(format!("the cosignatures can not be read: {error}")),
-        }
-        let mut waits = vec![format!("statements after {}", head.size())];
-        if let Some(reason) = shared.log.set_back() {
-            waits = vec!["somebody who restores the newer copy of the log".to_owned()];
-            troubles.insert(0, format!("nothing is taken in, because the log was set back: {reason}"));
-        }
-        troubles.extend(shared.not_erased.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        let words = match turn {
-            Turn::Only => format!("{} statements, {} cosigned", head.size(), last.0),
-            shared => format!("{} statements, {} cosigned; {shared}", head.size(), last.0),
-        };
-        if due || !troubles.is_empty() || said.as_ref() != Some(&words) {
-            status.say(words.clone(), waits);
-            said = Some(words);
-        }
-        if !troubles.is_empty() {
-            status.trouble(troubles.join("; "));
-            std::thread::sleep(WITNESS_PAUSE);
-        }
-    }
-}
-
-/// What the witnesses said in one round of asking.
-///
-/// A 409 or 422 is signed by nobody, so one witness, or whoever sits on its line, must not be able to end the log. It
-/// takes nothing in any more when so many operators say that it was set back that the others are no quorum.
-#[derive(Default)]
-struct Round {
-    set_back: BTreeMap<String, SetBack>,
-    cosigned: BTreeSet<String>,
-}
-
-impl Round {
-    fn conclude(&self, shared: &Shared) {
-        if let Some(reason) = self.reason_to_stop(shared.members.charter()) {
-            shared.log.stop_taking_in(reason.clone());
-        }
-    }
-
-    fn reason_to_stop(&self, charter: &Charter) -> Option<&SetBack> {
-        let operators: BTreeSet<&str> = charter.witnesses.iter().map(|w| w.operator.as_str()).collect();
-        // One witness of an operator that cosigns is that operator's voice.
-        let mut against = self.set_back.iter().filter(|(operator, _)| !self.cosigned.contains(*operator));
-        let left = operators.len().saturating_sub(against.clone().count());
-        let needed = usize::try_from(charter.witness_quorum).unwrap_or(usize::MAX).max(1);
-        against.next().filter(|_| left < needed).map(|(_, reason)| reason)
-    }
-}
-
-fn ask_witness(
-    shared: &Shared,
-    witness: &ledger::statement::v1::WitnessKey,
-    old: u64,
-    timeout: Duration,
-    round: &mut Round,
-) -> Result<u64, Fault> {
-    let (target, prefix) = Target::parse_prefix(&witness.url)?;
-    let path = format!("{prefix}/add-checkpoint");
-    let key = witness.vkey.parse().because(Kind::Input, "its key does not parse")?;
-    let send = |body: &[u8]| {
-        target
-            .ask_blocking(hyper::Method::POST, &path, body.to_vec(), timeout)
-            .map(|a| ledger::witness::Reply { status: a.status.as_u16(), body: a.body.to_vec() })
-            .map_err(|fault| std::io::Error::other(fault.message()))
-    };
-    let outcome = ledger::witness::cosign(&shared.log, &key, old, send);
-    match &outcome {
-        Ok(_) => {
-            round.cosigned.insert(witness.operator.clone());
-        }
-        Err(error) => round.set_back.extend(error.set_back().map(|reason| (witness.operator.clone(), reason))),
-    }
-    let (size, _) = outcome.because(Kind::Unavailable, "it did not cosign")?;
-    Ok(size)
-}
-
-#[cfg(test)]
-mod tests;

@@ -33,6 +33,11 @@ impl FileBlobs {
         Ok(Self { folder: folder.to_owned(), synced: Mutex::new(BTreeSet::new()) })
     }
 
+    /// In this folder as it is, for somebody who only reads; one that is not there has no blobs.
+    pub fn there(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), synced: Mutex::new(BTreeSet::new()) }
+    }
+
     fn path(&self, name: &BlobName) -> PathBuf {
         self.folder.join(name.path())
     }

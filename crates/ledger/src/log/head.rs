@@ -2,6 +2,9 @@
 //!
 //! *Invariant never-smaller:* the head that is served never has fewer entries than one that was served before. What the
 //! store holds is compared before it becomes the head; nothing is written here.
+//!
+//! *Invariant asked-before-ordered:* where a log is opened so, nothing is ordered in a turn before its process has said
+//! that the witnesses were asked.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -25,6 +28,10 @@ pub(super) struct Head {
 struct State {
     latest: Arc<SignedCheckpoint>,
     turn: Turn,
+    /// Whether statements are ordered in a turn only after somebody said so for that turn.
+    asks_first: bool,
+    /// The last turn of which that was said.
+    begun: Option<Turn>,
     set_back: Option<SetBack>,
     /// Counts whatever somebody may wait for.
     news: u64,
@@ -43,9 +50,15 @@ pub(super) enum CatchUpError {
     SetBack(#[from] SetBack),
 }
 
+impl State {
+    fn has_begun(&self) -> bool {
+        !self.asks_first || self.begun.as_ref() == Some(&self.turn)
+    }
+}
+
 impl Head {
-    pub(super) fn new(latest: SignedCheckpoint, turn: Turn) -> Self {
-        let state = State { latest: Arc::new(latest), turn, set_back: None, news: 1 };
+    pub(super) fn new(latest: SignedCheckpoint, turn: Turn, asks_first: bool) -> Self {
+        let state = State { latest: Arc::new(latest), turn, asks_first, begun: None, set_back: None, news: 1 };
         Self { state: Mutex::new(state), grown: Condvar::new() }
     }
 
@@ -79,6 +92,23 @@ impl Head {
         if self.turn() != turn {
             self.change(|state| state.turn = turn);
         }
+    }
+
+    /// Whether statements may be ordered now.
+    pub(super) fn may_order(&self) -> bool {
+        let state = self.state();
+        state.turn.is_ours() && state.has_begun()
+    }
+
+    /// The turn of this process in which nothing is ordered yet.
+    pub(super) fn unbegun(&self) -> Option<Turn> {
+        let state = self.state();
+        (state.turn.is_ours() && !state.has_begun()).then(|| state.turn.clone())
+    }
+
+    /// What was asked before this turn is answered.
+    pub(super) fn begin(&self, turn: Turn) {
+        self.change(|state| state.begun = Some(turn));
     }
 
     pub(super) fn set_back(&self) -> Option<SetBack> {

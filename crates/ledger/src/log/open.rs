@@ -86,6 +86,26 @@ pub enum OpenLogError {
 impl Log {
     /// Opens a log. `signer` signs its checkpoints under the log's origin; a store with nothing in it becomes a new log.
     pub fn open(store: Arc<dyn Store>, signer: NoteSigner, door: Arc<dyn Door>) -> Result<Self, OpenLogError> {
+        Self::open_with(store, signer, door, false)
+    }
+
+    /// The same, of which in no turn anything is ordered before [`Log::begin`] was called for that turn: whoever opens it
+    /// asks the witnesses in between, because a store may have been restored from a backup while nobody had the turn.
+    /// Where only one process can open the store there is one turn, and it is that process that appends nothing before.
+    pub fn open_asking_first(
+        store: Arc<dyn Store>,
+        signer: NoteSigner,
+        door: Arc<dyn Door>,
+    ) -> Result<Self, OpenLogError> {
+        Self::open_with(store, signer, door, true)
+    }
+
+    fn open_with(
+        store: Arc<dyn Store>,
+        signer: NoteSigner,
+        door: Arc<dyn Door>,
+        asks_first: bool,
+    ) -> Result<Self, OpenLogError> {
         let vkey = signer.vkey().clone();
         match store.mark()? {
             Mark::Open => {}
@@ -118,7 +138,7 @@ impl Log {
         // A follower's store grows meanwhile; the next entry is none of its business.
         check_last_entries(&*store, &tiles, checkpoint.size(), turn.is_ours())?;
         let sealer = Sealer::new(&signer)?;
-        let head = Arc::new(Head::new(checkpoint, turn));
+        let head = Arc::new(Head::new(checkpoint, turn, asks_first));
         let queue = Arc::new(Queue::default());
         let writer = Writer { store: store.clone(), signer, head: head.clone(), tiles: tiles.clone(), edge, range };
         let threads = if store.shared().is_some() {

@@ -108,7 +108,7 @@ impl Turns {
             let room = BATCH_LIMIT.saturating_sub(self.pending.len());
             let patience = if self.trouble.is_some() {
                 RETRY_PAUSE
-            } else if self.more_offers && self.writer.head.turn().is_ours() {
+            } else if self.more_offers && self.writer.head.may_order() {
                 Duration::ZERO
             } else {
                 TURN_INTERVAL
@@ -131,7 +131,9 @@ impl Turns {
             self.give_up_old();
             if self.queue.is_closed() {
                 let since = *closing.get_or_insert_with(Instant::now);
-                if let Some(error) = self.trouble.clone().filter(|_| since.elapsed() >= CLOSING_LIMIT) {
+                let unbegun = || self.writer.head.unbegun().map(|_| AppendError::Closed);
+                let waits = self.trouble.clone().or_else(unbegun);
+                if let Some(error) = waits.filter(|_| since.elapsed() >= CLOSING_LIMIT) {
                     self.refuse_all(&error);
                     break;
                 }
@@ -156,8 +158,11 @@ impl Turns {
         self.more_offers |= due;
         let outcome = if due || self.trouble.is_some() { self.ask_turn(shared) } else { Ok(()) };
         let outcome = outcome.and_then(|()| {
-            if self.writer.head.turn().is_ours() {
+            if self.writer.head.may_order() {
                 self.sequence(shared)
+            } else if self.writer.head.turn().is_ours() {
+                // Somebody asks the witnesses whether this store is what it was; what came in waits.
+                Ok(())
             } else {
                 self.follow(shared, changes.head || due)
             }

@@ -32,6 +32,8 @@ pub(super) struct Line {
 /// An open connection with the statements that it has prepared.
 pub(super) struct Open {
     pub(super) client: Client,
+    /// The turn whose lock this session holds.
+    pub(super) guards: Option<i64>,
     prepared: HashMap<&'static str, Statement>,
 }
 
@@ -93,7 +95,7 @@ impl Line {
         }
         **place = None;
         let client = connect(address, self.synced)?;
-        **place = Some(Open { client, prepared: HashMap::new() });
+        **place = Some(Open { client, guards: None, prepared: HashMap::new() });
         Ok(true)
     }
 }

@@ -1,7 +1,8 @@
 //! Taking turns on a database: the row of the turn, the table of offers, and news by `LISTEN`.
 //!
-//! The server's clock alone says when a turn is over. News may be lost with a connection; whoever listens is told that
-//! there may be some when it is back.
+//! The server's clock says when a turn is over, or the end of the session that has it: a lock of that session goes with
+//! it, so that nobody waits for the time of a process that was killed. The fence does not rest on either. News may be lost
+//! with a connection; whoever listens is told that there may be some when it is back.
 
 use std::{
     sync::{PoisonError, atomic::Ordering},
@@ -15,16 +16,56 @@ use ledger::{
 use model::Digest;
 use postgres::fallible_iterator::FallibleIterator as _;
 
-use super::{PostgresStore, TURN_MS, clamp, connection::failed, get, identity, missing, names, unsigned};
+use super::{
+    PostgresStore, TURN_MS, clamp,
+    connection::{Open, failed},
+    get, identity, missing, names, unsigned,
+};
+
+const TAKE_TURN: &str = "SELECT epoch, holder FROM countersign.take_turn($1, $2, $3::float8 * interval '1 ms')";
+/// Ends a turn whose session is gone. Both conditions are needed: whoever prolonged or took one meanwhile keeps it.
+const END_FORSAKEN: &str = "WITH ended AS (UPDATE countersign.turn SET ends = '-infinity' \
+    WHERE epoch = $1 AND holder = $2 AND ends > clock_timestamp() AND pg_try_advisory_xact_lock($3) RETURNING 1) \
+    SELECT 1 FROM ended";
+/// `turn` as a number, above the epoch: the lock of the session that has that turn.
+const GUARD: i64 = 0x7475_726e << 32;
+
+/// Takes, prolongs or reads the turn on this session, and guards one that is this process's.
+fn ask_turn(open: &mut Open, me: &str, ours: i64) -> Result<Option<(i64, String)>, postgres::Error> {
+    let take = |open: &mut Open| -> Result<Option<(i64, String)>, postgres::Error> {
+        let rows = open.rows(TAKE_TURN, &[&me, &ours, &TURN_MS])?;
+        rows.first().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    };
+    let mut turn = take(open)?;
+    if let Some((epoch, holder)) = &turn
+        && holder != me
+        && !open.rows(END_FORSAKEN, &[epoch, holder, &guard_of(*epoch)])?.is_empty()
+    {
+        turn = take(open)?;
+    }
+    if let Some((epoch, holder)) = &turn
+        && holder == me
+        && open.guards != Some(*epoch)
+    {
+        // Not waited for: it is tried again when the turn is prolonged. Of turns that are over no lock is needed.
+        open.rows("SELECT pg_advisory_unlock_all()", &[])?;
+        let rows = open.rows("SELECT pg_try_advisory_lock($1)", &[&guard_of(*epoch)])?;
+        let locked = rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false);
+        open.guards = locked.then_some(*epoch);
+    }
+    Ok(turn)
+}
+
+const fn guard_of(epoch: i64) -> i64 {
+    GUARD.wrapping_add(epoch)
+}
 
 impl Shared for PostgresStore {
     fn take_turn(&self) -> Result<Turn, StoreError> {
         let ours = self.turn_of_ours();
-        let sql = "SELECT epoch, holder FROM countersign.take_turn($1, $2, $3::float8 * interval '1 ms')";
         // Asked twice it takes another turn at worst.
-        let rows = self.writer.with(&self.address, true, |open| open.rows(sql, &[&self.holder, &ours, &TURN_MS]))?;
-        let row = rows.first().ok_or_else(missing)?;
-        let (epoch, holder): (i64, String) = (get(row, 0)?, get(row, 1)?);
+        let turn = self.writer.with(&self.address, true, |open| ask_turn(open, &self.holder, ours))?;
+        let (epoch, holder) = turn.ok_or_else(missing)?;
         if holder == self.holder {
             self.epoch.store(epoch, Ordering::SeqCst);
             return Ok(Turn::Sequencer { epoch: unsigned(epoch)? });

@@ -105,7 +105,7 @@ fn two_front_ends_serve_it(flags: &Flags, size: u64) {
         let status = StatusFile::new(&layout, RoleUser::Log, "not confined".to_owned());
         let bodies = Bodies::new(Arc::new(blobs), place.keys);
         let forks = layout.root().join(name).join("forks");
-        processes::log::open(place.store, bodies, forks, Arc::new(key), &charter, status).unwrap()
+        processes::log::open(place.store, bodies, forks, Arc::new(key), &charter, status, None).unwrap()
     };
     let (first, second) = (serve("one"), serve("two"));
     assert!(first.log().turn().is_ours() && !second.log().turn().is_ours());
@@ -118,4 +118,43 @@ fn two_front_ends_serve_it(flags: &Flags, size: u64) {
     assert_eq!((first.log().head().size(), second.log().head().size()), (size, size));
     first.log().close();
     second.log().close();
+}
+
+#[test]
+fn a_log_whose_new_place_was_lost_is_read_and_moves_there_again_and_nowhere_else() {
+    let world = World::new();
+    let (folder, flags) = stopped(&world);
+    let own = folder.path().join("log").join(FILE);
+    let new = folder.path().join("new.sqlite3");
+    let to = new.to_str().unwrap();
+    moved(to, None, &flags).unwrap();
+    let size = SqliteStore::open_read_only(&own).unwrap().head().unwrap().unwrap().size;
+    for beside in std::fs::read_dir(folder.path()).unwrap().flatten() {
+        if beside.file_name().to_string_lossy().starts_with("new.") {
+            std::fs::remove_file(beside.path()).unwrap();
+        }
+    }
+
+    // No source can be written now: nobody adds to the old place, in whatever way it is opened, and it is read.
+    let place = LogPlace::of_host(&flags.layout(), &Settings::read(&flags.layout()).unwrap()).unwrap();
+    assert_eq!(place.open().map(|_| ()).unwrap_err().kind(), Kind::Refused);
+    let signer = || {
+        let key = PrivateKey::read(Scheme::Ed25519, &flags.layout().key(RoleUser::Log), &mut || None).unwrap();
+        let origin = world.members.charter().log.origin.clone();
+        ledger::note::NoteSigner::new(&origin, ledger::note::NoteKeyType::Ed25519, Arc::new(key)).unwrap()
+    };
+    let store = Arc::new(SqliteStore::open(&own).unwrap());
+    let refused = ledger::log::Log::open(store, signer(), Arc::new(ledger::log::OpenDoor)).map(|_| ()).unwrap_err();
+    assert_eq!(refused.to_string(), format!("this log was moved to `{to}`; set `store` to that"));
+    let audited = printed(|out| audit::run(&arguments::<audit::Args>(&[]), &flags, out));
+    assert!(audited.contains(&format!("audited {size} statements")), "{audited}");
+
+    let elsewhere = folder.path().join("elsewhere.sqlite3");
+    let refused = moved(elsewhere.to_str().unwrap(), None, &flags).unwrap_err().message();
+    assert!(refused.contains(&format!("moved to `{to}`")) && !elsewhere.exists(), "{refused}");
+    let said = moved(to, None, &flags).unwrap();
+    assert!(said.starts_with(&format!("copied {size} statements")), "{said}");
+    assert_eq!(SqliteStore::open_read_only(&new).unwrap().head().unwrap().unwrap().size, size);
+    let again = moved(to, None, &flags).unwrap_err().message();
+    assert!(again.contains("moved to `"), "what is there is not written over: {again}");
 }

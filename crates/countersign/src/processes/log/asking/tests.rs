@@ -1,7 +1,6 @@
 //! What the log concludes from its witnesses' answers.
 
 use super::*;
-use ledger::statement::v1::WitnessKey;
 
 #[test]
 fn one_liar_does_not_stop_the_log_and_a_quorum_lost_does() {
