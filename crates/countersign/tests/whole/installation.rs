@@ -116,12 +116,21 @@ impl Installation {
     }
 
     fn change_settings(&self) {
+        self.set(&[
+            ("front", self.front.to_string().into()),
+            ("fabric", serde_json::json!([10, 107])),
+            ("fetch_interval_ms", 200.into()),
+            ("tick_interval_s", 1.into()),
+        ]);
+    }
+
+    /// Changes settings of this host.
+    pub(crate) fn set(&self, changes: &[(&str, Value)]) {
         let path = self.dir().join("settings.json");
         let mut settings: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        settings["front"] = self.front.to_string().into();
-        settings["fabric"] = serde_json::json!([10, 107]);
-        settings["fetch_interval_ms"] = 200.into();
-        settings["tick_interval_s"] = 1.into();
+        for (name, value) in changes {
+            settings[*name] = value.clone();
+        }
         fs::write(&path, settings.to_string()).unwrap();
     }
 
@@ -155,6 +164,11 @@ impl Installation {
         self.path("d")
     }
 
+    /// Where the log itself listens.
+    pub(crate) fn log_socket(&self) -> PathBuf {
+        self.dir().join("run/log/socket")
+    }
+
     pub(crate) fn repository(&self) -> PathBuf {
         self.path("repo")
     }
@@ -168,6 +182,22 @@ impl Installation {
         fs::create_dir_all(at).unwrap();
         run(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at));
         self.mounts.push(at.to_owned());
+    }
+
+    /// Puts a real file system of 16 MiB at a folder, in a file, until the end.
+    pub(crate) fn mount_disk(&mut self, at: &Path) {
+        fs::create_dir_all(at).unwrap();
+        let image = self.path("image");
+        fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+        // Nothing is kept back for root, so that full is full.
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&image));
+        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(at));
+        self.mounts.push(at.to_owned());
+    }
+
+    /// Makes what is mounted read-only, or writable again.
+    pub(crate) fn remount(&self, at: &Path, how: &str) {
+        run(Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(at));
     }
 
     fn read(&self, name: &str) -> String {
@@ -519,7 +549,7 @@ fn founding_file(of: &Installation, witness: &str) -> String {
 }
 
 /// The hash of the charter in a folder: of the payload of its first envelope.
-fn charter_hash(dir: &Path) -> Result<String, String> {
+pub(crate) fn charter_hash(dir: &Path) -> Result<String, String> {
     let text = fs::read_to_string(dir.join("charter.jsonl")).map_err(|e| e.to_string())?;
     let first = text.lines().next().ok_or("empty")?;
     let envelope = Envelope::parse(first.as_bytes()).map_err(|e| e.to_string())?;

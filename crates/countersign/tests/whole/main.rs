@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and its files need no durable writes"
 )]
 
+mod disks;
 mod faults;
 mod halts;
 mod installation;
@@ -19,5 +20,8 @@ mod left;
 mod refusals;
 mod release;
 mod request;
+mod speaker;
+mod stores;
 mod traffic;
+mod twins;
 mod wait;

@@ -1,8 +1,10 @@
-//! One HTTP/1.1 request over loopback, with a limit on everything.
+//! One HTTP/1.1 request over loopback or a process's own socket, with a limit on everything.
 
 use std::{
-    io::{Read as _, Write as _},
+    io::Write as _,
     net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    path::Path,
     time::Duration,
 };
 
@@ -22,6 +24,30 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    answer(stream)
+}
+
+/// The same of a process's own socket.
+pub(crate) fn get_unix(socket: &Path, path: &str) -> std::io::Result<Answer> {
+    ask_unix(socket, &format!("GET {path} HTTP/1.1\r\nHost: log\r\nConnection: close\r\n\r\n"))
+}
+
+/// Posts JSON to a process's own socket.
+pub(crate) fn post_unix(socket: &Path, path: &str, body: &str) -> std::io::Result<Answer> {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: log\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+    ask_unix(socket, &format!("{head}{body}"))
+}
+
+fn ask_unix(socket: &Path, request: &str) -> std::io::Result<Answer> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.write_all(request.as_bytes())?;
+    answer(stream)
+}
+
+fn answer(mut stream: impl std::io::Read) -> std::io::Result<Answer> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;
     let cut = |why: &str| std::io::Error::other(format!("{why}: {}", String::from_utf8_lossy(&bytes)));
