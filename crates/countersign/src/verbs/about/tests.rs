@@ -168,3 +168,20 @@ fn none_is_an_answer_with_the_same_grounds_and_a_kept_index_is_not_believed_beyo
     let (_, end) = ran(|out| run(&arguments::<Args>(&log.given(&["17"])), &log.flags(), out));
     assert_eq!(end.unwrap_err().message(), "`17` is an index, not a name");
 }
+
+/// The log has grown since the audit that kept the index: what is new is read, and nothing else is read again.
+#[test]
+fn an_index_that_is_older_than_the_log_is_completed_from_what_is_new() {
+    let (before, log) = (Log::new(120), Log::new(260));
+    let (old, size) = (before.texts.len(), log.texts.len());
+    assert!(old < size && before.texts == log.texts[..old], "the same log, earlier");
+    let kept = before.keep();
+    for name in ["dora", "ada"] {
+        let (then, now) = (indices(&before.ask(name, &["--keep", &kept])), log.ask(name, &["--keep", &kept]));
+        assert_eq!(now["complete"]["by_kept_audit"].as_u64(), Some(old as u64));
+        assert_eq!(now["complete"]["entries"].as_u64(), Some(size as u64));
+        let now = indices(&now);
+        assert!(now.starts_with(&then) && now.len() > then.len(), "{name}: {then:?} and then {now:?}");
+        assert_eq!(now, indices(&log.ask(name, &[])), "{name}: the same as without an index");
+    }
+}

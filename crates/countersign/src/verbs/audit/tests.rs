@@ -3,16 +3,17 @@ mod damage;
 use std::{path::Path, sync::Arc};
 
 use ledger::{
-    checkpoint::SignedCheckpoint,
+    checkpoint::{Checkpoint, SignedCheckpoint},
     dsse::Envelope,
     keys::{PrivateKey, Scheme},
     log::{Log, OpenDoor, Submission},
-    note::{NoteKeyType, NoteSigner},
+    merkle::{Edge, leaf_hash},
+    note::{Note, NoteKeyType, NoteSigner},
     statement::{
         PAYLOAD_TYPE, Statement,
         v1::{Claim, Ruling},
     },
-    store::{SqliteStore, Store},
+    store::{Batch, SqliteStore, Store},
 };
 use model::Digest;
 use serde_json::Value;
@@ -229,4 +230,66 @@ fn a_log_that_shrank_and_a_foreign_checkpoint_are_told() {
     assert_eq!(end.unwrap_err().message(), "there is no log at `/nonexistent/log`");
     let (_, end) = audit(&world.common, &["--charter", &Digest::of(b"another").to_string()]);
     assert_eq!(end.unwrap_err().kind(), Kind::Untrue);
+}
+
+/// A copy that the log's key did not sign says nothing about the log, and the audit says that it was not compared.
+#[test]
+fn a_copy_that_the_log_did_not_sign_is_not_compared_and_takes_nothing_away() {
+    let world = World::new();
+    world.released(1, None, [None, None]);
+    let forged = world.path("forged");
+    rewrite(&world, &forged, |_, envelope| envelope);
+    let at = forged.join("log.sqlite3");
+    let (text, end) = audit(&world.common, &["--against", forged.to_str().unwrap()]);
+    end.unwrap_or_else(|f| panic!("{f}\n{text}"));
+    assert!(!text.contains("was not compared"), "the same log in another file: {text}");
+
+    // The same entries, and a checkpoint by a key that is not the log's.
+    let entries = SqliteStore::open_read_only(&at).unwrap().entries(0, 256).unwrap();
+    std::fs::remove_dir_all(&forged).unwrap();
+    std::fs::create_dir(&forged).unwrap();
+    let thief = Arc::new(PrivateKey::generate(Scheme::Ed25519).unwrap());
+    let origin = &world.members.charter().log.origin;
+    let signer = NoteSigner::new(origin, NoteKeyType::Ed25519, thief).unwrap();
+    let mut edge = Edge::new();
+    entries.iter().for_each(|entry| edge.push(leaf_hash(&entry.bytes)));
+    let mut note = Note::new(Checkpoint::new(origin, edge.size(), edge.compact().root()).to_string()).unwrap();
+    note.add(signer.sign(note.text(), model::Timestamp::default()).unwrap());
+    let note = note.to_string().into_bytes();
+    let batch = Batch { entries, tiles: edge.take_changed(), note, ..Batch::default() };
+    SqliteStore::open(&at).unwrap().commit(&batch).unwrap();
+    let (text, end) = audit(&world.common, &["--against", forged.to_str().unwrap()]);
+    end.unwrap_or_else(|f| panic!("{f}\n{text}"));
+    assert!(text.contains("the other copy is not what the log signed, and was not compared: "), "{text}");
+    assert!(text.ends_with("nothing is wrong\n"), "{text}");
+    // As the log itself it is refused.
+    let (text, end) = audit(&world.common, &["--source", forged.to_str().unwrap()]);
+    assert_eq!(end.unwrap_err().kind(), Kind::Untrue, "{text}");
+}
+
+/// A verdict that no program here can recompute is not passed over.
+#[test]
+fn a_verdict_of_an_unknown_version_of_decide_is_named() {
+    let world = World::new();
+    world.released(1, None, [None, None]);
+    let forged = world.path("forged");
+    let gate = PrivateKey::read(Scheme::Ed25519, &world.common.layout().key(RoleUser::Gate), &mut || None).unwrap();
+    let named = std::cell::Cell::new(None);
+    rewrite(&world, &forged, |index, envelope| {
+        let statement = Statement::from_bytes(envelope.payload()).unwrap();
+        if !matches!(statement.claim, Claim::Verdict(_)) {
+            return envelope;
+        }
+        named.set(Some(index));
+        resigned(&envelope, &gate, |statement| {
+            if let Claim::Verdict(verdict) = &mut statement.claim {
+                verdict.decide = "99".to_owned();
+            }
+        })
+    });
+    let index = named.get().unwrap();
+    let (text, end) = audit(&world.common, &["--source", forged.to_str().unwrap()]);
+    assert_eq!(end.unwrap_err().kind(), Kind::Untrue, "{text}");
+    let expected = format!("the verdict at {index} is by version 99 of `decide`, which can not be recomputed");
+    assert!(text.contains(&expected), "{text}");
 }

@@ -112,3 +112,6 @@ fn hand_over(folder: &Path) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
