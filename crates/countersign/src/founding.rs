@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, path::Path};
 
 use ledger::statement::v1::{
-    Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member, Quorum, Robot,
-    Role, SystemRule, ValueFormat, ValueRule, WitnessKey,
+    AlarmKind, Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member,
+    Quorum, Robot, Role, SilenceRule, SystemRule, ValueFormat, ValueRule, WitnessKey,
 };
 use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub struct Founding {
     pub values: Vec<FoundingValue>,
     /// Who may change the charter.
     pub amendment: BTreeMap<RoleName, u32>,
+    /// Which alarms may be kept quiet, and for how many seconds at most; none if it is missing.
+    pub silence: Option<FoundingSilence>,
     /// A file with another policy than the default.
     pub policy: Option<String>,
     /// The digests of the programs that each robot role may run; any where a role is missing.
@@ -178,6 +180,16 @@ pub struct FoundingValue {
     pub guardians: BTreeMap<RoleName, u32>,
     /// See the constants above.
     pub cool_off_s: Option<u64>,
+}
+
+/// Which alarms may be kept quiet, in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingSilence {
+    /// The kinds.
+    pub kinds: Vec<AlarmKind>,
+    /// Seconds for which a silence lasts at most.
+    pub longest_s: u64,
 }
 
 /// Who a person's e-mail addresses are, with the salt of the charter's commitment. Kept beside the log.
@@ -339,7 +351,7 @@ impl Founding {
                     cool_off_s: v.cool_off_s.unwrap_or(VALUE_COOL_OFF_S),
                 })
                 .collect(),
-            silence: None,
+            silence: self.silence.as_ref().map(|s| SilenceRule { kinds: s.kinds.clone(), longest_s: s.longest_s }),
             programs: self.programs.clone(),
         };
         Ok((charter, identities))
@@ -372,7 +384,7 @@ fn public_key(folder: &Path, text: &str) -> Result<String, Fault> {
 
 /// The roles that a firm starts with.
 fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
-    let rows: [(&str, &[Says]); 10] = [
+    let rows: [(&str, &[Says]); 12] = [
         ("developer", &[Says::Proposal]),
         (
             "release-manager",
@@ -385,10 +397,18 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
                 Says::Rollback,
                 Says::KeyWithdrawal,
                 Says::Erasure,
+                Says::Acknowledgement,
+                Says::Cancellation,
             ],
         ),
-        ("operator", &[Says::Halt, Says::Resume, Says::Rollback, Says::KeyWithdrawal]),
-        ("gate", &[Says::Verdict, Says::Tick]),
+        (
+            "operator",
+            &[Says::Halt, Says::Resume, Says::Rollback, Says::KeyWithdrawal, Says::Acknowledgement, Says::Cancellation],
+        ),
+        // Whoever may keep alarms quiet does nothing that an alarm could be about.
+        ("duty-officer", &[Says::Silence, Says::Acknowledgement, Says::Cancellation]),
+        ("gate", &[Says::Verdict, Says::Tick, Says::Alarm]),
+        ("watch", &[Says::Alarm]),
         ("builder", &[Says::Change, Says::Build, Says::Proposal]),
         ("tester", &[Says::Evidence]),
         ("agent", &[Says::Milestone]),
@@ -417,6 +437,19 @@ fn usual_conflicts() -> Result<Vec<(RoleName, RoleName)>, Fault> {
         ("guardian", "builder"),
         ("guardian", "agent"),
         ("guardian", "gate"),
+        ("watch", "builder"),
+        ("watch", "agent"),
+        ("watch", "release-manager"),
+        ("duty-officer", "developer"),
+        ("duty-officer", "release-manager"),
+        ("duty-officer", "operator"),
+        ("duty-officer", "gate"),
+        ("duty-officer", "builder"),
+        ("duty-officer", "tester"),
+        ("duty-officer", "outside-tester"),
+        ("duty-officer", "agent"),
+        ("duty-officer", "monitor"),
+        ("duty-officer", "watch"),
     ];
     pairs.into_iter().map(|(a, b)| Ok((role(a)?, role(b)?))).collect()
 }

@@ -63,12 +63,23 @@ pub(crate) enum RoleUser {
     Front,
     /// Cosigns checkpoints.
     Witness,
+    /// Raises alarms.
+    Watch,
 }
 
 impl RoleUser {
     /// Every role, in the order of their numbers.
-    pub(crate) const ALL: [Self; 8] =
-        [Self::Log, Self::Gate, Self::Builder, Self::Tester, Self::Agent, Self::Edge, Self::Front, Self::Witness];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Log,
+        Self::Gate,
+        Self::Builder,
+        Self::Tester,
+        Self::Agent,
+        Self::Edge,
+        Self::Front,
+        Self::Witness,
+        Self::Watch,
+    ];
 
     /// The user and group number. They never change: files of installed systems carry them.
     pub(crate) const fn uid(self) -> u32 {
@@ -81,6 +92,7 @@ impl RoleUser {
             Self::Edge => 6,
             Self::Front => 7,
             Self::Witness => 8,
+            Self::Watch => 9,
         }
     }
 
@@ -100,6 +112,7 @@ impl RoleUser {
             Self::Edge => "edge",
             Self::Front => "front",
             Self::Witness => "witness",
+            Self::Watch => "watch",
         }
     }
 }

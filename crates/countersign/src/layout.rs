@@ -76,6 +76,11 @@ impl Layout {
         self.root.join("status").join(role.name()).join("status.json")
     }
 
+    /// Where a role notes that it lives, beside its status.
+    pub fn heartbeat(&self, role: RoleUser) -> PathBuf {
+        self.status(role).with_file_name("heartbeat")
+    }
+
     /// The OCI blobs, written by the builder and read by everyone.
     pub fn images(&self) -> PathBuf {
         self.root.join("images")

@@ -2,6 +2,7 @@
 //!
 //! A file a verb in `verbs`, a file a process in `processes`. This file reads the command line and prints faults.
 
+mod alarms;
 mod blob_place;
 mod charter_file;
 mod clock;
@@ -78,6 +79,9 @@ enum Verb {
     Attestations(verbs::attestations::Args),
     Attest(verbs::attest::Args),
     Except(verbs::except::Args),
+    Alarms(verbs::alarms::Args),
+    Acknowledge(verbs::acknowledge::Args),
+    Silence(verbs::silence::Args),
     Withdraw(verbs::withdraw::Args),
     Erase(verbs::erase::Args),
     Value(verbs::value::Args),
@@ -94,6 +98,9 @@ struct ProcessArgs {
     role: String,
     #[arg(long)]
     charter: model::Digest,
+    /// For `watch`: tell only that it is silent
+    #[arg(long)]
+    stand_in: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -170,6 +177,9 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
         Verb::Attestations(args) => verbs::attestations::run(args, common, out),
         Verb::Attest(args) => verbs::attest::run(args, common, out),
         Verb::Except(args) => verbs::except::run(args, common, out),
+        Verb::Alarms(args) => verbs::alarms::run(args, common, out),
+        Verb::Acknowledge(args) => verbs::acknowledge::run(args, common, out),
+        Verb::Silence(args) => verbs::silence::run(args, common, out),
         Verb::Withdraw(args) => verbs::withdraw::run(args, common, out),
         Verb::Erase(args) => verbs::erase::run(args, common, out),
         Verb::Value(args) => verbs::value::run(args, common, out),
@@ -189,6 +199,8 @@ fn process(args: &ProcessArgs, common: &Flags) -> Result<(), Fault> {
         RoleUser::Agent => processes::agent::run(start),
         RoleUser::Builder => processes::builder::run(start),
         RoleUser::Tester => processes::tester::run(start),
+        RoleUser::Watch if args.stand_in => processes::watch::stand_in(&start),
+        RoleUser::Watch => processes::watch::run(start),
         other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not started by `up`"))),
     }
 }

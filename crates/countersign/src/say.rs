@@ -63,6 +63,11 @@ impl Speaker {
         &*self.signer
     }
 
+    /// The role.
+    pub const fn role(&self) -> &RoleName {
+        &self.role
+    }
+
     /// Signs a claim.
     pub fn sign(&self, claim: Claim, about: About) -> Result<Envelope, Fault> {
         let mut nonce = [0; 16];

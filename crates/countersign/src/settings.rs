@@ -6,6 +6,7 @@ use model::HostName;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alarms::receiver::ReceiverSetting,
     fault::{Because as _, Fault, Kind},
     http::Target,
     layout::Layout,
@@ -43,6 +44,12 @@ pub struct Settings {
     /// no key, only the files that have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blobs: Option<String>,
+    /// Who is told of alarms; nobody but the log if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<ReceiverSetting>,
+    /// The address on loopback at which the metrics of every process are read (OpenMetrics); nowhere if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -58,6 +65,8 @@ impl Settings {
             agents: Vec::new(),
             store: None,
             blobs: None,
+            alarms: Vec::new(),
+            metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7071))),
         }
     }
 

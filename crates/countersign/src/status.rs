@@ -1,8 +1,11 @@
-//! What a process says of itself for `countersign status`: what it does and what it waits for.
+//! What a process says of itself for `countersign status`: what it does, what it waits for, what it has counted; and that
+//! it lives ([`heartbeat`]).
 //!
-//! Each process writes its own file and reads nobody's. A crash leaves the last word, whose time shows its age.
+//! Each process writes its own files and reads nobody's. A crash leaves the last word, whose time shows its age.
 
-use std::path::PathBuf;
+pub mod heartbeat;
+
+use std::{collections::BTreeMap, path::PathBuf};
 
 use model::{Clock as _, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -29,6 +32,12 @@ pub struct Status {
     pub trouble: Option<String>,
     /// How it is confined.
     pub confined: String,
+    /// What it has counted since it started, for its metrics; names of OpenMetrics without `countersign_` and `_total`.
+    #[serde(default)]
+    pub counted: BTreeMap<String, u64>,
+    /// What there is of something now, in the same way.
+    #[serde(default)]
+    pub measured: BTreeMap<String, u64>,
 }
 
 /// Writes the word of one process.
@@ -36,6 +45,9 @@ pub struct Status {
 pub struct StatusFile {
     path: PathBuf,
     last: Status,
+    /// Notes that the process lives, for as long as this is kept.
+    #[expect(dead_code, reason = "its end is what it is kept for")]
+    beating: Option<heartbeat::Beating>,
 }
 
 impl StatusFile {
@@ -51,8 +63,13 @@ impl StatusFile {
             waits: Vec::new(),
             trouble: None,
             confined,
+            counted: BTreeMap::new(),
+            measured: BTreeMap::new(),
         };
-        let mut file = Self { path: layout.status(role), last };
+        let beating = heartbeat::Beating::start(&layout.heartbeat(role))
+            .inspect_err(|error| tracing::error!("nobody can see that this process lives: {error}"))
+            .ok();
+        let mut file = Self { path: layout.status(role), last, beating };
         file.write();
         file
     }
@@ -69,8 +86,20 @@ impl StatusFile {
     pub fn trouble(&mut self, words: impl Into<String>) {
         let words = words.into();
         tracing::warn!("{words}");
+        self.add("troubles", 1);
         self.last.trouble = Some(words);
         self.write();
+    }
+
+    /// Says how much there is of something now; written with the next word.
+    pub fn measure(&mut self, name: &str, number: u64) {
+        self.last.measured.insert(name.to_owned(), number);
+    }
+
+    /// Adds to what is counted since the start; written with the next word.
+    pub fn add(&mut self, name: &str, more: u64) {
+        let number = self.last.counted.entry(name.to_owned()).or_default();
+        *number = number.saturating_add(more);
     }
 
     fn write(&mut self) {

@@ -3,6 +3,8 @@
 //! It holds no key and knows nothing of what the processes do. It writes only folders and their owners; a crash ends
 //! its processes with it (each asks the kernel for that) and leaves components running.
 
+mod stand_in;
+
 use std::{
     fs::{File, OpenOptions, Permissions},
     io::Write as _,
@@ -23,6 +25,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
+use self::stand_in::StandIn;
 use crate::{
     executor,
     fault::{Because as _, Fault, Kind},
@@ -32,7 +35,7 @@ use crate::{
 };
 
 /// The roles that `up` starts, in this order.
-pub const STARTED: [RoleUser; 7] = [
+pub const STARTED: [RoleUser; 8] = [
     RoleUser::Log,
     RoleUser::Gate,
     RoleUser::Edge,
@@ -40,6 +43,7 @@ pub const STARTED: [RoleUser; 7] = [
     RoleUser::Builder,
     RoleUser::Tester,
     RoleUser::Front,
+    RoleUser::Watch,
 ];
 
 /// The executors: the role, what it does, and the hidden verb that starts it.
@@ -261,9 +265,11 @@ pub fn run(layout: &Layout, charter: Digest) -> Result<(), Fault> {
     for (role, what) in EXECUTORS {
         kept.push(Kept::new(format!("{role}-{what}"), args(&["executor", role.name(), what])));
     }
-    for role in STARTED {
+    for role in STARTED.into_iter().filter(|role| *role != RoleUser::Watch || watches(layout)) {
         kept.push(Kept::new(role.name().to_owned(), args(&["process", role.name()])));
     }
+    let watch = RoleUser::Watch.name();
+    let mut stand_in = watches(layout).then(|| StandIn::new(layout, args(&["process", watch, "--stand-in"])));
     let outcome = loop {
         if signals.pending().next().is_some() {
             break Ok(());
@@ -271,10 +277,19 @@ pub fn run(layout: &Layout, charter: Digest) -> Result<(), Fault> {
         if let Err(fault) = kept.iter_mut().try_for_each(|k| k.look(layout)) {
             break Err(fault);
         }
+        if let Some(Err(fault)) = stand_in.as_mut().map(|s| s.look(layout)) {
+            break Err(fault);
+        }
         std::thread::sleep(LOOK);
     };
+    kept.extend(stand_in.map(StandIn::into_kept));
     end_all(&mut kept);
     outcome
+}
+
+/// Whether this host has a key for `watch`: a charter without that robot raises no alarms.
+pub fn watches(layout: &Layout) -> bool {
+    layout.key(RoleUser::Watch).exists()
 }
 
 /// Roles first and executors last, so that nothing is asked of an executor that is gone.

@@ -95,6 +95,7 @@ fn every_command_in_the_documents_is_one() {
         "docs/founding.md",
         "docs/manifest.md",
         "docs/operating.md",
+        "docs/alarms.md",
         "docs/auditing.md",
         "docs/performance.md",
         "CHANGELOG.md",

@@ -4,6 +4,7 @@
 //! were said and judged when asked. Whatever a question names is indexed, so that an answer costs what has been said
 //! about it and not what is in the log.
 
+mod alarms;
 mod exceptions;
 mod halts;
 mod live;
@@ -23,14 +24,16 @@ use ledger::{
     statement::{
         Members, Signatory, Statement,
         v1::{
-            Approval, Build, Cancellation, Change, Claim, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt,
-            KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Resume, Rollback, Tick, ValueApproval, ValueProposal,
+            Acknowledgement, Alarm, Approval, Build, Cancellation, Change, Claim, Evidence, EvidenceOn,
+            EvidenceOutcome, Exception, Halt, KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Resume, Rollback,
+            Silence, Tick, ValueApproval, ValueProposal,
         },
     },
     tick::OpenTick,
 };
 use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RoleName, SuiteName, SystemName, Timestamp};
 
+pub use alarms::{Condition, Firing, SilenceRefusal, Silencing, hidden_roles, may_silence, reports_on};
 pub use live::{Live, Stack};
 pub use said::{Heading, Said};
 pub use stops::{Stop, StopError};
@@ -103,6 +106,12 @@ pub struct Facts {
     value_proposals_of: Index<ValueKey>,
     value_approvals: Table<ValueApproval>,
     value_approvals_of: Index<u64>,
+    alarms: Table<Alarm>,
+    /// The alarms that are firing, by what they are about.
+    firings: alarms::Firings,
+    acknowledgements: Table<Acknowledgement>,
+    acknowledgements_of: Index<u64>,
+    silences: Table<Silence>,
     /// Every environment of every system of the charter.
     places: BTreeMap<SystemName, BTreeMap<EnvironmentName, Place>>,
     void_from: BTreeMap<KeyId, u64>,
@@ -166,6 +175,11 @@ impl Facts {
             value_proposals_of: Index::new(),
             value_approvals: Table::new(),
             value_approvals_of: Index::new(),
+            alarms: Table::new(),
+            firings: alarms::Firings::new(),
+            acknowledgements: Table::new(),
+            acknowledgements_of: Index::new(),
+            silences: Table::new(),
             void_from: BTreeMap::new(),
             withdrawals: BTreeMap::new(),
             times: Vec::new(),
@@ -306,11 +320,19 @@ impl Facts {
                 let at = keep!(value_approvals, c);
                 self.value_approvals_of.add(c.proposal, at);
             }
-            Claim::Amendment(_)
-            | Claim::Consent(_)
-            | Claim::Alarm(_)
-            | Claim::Acknowledgement(_)
-            | Claim::Silence(_) => {}
+            Claim::Alarm(c) => {
+                let stands = !self.is_void(key, index);
+                alarms::take(&mut self.firings, index, &header, c, stands);
+                keep!(alarms, c);
+            }
+            Claim::Acknowledgement(c) => {
+                let at = keep!(acknowledgements, c);
+                self.acknowledgements_of.add(c.alarm, at);
+            }
+            Claim::Silence(c) => {
+                keep!(silences, c.as_ref());
+            }
+            Claim::Amendment(_) | Claim::Consent(_) => {}
         }
         Ok(())
     }
@@ -349,6 +371,9 @@ impl Facts {
         self.withdrawals.entry(key).or_insert(index);
         if self.milestones.within(from..before).iter().any(|m| m.key == key) {
             self.tell_histories_again();
+        }
+        if self.alarms.within(from..before).iter().any(|a| a.key == key) {
+            self.tell_alarms_again();
         }
         let resumed = self.resumes.within(from..before).iter().filter(|r| r.key == key);
         let halts: BTreeSet<u64> = resumed.map(|r| r.claim.halt).collect();
@@ -583,6 +608,16 @@ impl Facts {
     ) -> impl DoubleEndedIterator<Item = &Said<Milestone>> {
         let all: &[usize] = self.place(system, environment).map(|p| p.milestones.as_slice()).unwrap_or_default();
         self.standing(all.iter().filter_map(|at| self.milestones.row(*at)))
+    }
+
+    /// The same, also by keys withdrawn since.
+    pub(crate) fn any_milestones(
+        &self,
+        system: &SystemName,
+        environment: &EnvironmentName,
+    ) -> impl DoubleEndedIterator<Item = &Said<Milestone>> {
+        let all: &[usize] = self.place(system, environment).map(|p| p.milestones.as_slice()).unwrap_or_default();
+        all.iter().filter_map(|at| self.milestones.row(*at))
     }
 
     /// All rollback orders, also by keys withdrawn since.

@@ -3,6 +3,7 @@
 //! Everything here is a pure function of the statements that it is given. It refuses to know clocks, networks,
 //! files and bodies: an auditor runs it years later and gets the same answer.
 
+pub mod alarms;
 mod builders;
 pub mod bundle;
 mod current;

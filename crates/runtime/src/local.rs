@@ -64,6 +64,7 @@ use crate::{
 
 pub use self::{
     command::Tools,
+    fabric::health_address,
     filter::{Denied, DeniedFlow},
     scope::Keep,
 };

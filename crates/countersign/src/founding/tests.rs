@@ -25,7 +25,7 @@ fn made() -> MadeKeys {
         note::{NoteKeyType, VerifierKey},
     };
     let log = PrivateKey::generate(Scheme::Ed25519).unwrap();
-    let robots = ["gate", "builder", "tester", "agent"]
+    let robots = ["gate", "builder", "tester", "agent", "watch"]
         .into_iter()
         .map(|id| (id.parse().unwrap(), PrivateKey::generate(Scheme::Ed25519).unwrap().key().to_openssh()))
         .collect();

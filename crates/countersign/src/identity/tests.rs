@@ -17,7 +17,7 @@ fn numbers_are_those_of_installed_systems() {
     assert_eq!(
         numbers.join(", "),
         "log 2200001, gate 2200002, builder 2200003, tester 2200004, agent 2200005, edge 2200006, \
-         front 2200007, witness 2200008"
+         front 2200007, witness 2200008, watch 2200009"
     );
     assert_eq!((COMPONENT_BASE, END), (2_210_000, 2_345_536));
 }

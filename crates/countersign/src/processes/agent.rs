@@ -18,7 +18,7 @@ use std::{
 use edge::BlockingEdgeClient;
 use ledger::keys::Signer;
 use model::{Clock as _, RoleName};
-use runtime::protocol::ExecutorClient;
+use runtime::protocol::{Executor as _, ExecutorClient};
 use serde_json::Value;
 
 use self::{leave::Known, place::Placement, stops::Stops};
@@ -46,6 +46,9 @@ const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// After the log did not answer, this long is spent without it.
 const LOG_PAUSE: Duration = Duration::from_secs(2);
+
+/// Asking what was denied starts a program.
+const DENIED_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What `GET /state` answers.
 pub(crate) type State = Arc<Mutex<BTreeMap<String, Value>>>;
@@ -104,6 +107,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         executor: None,
         log_away: None,
         state,
+        denied_at: None,
     };
     loop {
         agent.round(&mut placements, &mut status);
@@ -130,6 +134,8 @@ pub(crate) struct Agent {
     /// When the log last did not answer.
     log_away: Option<Instant>,
     state: State,
+    /// When the executor was last asked what was denied.
+    denied_at: Option<Instant>,
 }
 
 impl Agent {
@@ -149,9 +155,12 @@ impl Agent {
             self.note(&fault);
             troubles.push(fault.message());
         }
-        troubles.extend(self.known.stops().overdue(SystemClock.now()));
+        let overdue = self.known.stops().overdue(SystemClock.now());
+        self.tell_watch(&overdue);
+        troubles.extend(overdue);
         let mut waits = Vec::new();
         let mut doing = Vec::new();
+        status.measure("placements", placements.len() as u64);
         for placement in placements {
             match placement.round(self) {
                 Ok(()) => {}
@@ -161,10 +170,23 @@ impl Agent {
             waits.extend(placement.waits());
             self.state.lock().unwrap_or_else(PoisonError::into_inner).insert(placement.name(), placement.state());
         }
+        status.measure("statements", self.known.view().facts().size());
         status.say(doing.join("; "), waits);
         if !troubles.is_empty() {
             status.trouble(troubles.join("; "));
         }
+    }
+
+    /// What `watch` raises alarms of: stops that the log does not have, a log that is not believed, flows that were denied.
+    fn tell_watch(&mut self, overdue: &[String]) {
+        if self.denied_at.is_none_or(|at| at.elapsed() >= DENIED_INTERVAL) {
+            self.denied_at = Some(Instant::now());
+            let denied = self.executor().ok().and_then(|executor| executor.denied().ok());
+            let denied = denied.and_then(|denied| serde_json::to_value(denied).ok()).unwrap_or(Value::Null);
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).insert("denied".to_owned(), denied);
+        }
+        let told = serde_json::json!({ "overdue": overdue, "distrust": self.known.distrust() });
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).insert("stops".to_owned(), told);
     }
 
     /// Whether the log may be asked: it has answered, or its pause is over.

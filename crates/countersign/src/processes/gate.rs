@@ -3,6 +3,8 @@
 //! It can not deploy or approve. A crash loses nothing: what it said is in the log, and everything else it computes
 //! again.
 
+pub(super) mod sentinel;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use gate::{Facts, decide_with};
@@ -12,6 +14,7 @@ use ledger::{
 };
 use model::{Clock as _, RoleName, Timestamp};
 
+use self::sentinel::Sentinel;
 use super::Start;
 use crate::{
     clock::SystemClock,
@@ -36,8 +39,11 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let signer: Arc<dyn Signer> = Arc::new(start.key()?);
     let role: RoleName = start.role.name().parse().because(Kind::Internal, "the role's name does not parse")?;
     let members = start.charter.members.clone();
-    let speaker = Speaker::new(signer, members.hash(), role);
-    let mut status = start.confine(Confinement::nothing())?;
+    let speaker = Speaker::new(signer, members.hash(), role.clone());
+    let mut confinement = Confinement::nothing();
+    let sentinel = Sentinel::new(&start, &role)?;
+    confinement.read.extend(sentinel.reads());
+    let mut status = start.confine(confinement)?;
     let log = LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log)));
     let mut gate = GateLoop {
         view: View::new(log, members)?,
@@ -45,6 +51,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         said: BTreeMap::new(),
         tick_interval_s: start.settings.tick_interval_s,
         ticked: (0, Timestamp::default()),
+        sentinel,
     };
     loop {
         if let Err(fault) = gate.round(&mut status) {
@@ -65,6 +72,7 @@ struct GateLoop {
     tick_interval_s: u64,
     /// The log size and the time at the last tick.
     ticked: (u64, Timestamp),
+    sentinel: Sentinel,
 }
 
 impl GateLoop {
@@ -80,8 +88,11 @@ impl GateLoop {
                 _ => news = true,
             }
         }
+        self.sentinel.look(&self.view, &self.speaker)?;
         self.tick(news)?;
         let (open, waits) = self.decide_all()?;
+        status.measure("statements", self.view.facts().size());
+        status.measure("proposals", open as u64);
         status.say(format!("{open} proposals stand over {} statements", self.view.facts().size()), waits);
         Ok(())
     }

@@ -11,6 +11,7 @@ pub mod gate;
 pub mod log;
 pub(crate) mod setback;
 pub mod tester;
+pub mod watch;
 pub mod witness;
 pub mod workshop;
 
@@ -21,7 +22,7 @@ use model::Digest;
 
 use crate::{
     charter_file::{self, CharterFile},
-    confine::Confinement,
+    confine::{Confinement, Enforced},
     fault::{Because as _, Fault, Kind},
     identity::RoleUser,
     layout::Layout,
@@ -63,7 +64,13 @@ impl Start {
 
     /// Confines the process. From here on it reads and writes only what is listed. Started by root, it becomes its
     /// own user; started by somebody else, it stays that and says so.
-    pub fn confine(&self, mut confinement: Confinement) -> Result<StatusFile, Fault> {
+    pub fn confine(&self, confinement: Confinement) -> Result<StatusFile, Fault> {
+        let enforced = self.confine_quietly(confinement)?;
+        Ok(StatusFile::new(&self.layout, self.role, enforced.to_string()))
+    }
+
+    /// The same for who has no word of its own: the role's status stays as it is.
+    pub fn confine_quietly(&self, mut confinement: Confinement) -> Result<Enforced, Fault> {
         let is_root = nix::unistd::geteuid().is_root();
         confinement.user = is_root.then(|| self.role.user());
         confinement.read.push(self.layout.charter());
@@ -79,6 +86,6 @@ impl Start {
         // changing the user clears it.
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)
             .because(Kind::Unavailable, "the process can not be tied to its supervisor")?;
-        Ok(StatusFile::new(&self.layout, self.role, enforced.to_string()))
+        Ok(enforced)
     }
 }

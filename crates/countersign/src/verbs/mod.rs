@@ -1,6 +1,8 @@
 //! The verbs, one file each, and what they share: where to look, who speaks and how to print.
 
 pub mod about;
+pub mod acknowledge;
+pub mod alarms;
 pub mod approve;
 pub mod attest;
 pub mod attestations;
@@ -23,6 +25,7 @@ pub mod release;
 pub mod resume;
 pub mod rollback;
 pub mod ship;
+pub mod silence;
 pub mod status;
 pub mod trace;
 pub mod up;

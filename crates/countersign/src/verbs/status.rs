@@ -10,7 +10,11 @@ use model::{Clock as _, ComponentName, Digest, EnvironmentName, Serial, Timestam
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Flags, Format, line, print_json, show};
+use super::{
+    Flags, Format,
+    alarms::{self, FiringRow, SilenceRow},
+    line, print_json, show,
+};
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
@@ -39,6 +43,10 @@ struct Picture {
     trouble: Vec<String>,
     statements: Option<u64>,
     log_time: Option<Timestamp>,
+    /// Alarms that fire.
+    alarms: Vec<FiringRow>,
+    /// Silences in force.
+    silences: Vec<SilenceRow>,
     processes: Vec<Process>,
     releases: Vec<Running>,
     edge: Option<EdgeCounts>,
@@ -160,6 +168,8 @@ fn promise(members: &Members) -> Result<Picture, Fault> {
         trouble: Vec::new(),
         statements: None,
         log_time: None,
+        alarms: Vec::new(),
+        silences: Vec::new(),
         processes: Vec::new(),
         releases: Vec::new(),
         edge: None,
@@ -221,6 +231,8 @@ fn left_words(layout: &Layout) -> Vec<Process> {
 fn releases(view: &View, agent: Option<&Value>, picture: &mut Picture) {
     let facts = view.facts();
     let charter = facts.members().charter();
+    picture.alarms = alarms::firing(facts);
+    picture.silences = alarms::silences(facts, false);
     picture.statements = Some(facts.size());
     picture.log_time = facts.time().map(|t| t.latest);
     let emergencies = gate::emergencies(view.policy(), facts);
@@ -293,6 +305,12 @@ fn write(p: &Picture, out: &mut dyn Write) -> Result<(), Fault> {
     }
     for trouble in &p.trouble {
         line(out, format!("TROUBLE {trouble}"))?;
+    }
+    for row in &p.alarms {
+        line(out, row)?;
+    }
+    for row in &p.silences {
+        line(out, row)?;
     }
     line(out, "")?;
     for process in &p.processes {

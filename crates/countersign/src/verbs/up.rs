@@ -61,6 +61,9 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     for overlap in identity::overlaps(&accounts, &blocks) {
         line(out, format!("{overlap}, which Countersign uses for its own: it could read what is a role's"))?;
     }
+    if !supervise::watches(&layout) {
+        line(out, "no robot of this host has the role `watch`: nobody raises alarms")?;
+    }
     if !nix::unistd::geteuid().is_root() {
         line(out, "not started by root: the processes share one user, and nothing can be built, tested or run here")?;
     }

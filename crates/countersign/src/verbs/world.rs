@@ -86,12 +86,13 @@ strategy = "blue-green"
 expose = { web = "127.0.0.1:8088" }
 "#;
 
-const PEOPLE: [(&str, &str, bool); 5] = [
+const PEOPLE: [(&str, &str, bool); 6] = [
     ("ada", "developer", false),
     ("ben", "release-manager", true),
     ("cem", "release-manager", true),
     ("olga", "operator", false),
     ("pim", "operator", false),
+    ("dina", "duty-officer", false),
 ];
 
 /// A world. Its threads end with the test.
@@ -218,7 +219,8 @@ impl World {
             None => super::file_signer(&self.path("people").join(who)).unwrap(),
         };
         let about = About {
-            system: (!matches!(claim, Claim::Tick(_) | Claim::KeyWithdrawal(_) | Claim::Erasure(_))).then(system),
+            system: (!matches!(claim, Claim::Tick(_) | Claim::KeyWithdrawal(_) | Claim::Erasure(_) | Claim::Alarm(_)))
+                .then(system),
             environment: environment.then(production),
             seen: self.view().seen(),
             nonce: None,
@@ -524,7 +526,9 @@ fn found(
          builder = {{ role = \"builder\", controllers = [\"olga\"], host = \"main\" }}\n\
          tester = {{ role = \"tester\", controllers = [\"pim\"], host = \"main\" }}\n\
          agent = {{ role = \"agent\", controllers = [\"olga\"], host = \"main\" }}\n\
+         watch = {{ role = \"watch\", controllers = [\"pim\"], host = \"main\" }}\n\
          outside = {{ role = \"outside-tester\", controllers = [\"pim\"], host = \"main\", key = \"{}\" }}\n\
+         [silence]\nkinds = [\"probe-failed\", \"heartbeat-missed\"]\nlongest_s = 7200\n\
          [hosts.main]\nadministrators = [\"olga\"]\n\
          [systems.paydesk]\nremote = \"https://git.example.org/paydesk.git\"\nbranch = \"main\"\n\
          [[environments]]\nname = \"production\"\nquorum = {{ release-manager = 2 }}\nresume = {{ release-manager = 2 }}\n\

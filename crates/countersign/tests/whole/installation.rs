@@ -131,6 +131,8 @@ impl Installation {
         for (name, value) in changes {
             settings[*name] = value.clone();
         }
+        // Several installations of a host would take it from each other.
+        settings.as_object_mut().unwrap().remove("metrics");
         fs::write(&path, settings.to_string()).unwrap();
     }
 
@@ -535,7 +537,9 @@ fn founding_file(of: &Installation, witness: &str) -> String {
         );
     }
     text += "[robots]\n";
-    for (robot, controller) in [("gate", "pim"), ("builder", "olga"), ("tester", "pim"), ("agent", "olga")] {
+    for (robot, controller) in
+        [("gate", "pim"), ("builder", "olga"), ("tester", "pim"), ("agent", "olga"), ("watch", "pim")]
+    {
         text += &format!("{robot} = {{ role = \"{robot}\", controllers = [\"{controller}\"], host = \"main\" }}\n");
     }
     text += &format!(

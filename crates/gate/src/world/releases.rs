@@ -238,7 +238,12 @@ impl World {
 
     /// The first release, approved and live, and a second that replaces it, proposed and approved.
     pub(crate) fn two() -> (Self, Put, Put) {
-        let mut world = Self::founded(super::charter());
+        Self::two_of(super::charter())
+    }
+
+    /// The same under another charter.
+    pub(crate) fn two_of(charter: ledger::statement::v1::Charter) -> (Self, Put, Put) {
+        let mut world = Self::founded(charter);
         let first = world.go_live(1, None);
         let second = world.put(2, Some(&first));
         world.approve_both(&second);

@@ -13,7 +13,7 @@ use crate::{
     reader::{KeysError, keys_of},
     statement::{
         EntitlementError, Members,
-        v1::{Charter, Kind, Quorum, Speaker, ValueRule},
+        v1::{AlarmKind, Charter, Kind, Quorum, Speaker, ValueRule},
     },
 };
 
@@ -183,6 +183,10 @@ fn check_shape(charter: &Charter) -> Result<(), StructureError> {
                 value.name
             ));
         }
+    }
+    let silent = charter.silence.iter().flat_map(|rule| &rule.kinds);
+    if let Some(kind) = silent.into_iter().find(|kind| AlarmKind::NEVER_SILENT.contains(kind)) {
+        return shape(format!("alarms of the kind `{kind}` can not be silenced, and the charter would allow it"));
     }
     let operators: BTreeSet<&str> = charter.witnesses.iter().map(|w| w.operator.as_str()).collect();
     if (charter.witness_quorum as usize) > operators.len() {

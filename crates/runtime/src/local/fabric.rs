@@ -66,7 +66,7 @@ impl Fabric {
     }
 
     pub(crate) fn health_address(&self) -> Ipv4Addr {
-        self.at(HEALTH_SUFFIX)
+        health_address(self.prefix)
     }
 
     fn at(&self, suffix: [u8; 2]) -> Ipv4Addr {
@@ -238,6 +238,11 @@ impl Fabric {
         command::run(&self.tools.ip, arguments, script.as_bytes(), COMMAND_TIMEOUT)?;
         Ok(())
     }
+}
+
+/// Where health checks come from in the fabric whose first two bytes are these: the filter lets them reach every instance.
+pub const fn health_address(fabric: [u8; 2]) -> Ipv4Addr {
+    Ipv4Addr::new(fabric[0], fabric[1], HEALTH_SUFFIX[0], HEALTH_SUFFIX[1])
 }
 
 /// The fabric's end of an instance's veth; at most nine characters of fifteen.

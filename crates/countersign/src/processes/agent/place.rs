@@ -367,7 +367,7 @@ impl Placement {
             .collect();
         json!({
             "system": self.system, "environment": self.rule.name,
-            "runs": self.progress.current().map(version),
+            "runs": self.progress.current().map(version), "moves": !matches!(self.progress.state, State::Idle { .. }),
             "expose": self.progress.current().and_then(|v| v.release.environment(&self.rule.name)).map(|e| &e.expose),
             "doing": self.doing(), "waits": self.waits(), "instances": instances,
         })

@@ -70,6 +70,7 @@ gate = {{ role = "gate", controllers = ["pim"], host = "main" }}
 builder = {{ role = "builder", controllers = ["olga"], host = "main" }}
 tester = {{ role = "tester", controllers = ["pim"], host = "main" }}
 agent = {{ role = "agent", controllers = ["olga"], host = "main" }}
+watch = {{ role = "watch", controllers = ["pim"], host = "main" }}
 [hosts.main]
 administrators = ["olga"]
 [systems.{system}]

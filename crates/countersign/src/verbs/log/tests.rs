@@ -11,7 +11,7 @@ fn statements_are_listed_one_a_line() {
     let size = world.view().facts().size();
     assert_eq!(lines.len() as u64, size + 1, "{text}");
     assert_eq!(lines.last().unwrap(), &format!("{size} of {size} statements"));
-    assert!(lines[0].contains("  charter        ben              founder         5 people, 5 robots"), "{}", lines[0]);
+    assert!(lines[0].contains("  charter        ben              founder         6 people, 6 robots"), "{}", lines[0]);
     let row = lines[usize::try_from(proposal).unwrap()];
     assert!(
         row.contains("  proposal       robot builder    builder         paydesk-000001 into production, release "),

@@ -19,6 +19,8 @@ fn word(role: &str, pid: u32, at: Timestamp) -> Status {
         waits: vec!["a statement".to_owned()],
         trouble: Some("the disk is full".to_owned()),
         confined: "confined".to_owned(),
+        counted: std::collections::BTreeMap::new(),
+        measured: std::collections::BTreeMap::new(),
     }
 }
 

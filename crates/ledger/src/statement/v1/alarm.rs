@@ -1,5 +1,7 @@
 //! Alarms, who saw them, and who keeps them quiet for a while.
 
+use std::{fmt, str::FromStr};
+
 use model::{ComponentName, Digest, HostName, RoleName, Timestamp, ValueName};
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +71,88 @@ pub enum AlarmKind {
     Fork,
     /// A silence hides alarms.
     Silenced,
+    /// A connection was tried that no release asks for.
+    FlowDenied,
+}
+
+impl AlarmKind {
+    /// Every kind.
+    pub const ALL: [Self; 18] = [
+        Self::ProbeFailed,
+        Self::HeartbeatMissed,
+        Self::Drift,
+        Self::NoTraffic,
+        Self::VerdictWithdrawn,
+        Self::WentBack,
+        Self::StopNotLogged,
+        Self::ValueProposed,
+        Self::ValueInForce,
+        Self::ValueRefused,
+        Self::AmendmentProposed,
+        Self::RecoveryProposed,
+        Self::AmendmentByWithdrawnKey,
+        Self::Emergency,
+        Self::LogStale,
+        Self::Fork,
+        Self::Silenced,
+        Self::FlowDenied,
+    ];
+
+    /// Those that no silence hides, whatever a charter says: they tell of money, of the charter itself, of a log that lies,
+    /// and of silences.
+    pub const NEVER_SILENT: [Self; 8] = [
+        Self::ValueProposed,
+        Self::ValueInForce,
+        Self::ValueRefused,
+        Self::AmendmentProposed,
+        Self::RecoveryProposed,
+        Self::AmendmentByWithdrawnKey,
+        Self::Fork,
+        Self::Silenced,
+    ];
+
+    /// The wire name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ProbeFailed => "probe-failed",
+            Self::HeartbeatMissed => "heartbeat-missed",
+            Self::Drift => "drift",
+            Self::NoTraffic => "no-traffic",
+            Self::VerdictWithdrawn => "verdict-withdrawn",
+            Self::WentBack => "went-back",
+            Self::StopNotLogged => "stop-not-logged",
+            Self::ValueProposed => "value-proposed",
+            Self::ValueInForce => "value-in-force",
+            Self::ValueRefused => "value-refused",
+            Self::AmendmentProposed => "amendment-proposed",
+            Self::RecoveryProposed => "recovery-proposed",
+            Self::AmendmentByWithdrawnKey => "amendment-by-withdrawn-key",
+            Self::Emergency => "emergency",
+            Self::LogStale => "log-stale",
+            Self::Fork => "fork",
+            Self::Silenced => "silenced",
+            Self::FlowDenied => "flow-denied",
+        }
+    }
+}
+
+impl fmt::Display for AlarmKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A word that names no kind of alarm.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a kind of alarm")]
+pub struct AlarmKindError(String);
+
+impl FromStr for AlarmKind {
+    type Err = AlarmKindError;
+
+    fn from_str(text: &str) -> Result<Self, AlarmKindError> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| AlarmKindError(text.to_owned()))
+    }
 }
 
 /// One person's word that an alarm was seen.

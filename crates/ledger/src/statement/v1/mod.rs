@@ -17,7 +17,7 @@ mod tick;
 mod value;
 mod verdict;
 
-pub use alarm::{Acknowledgement, Alarm, AlarmAbout, AlarmKind, Silence};
+pub use alarm::{Acknowledgement, Alarm, AlarmAbout, AlarmKind, AlarmKindError, Silence};
 pub use amendment::{Amendment, Cancellation, Consent, Edit};
 pub use approval::{Action, Approval, Exception, KeyWithdrawal, Rejection};
 pub use build::{Build, Image};

@@ -1,0 +1,71 @@
+//! Seeing that `watch` lives: the gate says in the log when it is silent, because nobody else of this host may say alarms.
+//!
+//! It reads one heartbeat and keeps nothing: whether the alarm is firing is read from the log.
+
+use std::path::PathBuf;
+
+use gate::alarms::Condition;
+use ledger::statement::v1::{Alarm, AlarmAbout, AlarmKind, Claim, Kind as Says};
+use model::RoleName;
+
+use crate::{
+    fault::{Because as _, Fault, Kind},
+    identity::RoleUser,
+    processes::Start,
+    say::{About, Speaker},
+    status::heartbeat::Pulse,
+    view::View,
+};
+
+/// The alarm of a process that is silent on a host.
+pub(crate) fn silent(role: RoleUser, start: &Start) -> Result<Condition, Fault> {
+    let process: RoleName = role.name().parse().because(Kind::Internal, "the role's name does not parse")?;
+    let about = AlarmAbout { process: Some(process), host: Some(start.settings.host.clone()), ..AlarmAbout::default() };
+    Ok(Condition::of(AlarmKind::HeartbeatMissed, about))
+}
+
+/// Whether `watch` lives, and what was said of it.
+pub(super) struct Sentinel {
+    folder: Option<PathBuf>,
+    pulse: Pulse,
+    condition: Condition,
+    /// The log index of what was said last, until it is read back.
+    said: Option<u64>,
+}
+
+impl Sentinel {
+    pub(super) fn new(start: &Start, role: &RoleName) -> Result<Self, Fault> {
+        let charter = start.charter.members.charter();
+        let (watch, host) = (RoleUser::Watch.name(), &start.settings.host);
+        let is_there = charter.robots.iter().any(|r| r.role.as_str() == watch && &r.host == host);
+        let path = start.layout.heartbeat(RoleUser::Watch);
+        let folder = path.parent().map(PathBuf::from);
+        Ok(Self {
+            folder: folder.filter(|folder| is_there && charter.may_say(role, Says::Alarm) && folder.exists()),
+            pulse: Pulse::new(path),
+            condition: silent(RoleUser::Watch, start)?,
+            said: None,
+        })
+    }
+
+    /// What the gate must be able to read for it.
+    pub(super) fn reads(&self) -> Option<PathBuf> {
+        self.folder.clone()
+    }
+
+    /// Looks, and says what has changed.
+    pub(super) fn look(&mut self, view: &View, speaker: &Speaker) -> Result<(), Fault> {
+        if self.folder.is_none() || self.said.is_some_and(|index| view.facts().size() <= index) {
+            return Ok(());
+        }
+        let (firing, known) = (self.pulse.is_silent(), view.facts().fires(&self.condition).is_some());
+        if firing == known || !firing && !self.pulse.is_settled() {
+            return Ok(());
+        }
+        let claim = Alarm { what: self.condition.what, about: self.condition.about.clone(), firing };
+        let about = About { seen: view.seen(), ..About::default() };
+        let said = speaker.say(view.log(), Claim::Alarm(claim), about, &[])?;
+        self.said = Some(said.index);
+        Ok(())
+    }
+}

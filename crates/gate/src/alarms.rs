@@ -1,0 +1,133 @@
+//! What the log itself calls alarms for: the conditions that follow from its statements alone.
+//!
+//! It refuses to know probes, heartbeats, and who is told; the `watch` process adds what it sees to what stands here. Each
+//! condition is there from the statement that gives rise to it until what ends it is in the log as well, so that whoever
+//! asks again, or starts anew, gets the same answer.
+
+use std::collections::BTreeMap;
+
+use ledger::statement::v1::{AlarmAbout, AlarmKind, Milestone, MilestoneKind, Ruling};
+use model::{EnvironmentName, SystemName, Timestamp};
+
+pub use crate::facts::{Condition, Firing, SilenceRefusal, Silencing, hidden_roles, may_silence, reports_on};
+use crate::{
+    decide::{DecideError, decide_with},
+    facts::{Facts, Said, is_back},
+    policy::Policy,
+};
+
+/// Rules whose failure says only that nothing new may begin just now: what runs is as good as it was.
+const WAITING_RULES: [&str; 4] = ["not-halted", "time-is-known", "proposal-is-in-time", "cool-off-is-over"];
+
+/// What the log calls alarms for, each with the reason in words for people.
+pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<BTreeMap<Condition, String>, DecideError> {
+    let mut called = BTreeMap::new();
+    let charter = facts.members().charter();
+    for system in &charter.systems {
+        for environment in &charter.environments {
+            let mut here = |what, statement: u64, words: String| {
+                let about = AlarmAbout { statement: Some(statement), ..AlarmAbout::default() };
+                called.insert(Condition::of(what, about).within(&system.name, &environment.name), words);
+            };
+            rollouts(facts, &system.name, &environment.name, &mut here);
+            withdrawn(policy, facts, &system.name, &environment.name, &mut here)?;
+        }
+    }
+    for silence in facts.silences(now) {
+        let Ok(until) = silence.until else { continue };
+        let said = silence.said;
+        let kinds: Vec<&str> = said.claim.what.iter().map(|kind| kind.name()).collect();
+        let about = AlarmAbout { statement: Some(said.index), ..AlarmAbout::default() };
+        let condition = Condition {
+            what: AlarmKind::Silenced,
+            system: said.header.system.clone(),
+            environment: said.header.environment.clone(),
+            about,
+        };
+        let words = format!("{} silenced {} until {until}, with statement {}", said.by, kinds.join(", "), said.index);
+        called.insert(condition, words);
+    }
+    // What happened once is over when somebody has seen it; what lasts is not.
+    called.retain(|condition, _| {
+        let once = matches!(condition.what, AlarmKind::WentBack | AlarmKind::NoTraffic | AlarmKind::Drift);
+        !(once && seen(facts, condition))
+    });
+    Ok(called)
+}
+
+/// Whether somebody has acknowledged an alarm of this condition, also one that is over.
+fn seen(facts: &Facts, condition: &Condition) -> bool {
+    let same = |alarm: &&Said<ledger::statement::v1::Alarm>| {
+        alarm.claim.firing
+            && alarm.claim.what == condition.what
+            && alarm.claim.about == condition.about
+            && alarm.header.system == condition.system
+            && alarm.header.environment == condition.environment
+    };
+    facts.alarms().rev().filter(same).any(|alarm| facts.acknowledged(alarm.index).is_some())
+}
+
+/// A release that went back or got stuck, until another one is live; one that was switched to and got no traffic, and one
+/// that was seen to drift, until another rollout begins.
+fn rollouts(
+    facts: &Facts,
+    system: &SystemName,
+    environment: &EnvironmentName,
+    here: &mut impl FnMut(AlarmKind, u64, String),
+) {
+    let (mut back, mut quiet, mut drift) = (None, None, None);
+    // Bad news stands, also by an agent's key that was withdrawn since; good news only while the key does.
+    for said in facts.any_milestones(system, environment) {
+        let stands = !facts.is_void(said.key, said.index);
+        match said.claim.what {
+            what if is_back(what) || what == MilestoneKind::Stuck => back = Some(said),
+            MilestoneKind::Live if stands => back = None,
+            MilestoneKind::Begun if stands => (quiet, drift) = (None, None),
+            MilestoneKind::Watched if said.claim.requests == 0 => quiet = Some(said),
+            MilestoneKind::Watched if stands => quiet = None,
+            MilestoneKind::Drifted => drift = Some(said),
+            _ => {}
+        }
+    }
+    let mut tell = |what, said: Option<&Said<Milestone>>, words: &str| {
+        if let Some(said) = said {
+            here(what, said.index, format!("{} in {environment} {words}", said.claim.serial));
+        }
+    };
+    let stuck = back.is_some_and(|said| said.claim.what == MilestoneKind::Stuck);
+    let words = if stuck { "can neither go on nor back by itself" } else { "went back" };
+    tell(AlarmKind::WentBack, back, words);
+    tell(AlarmKind::NoTraffic, quiet, "got no traffic that it could be judged by");
+    tell(AlarmKind::Drift, drift, "is not what was started");
+}
+
+/// A release whose verdict would be refused today, while it runs.
+fn withdrawn(
+    policy: &Policy,
+    facts: &Facts,
+    system: &SystemName,
+    environment: &EnvironmentName,
+    here: &mut impl FnMut(AlarmKind, u64, String),
+) -> Result<(), DecideError> {
+    let Some(live) = facts.running(system, environment).first() else { return Ok(()) };
+    if facts.proposal(live.proposal).is_none() {
+        here(
+            AlarmKind::VerdictWithdrawn,
+            live.proposal,
+            format!("{} runs in {environment}, and the key that proposed it was withdrawn", live.serial),
+        );
+        return Ok(());
+    }
+    if let Ruling::Refused { reasons } = decide_with(policy, facts, live.proposal)?.verdict.ruling {
+        let rules: Vec<&str> =
+            reasons.iter().map(|r| r.rule.as_str()).filter(|rule| !WAITING_RULES.contains(rule)).collect();
+        if !rules.is_empty() {
+            let words = format!("{} runs in {environment} and would be refused now: {}", live.serial, rules.join(", "));
+            here(AlarmKind::VerdictWithdrawn, live.proposal, words);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
