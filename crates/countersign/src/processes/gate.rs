@@ -7,7 +7,7 @@ pub(super) mod sentinel;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use gate::{Facts, decide_with};
+use gate::{CoolOff, Dossier, Facts, decide_with};
 use ledger::{
     keys::Signer,
     statement::v1::{Claim, Kind as Says, MilestoneKind, Proposal, Ruling, Tick, Verdict},
@@ -52,6 +52,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         tick_interval_s: start.settings.tick_interval_s,
         ticked: (0, Timestamp::default()),
         sentinel,
+        cools_until: None,
     };
     loop {
         if let Err(fault) = gate.round(&mut status) {
@@ -73,6 +74,8 @@ struct GateLoop {
     /// The log size and the time at the last tick.
     ticked: (u64, Timestamp),
     sentinel: Sentinel,
+    /// When the next cool-off is over, of a release or of a guarded value.
+    cools_until: Option<Timestamp>,
 }
 
 impl GateLoop {
@@ -111,12 +114,17 @@ impl GateLoop {
         let age = now.since_s(self.ticked.1);
         let is_first = self.view.facts().time().is_none();
         let decides = has_news
-            && self
-                .view
-                .statements()
-                .last()
-                .is_some_and(|s| matches!(s.value().claim.kind(), Says::Approval | Says::Proposal));
-        let due = is_first || (news && decides) || (has_news && age >= self.tick_interval_s) || age >= IDLE_TICK_S;
+            && self.view.statements().last().is_some_and(|s| {
+                matches!(s.value().claim.kind(), Says::Approval | Says::Proposal | Says::ValueApproval)
+            });
+        // The log's time stands still while nothing comes. One tick makes it grow, so that it is cosigned with the time of
+        // now, and the next says that.
+        let is_cooled = self.cools_until.is_some_and(|until| until <= now) && age >= self.tick_interval_s;
+        let due = is_first
+            || is_cooled
+            || (news && decides)
+            || (has_news && age >= self.tick_interval_s)
+            || age >= IDLE_TICK_S;
         if !due || size == 0 {
             return Ok(());
         }
@@ -133,6 +141,13 @@ impl GateLoop {
         let mut open = 0;
         let mut waits = Vec::new();
         let mut news = Vec::new();
+        let values = gate::values::all(facts);
+        let mut cooling: Vec<CoolOff> = values
+            .iter()
+            .flat_map(|value| &value.proposals)
+            .filter(|s| s.state.is_open())
+            .map(|s| s.cool_off)
+            .collect();
         for proposal in facts.proposals() {
             let claim = &proposal.claim;
             let live = facts.live(claim.serial.system(), &claim.environment);
@@ -150,6 +165,9 @@ impl GateLoop {
                 decide_with(self.view.policy(), facts, proposal.index).because(Kind::Internal, "no decision")?.verdict;
             if let Ruling::Refused { reasons } = &verdict.ruling {
                 let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
+                if rules.contains(&"cool-off-is-over") {
+                    cooling.extend(Dossier::gather(facts, proposal.index).map(|dossier| dossier.cool_off));
+                }
                 let what = format!("{} into {}: {}", claim.serial, claim.environment, rules.join(", "));
                 waits.push(if runs {
                     let places = addresses(facts, proposal.index, claim);
@@ -162,6 +180,11 @@ impl GateLoop {
                 news.push(verdict);
             }
         }
+        let until = |cool_off: CoolOff| match cool_off {
+            CoolOff::Begun { until, over: false, .. } => Some(until),
+            _ => None,
+        };
+        self.cools_until = cooling.into_iter().filter_map(until).min();
         for verdict in news {
             let about = About {
                 system: Some(verdict.serial.system().clone()),

@@ -32,7 +32,7 @@ pub(crate) const LONG: Duration = Duration::from_secs(60);
 pub(crate) const SHORT: Duration = Duration::from_secs(20);
 
 /// The system's files, as a user's repository has them.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("countersign.toml", include_str!("system/countersign.toml")),
     ("make.sh", include_str!("system/make.sh")),
     ("counter.sh", include_str!("system/counter.sh")),
@@ -40,13 +40,14 @@ const FILES: [(&str, &str); 10] = [
     ("well.sh", include_str!("system/well.sh")),
     ("greedy.sh", include_str!("system/greedy.sh")),
     ("web.sh", include_str!("system/web.sh")),
+    ("account.sh", include_str!("system/account.sh")),
     ("health", include_str!("system/health")),
     ("unit/run.sh", include_str!("system/unit/run.sh")),
     ("e2e/test_visits.py", include_str!("system/e2e/test_visits.py")),
 ];
 
-/// Two who write, two who release, two who operate; and `eve`, whom no charter names.
-const PEOPLE: [&str; 7] = ["ada", "ben", "cora", "dan", "olga", "pim", "eve"];
+/// Two who write, two who release, two who operate, three who guard the account; and `eve`, whom no charter names.
+const PEOPLE: [&str; 10] = ["ada", "ben", "cora", "dan", "olga", "pim", "gil", "hal", "ida", "eve"];
 
 /// A running installation.
 pub(crate) struct Installation {
@@ -530,6 +531,9 @@ fn founding_file(of: &Installation, witness: &str) -> String {
         ("dan", "release-manager", true),
         ("olga", "operator", false),
         ("pim", "operator", false),
+        ("gil", "guardian", false),
+        ("hal", "guardian", false),
+        ("ida", "guardian", false),
     ];
     for (person, role, founder) in people {
         text += &format!(
@@ -548,6 +552,8 @@ fn founding_file(of: &Installation, witness: &str) -> String {
     );
     text +=
         "[[environments]]\nname = \"production\"\nquorum = { release-manager = 2 }\nresume = { release-manager = 2 }\n";
+    text += "[[values]]\nname = \"payout\"\nsystem = \"visits\"\nenvironment = \"production\"\nformat = \"iban\"\n\
+             guardians = { guardian = 2 }\ncool_off_s = 3\n";
     text += "[amendment]\nrelease-manager = 2\n";
     text
 }

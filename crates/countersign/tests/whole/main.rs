@@ -24,4 +24,5 @@ mod speaker;
 mod stores;
 mod traffic;
 mod twins;
+mod values;
 mod wait;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::release::{Component, Environment, Flow, Health, Limits, Strategy, Volume};
-use rollout::instance::InstanceId;
+use rollout::instance::{GivenValue, InstanceId};
 
 use super::*;
 
@@ -141,4 +141,46 @@ fn a_document_that_is_no_release_is_refused() {
     let document = b"{}";
     let plan = InstanceSpec { release: Digest::of(document), ..plan("web") };
     assert!(matches!(check(&plan, document), Err(PlanError::Form(_))));
+}
+
+/// A component that reads guarded values starts with exactly those, each as it was committed to, or not at all.
+#[test]
+fn a_plan_gives_exactly_the_values_that_are_read() {
+    let mut release = release();
+    let names = ["limit", "payout"].map(|name| name.parse().unwrap());
+    release.components[1].values = names.to_vec();
+    let document = release.to_bytes().unwrap();
+    let value = |name: &str, text: &str| {
+        let (salt, text) = ([7; 32], text.to_owned());
+        let commitment = Digest::of(&[salt.as_slice(), text.as_bytes()].concat());
+        GivenValue { name: name.parse().unwrap(), commitment, salt, text }
+    };
+    let given = |values: Vec<GivenValue>| {
+        let mut plan = plan("payments");
+        (plan.release, plan.component, plan.values) = (Digest::of(&document), release.components[1].clone(), values);
+        check(&plan, &document).map_err(|error| error.to_string())
+    };
+    let (limit, payout) = (value("limit", "1000"), value("payout", "DE89370400440532013000"));
+    assert_eq!(given(vec![limit.clone(), payout.clone()]), Ok(()));
+    let reads = "`payments` of release `paydesk-000042` reads the guarded values [limit, payout], and is given [";
+    for (values, wanted) in [
+        (vec![], format!("{reads}]")),
+        (vec![payout.clone()], format!("{reads}payout]")),
+        (vec![limit.clone(), limit.clone()], format!("{reads}limit, limit]")),
+        (vec![payout.clone(), limit.clone()], format!("{reads}payout, limit]")),
+        (vec![limit.clone(), payout.clone(), value("x", "y")], format!("{reads}limit, payout, x]")),
+        (
+            vec![limit.clone(), GivenValue { text: "GB29NWBK60161331926819".to_owned(), ..payout.clone() }],
+            "the guarded value `payout` is not the one that was committed to".to_owned(),
+        ),
+        (
+            vec![limit, GivenValue { salt: [8; 32], ..payout.clone() }],
+            "the guarded value `payout` is not the one that was committed to".to_owned(),
+        ),
+    ] {
+        assert_eq!(given(values), Err(wanted));
+    }
+    let mut strange = plan("web");
+    strange.values = vec![payout];
+    assert!(check(&strange, &self::release().to_bytes().unwrap()).is_err(), "nothing reads it");
 }

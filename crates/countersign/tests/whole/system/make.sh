@@ -7,4 +7,5 @@ cp list.sh out/list
 cp well.sh out/well
 cp greedy.sh out/greedy
 cp web.sh out/web
+cp account.sh out/account
 chmod 755 out/*
