@@ -96,6 +96,7 @@ fn every_command_in_the_documents_is_one() {
         "docs/manifest.md",
         "docs/operating.md",
         "docs/alarms.md",
+        "docs/values.md",
         "docs/auditing.md",
         "docs/performance.md",
         "CHANGELOG.md",
