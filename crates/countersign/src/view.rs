@@ -38,8 +38,8 @@ pub struct View {
 impl View {
     /// A view at nothing yet. It takes only checkpoints that the charter's quorum of witnesses has cosigned.
     pub fn new(log: LogClient, members: Members) -> Result<Self, Fault> {
-        let policy =
-            Policy::parse(&members.charter().policy).because(Kind::Input, "the charter's policy does not hold up")?;
+        let policy = Policy::parse(&members.root().charter().policy)
+            .because(Kind::Input, "the charter's policy does not hold up")?;
         let facts = Facts::new(members.clone());
         let reader = Reader::new(members).because(Kind::Input, "the charter does not hold up")?;
         Ok(Self { log, reader, facts, policy, statements: Vec::new(), memory: None })
@@ -98,6 +98,10 @@ impl View {
                 for entry in said {
                     self.facts.apply(&entry).because(Kind::Untrue, "the log's statements do not follow each other")?;
                     self.statements.push(entry);
+                }
+                // One that does not parse grants nothing: the one at hand is of another digest.
+                if let Some(policy) = self.facts.policy_after(&self.policy) {
+                    self.policy = policy;
                 }
                 Ok(())
             }

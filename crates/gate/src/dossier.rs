@@ -156,7 +156,7 @@ impl<'a> Dossier<'a> {
             founded: facts.is_founded(),
             proposal_in_time: now < said.header.expires,
             change_accepted: !changes.is_empty()
-                && changes.iter().all(|c| is_acceptable(facts, &c.claim))
+                && changes.iter().all(|c| is_acceptable(facts, c))
                 && problems.is_empty(),
             change_problems: problems,
             commits_not_signed: changes
@@ -224,9 +224,14 @@ impl<'a> Dossier<'a> {
 /// As many commits as a change may have: about 200 bytes each, a third of an entry's 65,535.
 pub const CHANGE_COMMITS: usize = 120;
 
-fn is_acceptable(facts: &Facts, change: &Change) -> bool {
-    let branch = facts.members().charter().system(&change.system).map(|rule| rule.branch.as_str());
-    change.is_accepted() && change.commits.len() <= CHANGE_COMMITS && branch == Some(change.branch.as_str())
+/// By the charter in force where the change stands; the system must still be there.
+fn is_acceptable(facts: &Facts, said: &Said<Change>) -> bool {
+    let change = &said.claim;
+    let rule = facts.members_at(said.index).charter().system(&change.system);
+    change.is_accepted()
+        && change.commits.len() <= CHANGE_COMMITS
+        && rule.is_some_and(|rule| rule.branch == change.branch)
+        && facts.members().charter().system(&change.system).is_some()
 }
 
 /// What is wrong with a commit's authorship: by the builder's word, and by what the charter says of the key.
@@ -234,7 +239,7 @@ fn unsigned(facts: &Facts, change: &Said<Change>, fact: &CommitFact) -> Option<S
     let what = match (fact.problem, fact.key) {
         (Some(problem), _) => format!("{problem:?}"),
         (None, None) => "no enrolled key".to_owned(),
-        (None, Some(key)) => match facts.members().holder(key) {
+        (None, Some(key)) => match facts.members_at(change.index).holder(key) {
             Ok(Signatory::Person(person)) if fact.contributors.contains(person) => {
                 // A commit has no place in the log of its own: it was signed before its change stood there.
                 if !facts.is_void(key, change.index) {
@@ -242,7 +247,9 @@ fn unsigned(facts: &Facts, change: &Said<Change>, fact: &CommitFact) -> Option<S
                 }
                 "signed by a key that was withdrawn".to_owned()
             }
-            Ok(Signatory::Person(_) | Signatory::Robot { .. }) => "signed by somebody else".to_owned(),
+            Ok(Signatory::Person(_) | Signatory::Robot { .. } | Signatory::Recovery) => {
+                "signed by somebody else".to_owned()
+            }
             Err(_) => "no enrolled key".to_owned(),
         },
     };
@@ -251,7 +258,7 @@ fn unsigned(facts: &Facts, change: &Said<Change>, fact: &CommitFact) -> Option<S
 
 fn names_images(facts: &Facts, build: Option<&Said<Build>>, claim: &Proposal, change: &Said<Change>) -> bool {
     build.is_some_and(|b| {
-        facts.may_say(&b.header.role, Kind::Build)
+        facts.members_at(b.index).charter().may_say(&b.header.role, Kind::Build)
             && b.claim.change == claim.change
             && b.claim.release == claim.release
             && b.claim.serial == claim.serial

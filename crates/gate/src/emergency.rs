@@ -49,8 +49,10 @@ impl Owed {
         environment: &EnvironmentName,
         now: Timestamp,
     ) -> Self {
-        let rule = facts.members().charter().environment(environment);
         let live = facts.running(system, environment).first();
+        // What is owed does not cease to be owed by an amendment.
+        let members = live.map_or_else(|| facts.members(), |live| facts.members_at(live.index));
+        let rule = members.charter().environment(environment);
         let said = live.and_then(|live| facts.any_proposal(live.proposal));
         let Some(said) = said.filter(|said| rule_of(rule, said).is_some()) else { return Self::default() };
         let (missing, mut rests_on) = missing_evidence(facts, said, now);

@@ -13,16 +13,14 @@ mod stops;
 mod table;
 mod values;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ledger::{
     Verified,
+    charter::Charters,
     dsse::Identity,
     statement::{
-        Members, Signatory, Statement,
+        Members, Statement,
         v1::{
             Acknowledgement, Alarm, Approval, Build, Cancellation, Change, Claim, Evidence, EvidenceOn,
             EvidenceOutcome, Exception, Halt, KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Resume, Rollback,
@@ -39,7 +37,7 @@ pub use said::{Heading, Said};
 pub use stops::{Stop, StopError};
 pub(crate) use values::ValueKey;
 
-use crate::time::LogTime;
+use crate::{policy::Policy, time::LogTime};
 use live::History;
 pub(crate) use live::is_back;
 use said::Names;
@@ -67,10 +65,9 @@ pub enum FactsError {
 /// The first `size` statements of a log.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    members: Members,
+    charters: Charters,
     policy: Digest,
     names: Names,
-    signatories: BTreeMap<KeyId, Arc<Signatory>>,
     size: u64,
     heard: HashSet<Identity>,
     founders: BTreeSet<PersonId>,
@@ -134,14 +131,15 @@ struct Place {
 impl Facts {
     /// No statements yet, under this charter.
     pub fn new(members: Members) -> Self {
+        let charters = Charters::new(&members);
+        let members = charters.members().clone();
         let charter = members.charter();
         let environments = || charter.environments.iter().map(|e| (e.name.clone(), Place::default())).collect();
         Self {
             policy: Digest::of(charter.policy.as_bytes()),
             names: Names::of(charter),
-            signatories: members.keys().map(|(key, who)| (key, Arc::new(who.clone()))).collect(),
             places: charter.systems.iter().map(|s| (s.name.clone(), environments())).collect(),
-            members,
+            charters,
             size: 0,
             heard: HashSet::new(),
             founders: BTreeSet::new(),
@@ -207,11 +205,11 @@ impl Facts {
         if index != self.size {
             return Err(FactsError::Order { expected: self.size, found: index });
         }
-        let by = match self.signatories.get(&key) {
-            Some(by) => Arc::clone(by),
-            None => Arc::new(self.members.holder(key)?.clone()),
-        };
+        let by = self.members().holder_arc(key)?;
         self.size += 1;
+        if self.charters.take(index, key, identity, statement, opened) {
+            self.follow_charter();
+        }
         // A verdict is never read by a verdict.
         if matches!(statement.claim, Claim::Verdict(_)) {
             return Ok(());
@@ -337,6 +335,28 @@ impl Facts {
         Ok(())
     }
 
+    /// Another charter is in force. What was said of a place that it does not name stays known.
+    fn follow_charter(&mut self) {
+        let charter = self.charters.members().charter();
+        self.policy = Digest::of(charter.policy.as_bytes());
+        self.names = Names::of(charter);
+        let mut new = Vec::new();
+        for system in &charter.systems {
+            let environments = self.places.entry(system.name.clone()).or_default();
+            for environment in &charter.environments {
+                if !environments.contains_key(&environment.name) {
+                    environments.insert(environment.name.clone(), Place::default());
+                    new.push((system.name.clone(), environment.name.clone()));
+                }
+            }
+        }
+        // A halt of everything is one of what comes later too.
+        if !new.is_empty() {
+            let halts: Vec<u64> = self.halts.iter().map(|halt| halt.index).collect();
+            halts.into_iter().for_each(|halt| self.begin_halt_in(halt, &new));
+        }
+    }
+
     /// Passes over statements that are not known, up to this index: what was said there is taken as not said. For excerpts
     /// of a log only; whoever acts on facts has every statement. A smaller index is no step back.
     pub(crate) fn skip_to(&mut self, index: u64) {
@@ -346,7 +366,7 @@ impl Facts {
     /// Time never runs backwards: a tick with older cosignatures than the last adds nothing, and one with a smaller
     /// checkpoint takes nothing back of what was there by an earlier time.
     fn keep_time(&mut self, tick: &Tick, opened: Option<&OpenTick>, index: u64) {
-        let charter = self.members.charter();
+        let charter = self.charters.members().charter();
         let time = match opened {
             Some(open) => LogTime::of_open(tick, open, index, charter),
             None => LogTime::of(tick, index, charter),
@@ -423,9 +443,32 @@ impl Facts {
         self.heard.contains(&identity)
     }
 
-    /// The charter and its keys.
+    /// The charter in force after these statements, and its keys.
     pub const fn members(&self) -> &Members {
-        &self.members
+        self.charters.members()
+    }
+
+    /// The charter that was in force for the statement at an index.
+    pub fn members_at(&self, index: u64) -> &Members {
+        self.charters.members_at(index)
+    }
+
+    /// The charters of the log, and the amendments that were put up.
+    pub const fn charters(&self) -> &Charters {
+        &self.charters
+    }
+
+    /// Whether who said something still holds, with this key, the role in which it was said: a role must hold when signed
+    /// and when used.
+    pub fn still_holds<T>(&self, said: &Said<T>) -> bool {
+        self.members().holds(said.key, &said.by, &said.header.role)
+    }
+
+    /// The policy of the charter in force, if it is another than the one at hand. `None` also if it does not parse: then
+    /// no policy at hand is of its digest, and nothing is granted.
+    pub fn policy_after(&self, at_hand: &Policy) -> Option<Policy> {
+        let is_other = at_hand.digest() != self.policy;
+        is_other.then(|| Policy::parse(&self.members().charter().policy).ok()).flatten()
     }
 
     /// The digest of the charter's policy.
@@ -435,7 +478,8 @@ impl Facts {
 
     /// Whether every founder has signed the charter.
     pub fn is_founded(&self) -> bool {
-        self.members.charter().founders().all(|m| self.founders.contains(&m.id))
+        // The first charter's: who founded a log does not change.
+        self.members_at(0).charter().founders().all(|m| self.founders.contains(&m.id))
     }
 
     /// The log's time now: what its last tick says.
@@ -660,7 +704,7 @@ impl Facts {
     /// Whether the holder of a key exercised a role that may say a kind. Readers check entitlement when they
     /// verify; this is for rules that ask about a role by what it may say.
     pub fn may_say(&self, role: &RoleName, kind: Kind) -> bool {
-        self.members.charter().may_say(role, kind)
+        self.members().charter().may_say(role, kind)
     }
 }
 

@@ -62,7 +62,7 @@ fn approved_change<'a>(facts: &'a Facts, live: &Live) -> Option<&'a Said<Change>
     if claim.release != live.release {
         return None;
     }
-    let rule = facts.members().charter().environment(&claim.environment)?;
+    let rule = facts.members_at(live.index).charter().environment(&claim.environment)?;
     let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
     for approval in facts.any_approvals(live.proposal) {
         let a = &approval.claim;

@@ -97,6 +97,7 @@ enum Question {
 #[derive(Debug)]
 pub struct Recount {
     policy: Arc<Policy>,
+    first_policy: Arc<Policy>,
     facts: Facts,
     pending: VecDeque<Verified<Statement>>,
     behind: usize,
@@ -117,8 +118,10 @@ pub struct Recount {
 impl Recount {
     /// Begins with the first statement.
     pub fn new(members: Members) -> Result<Self, PolicyError> {
+        let policy = Arc::new(Policy::parse(&members.root().charter().policy)?);
         Ok(Self {
-            policy: Arc::new(Policy::parse(&members.charter().policy)?),
+            first_policy: policy.clone(),
+            policy,
             facts: Facts::new(members),
             pending: VecDeque::new(),
             behind: BEHIND,
@@ -179,8 +182,9 @@ impl Recount {
             return None;
         }
         Some(Self {
-            policy: self.policy.clone(),
-            facts: Facts::new(self.facts.members().clone()),
+            policy: self.first_policy.clone(),
+            first_policy: self.first_policy.clone(),
+            facts: Facts::new(self.facts.members_at(0).clone()),
             pending: VecDeque::new(),
             behind: 0,
             questions: std::mem::take(&mut self.late),
@@ -267,6 +271,10 @@ impl Recount {
         self.answer();
         if let Some(entry) = self.pending.pop_front() {
             self.facts.apply(&entry)?;
+            // One that does not parse refuses everything: the one at hand is of another digest.
+            if let Some(policy) = self.facts.policy_after(&self.policy) {
+                self.policy = Arc::new(policy);
+            }
             if let Claim::Tick(_) = entry.value().claim {
                 self.look_again();
             }

@@ -68,6 +68,7 @@ impl Votes {
                 && approval.claim.replaces == claim.replaces
                 && Some(approval.claim.shown) == text
                 && approval.header.system.as_ref() == Some(claim.serial.system())
+                && facts.still_holds(approval)
                 && now < end;
             for person in approval.by.persons() {
                 if contributors.contains(person) {

@@ -6,7 +6,9 @@
 //! the rules of a release are.
 
 mod edits;
+mod history;
 mod structure;
 
 pub use edits::{DiffError, EditError, apply, diff};
+pub use history::{Charters, Consented, Delay, Hindrance, Put, RefusedAct, State};
 pub use structure::{StructureError, can_be_amended, check_structure};

@@ -11,10 +11,9 @@ use model::{KeyId, PersonId, Timestamp};
 use crate::{
     bodies::SubjectDigest,
     statement::{
-        Signatory, Statement,
-        v1::{Charter, Claim, Kind, Tick},
+        Members, Signatory, Statement,
+        v1::{Claim, Kind, Tick},
     },
-    tick,
 };
 
 /// Two persons: what is forgotten is forgotten for ever.
@@ -43,10 +42,10 @@ pub struct Complete {
 }
 
 /// The erasures of one log, read in order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Erasures {
-    charter: Charter,
-    tick: Option<Tick>,
+    /// The last tick, with the charter in force there.
+    tick: Option<(Tick, Members)>,
     time: Timestamp,
     void_from: BTreeMap<KeyId, u64>,
     words: BTreeMap<SubjectDigest, Vec<Word>>,
@@ -54,27 +53,20 @@ pub struct Erasures {
 }
 
 impl Erasures {
-    /// Of a log under this charter, before its first entry.
-    pub fn new(charter: Charter) -> Self {
-        Self {
-            charter,
-            tick: None,
-            time: Timestamp::default(),
-            void_from: BTreeMap::new(),
-            words: BTreeMap::new(),
-            complete: BTreeMap::new(),
-        }
+    /// Before the first entry of a log.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The kinds of statement that count here; any other may be left out.
     pub const KINDS: [Kind; 3] = [Kind::Erasure, Kind::KeyWithdrawal, Kind::Tick];
 
-    /// The next statement. It was verified and its signer may say it.
-    pub fn push(&mut self, index: u64, key: KeyId, by: &Signatory, statement: &Statement) {
+    /// The next statement. It was verified and its signer may say it under the charter in force there.
+    pub fn push(&mut self, index: u64, key: KeyId, members: &Members, by: &Signatory, statement: &Statement) {
         match &statement.claim {
             // Opening one costs three signatures. While nobody waits, only the last one before a word matters.
             Claim::Tick(tick) => {
-                self.tick = Some(tick.clone());
+                self.tick = Some((tick.clone(), members.clone()));
                 if !self.words.is_empty() {
                     self.read_time();
                 }
@@ -125,9 +117,9 @@ impl Erasures {
 
     /// Time never runs backwards; a tick that does not open says nothing about it.
     fn read_time(&mut self) {
-        let Some(tick) = self.tick.take() else { return };
-        let Some(opened) = tick::open(&tick.checkpoint, &self.charter) else { return };
-        let unwitnessed = (self.charter.witness_quorum == 0).then_some(tick.at);
+        let Some((tick, members)) = self.tick.take() else { return };
+        let Some(opened) = members.open_tick(&tick.checkpoint) else { return };
+        let unwitnessed = (members.charter().witness_quorum == 0).then_some(tick.at);
         if let Some(latest) = opened.times.iter().max().copied().or(unwitnessed) {
             self.time = self.time.max(latest);
         }

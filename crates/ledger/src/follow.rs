@@ -93,6 +93,7 @@ struct Accepted {
 pub struct Advance {
     range: CompactRange,
     accepted: Accepted,
+    received: Timestamp,
 }
 
 impl Follower {
@@ -141,8 +142,14 @@ impl Follower {
 
     /// Checks a later checkpoint before its entries are fetched.
     pub fn begin(&self, note: &[u8], now: Timestamp) -> Result<Advance, FollowError> {
+        let mut advance = self.begin_unjudged(note, now)?;
+        advance.judge(&self.policy)?;
+        Ok(advance)
+    }
+
+    /// The same without the witnesses, for whoever learns from the entries who they are; [`Advance::judge`] asks for them.
+    pub(crate) fn begin_unjudged(&self, note: &[u8], now: Timestamp) -> Result<Advance, FollowError> {
         let checkpoint = SignedCheckpoint::open(note, &self.log)?;
-        let time = self.policy.quorum_time(&checkpoint)?.unwrap_or(now);
         if let Some(last) = &self.last {
             let evidence = || Box::new(Fork::new(last.checkpoint.to_bytes(), checkpoint.to_bytes()));
             let (ours, theirs) = (last.checkpoint.size(), checkpoint.size());
@@ -153,13 +160,13 @@ impl Follower {
                 return Err(FollowError::Forked { size: theirs, evidence: evidence() });
             }
         }
-        Ok(Advance { range: self.range.clone(), accepted: Accepted { checkpoint, time } })
+        Ok(Advance { range: self.range.clone(), accepted: Accepted { checkpoint, time: now }, received: now })
     }
 
     /// Accepts the later checkpoint if the entries lead to it.
     pub fn finish(&mut self, advance: Advance) -> Result<(), FollowError> {
         self.check(&advance)?;
-        let Advance { range, mut accepted } = advance;
+        let Advance { range, mut accepted, .. } = advance;
         // An older cosigning of the same tree takes nothing back.
         if let Some(last) = &self.last
             && last.checkpoint.size() == accepted.checkpoint.size()
@@ -174,7 +181,7 @@ impl Follower {
 
     /// Whether the entries lead to the later checkpoint, without accepting it yet.
     pub fn check(&self, advance: &Advance) -> Result<(), FollowError> {
-        let Advance { range, accepted } = advance;
+        let Advance { range, accepted, .. } = advance;
         let (before, size) = (self.size(), accepted.checkpoint.size());
         if range.size() != size {
             return Err(FollowError::Entries {
@@ -198,6 +205,12 @@ impl Follower {
 }
 
 impl Advance {
+    /// Asks for the witnesses of a policy, by whose times the checkpoint is dated from then on.
+    pub(crate) fn judge(&mut self, policy: &WitnessPolicy) -> Result<(), FollowError> {
+        self.accepted.time = policy.quorum_time(&self.accepted.checkpoint)?.unwrap_or(self.received);
+        Ok(())
+    }
+
     /// The next entry, as canonical bytes.
     pub fn push(&mut self, entry: &[u8]) {
         self.range.push_entry(entry);

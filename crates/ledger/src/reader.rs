@@ -4,9 +4,12 @@
 //! somebody who may say it. One entry that is not makes the reader stop where it was: a log that let it in is not
 //! the log that the charter describes.
 
+use std::sync::Arc;
+
 use model::{Digest, Timestamp};
 
 use crate::{
+    charter::Charters,
     checkpoint::SignedCheckpoint,
     dsse::{Envelope, EnvelopeError},
     follow::{FollowError, Follower, FreshCheckpoint, PolicyError, Sighting, StaleError, WitnessKey, WitnessPolicy},
@@ -17,7 +20,7 @@ use crate::{
         v1::{Charter, Claim, Kind, Seen},
         vouched,
     },
-    tick::{self, OpenTick, TickKeys},
+    tick::OpenTick,
     verified::{Known, Verified},
 };
 
@@ -101,32 +104,36 @@ pub fn keys_of(charter: &Charter) -> Result<(VerifierKey, WitnessPolicy), KeysEr
     Ok((log, WitnessPolicy::new(witnesses, charter.witness_quorum as usize)?))
 }
 
-/// Reads one log under one charter.
+/// Reads one log, under its first charter and those that its amendments make of it.
+///
+/// A checkpoint is judged by the witnesses of the charter in force after the entries that it covers: the people who must
+/// agree have signed for them.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    members: Members,
+    charters: Arc<Charters>,
     follower: Follower,
     /// What the log was at every size, to compare with what signers had seen.
     history: History,
-    /// For the ticks; with all witnesses, also where checkpoints are taken without.
-    ticks: Option<TickKeys>,
+    /// Whether witnesses are asked for at all.
+    is_judge: bool,
     begun: bool,
 }
 
 impl Reader {
     /// Begins at the first entry.
     pub fn new(members: Members) -> Result<Self, LogError> {
-        let (log, policy) = keys_of(members.charter())?;
-        let (follower, ticks) = (Follower::new(log, policy), TickKeys::of(members.charter()));
-        Ok(Self { members, follower, history: History::new(), ticks, begun: false })
+        let (log, policy) = keys_of(members.root().charter())?;
+        let (charters, follower) = (Arc::new(Charters::new(&members)), Follower::new(log, policy));
+        Ok(Self { charters, follower, history: History::new(), is_judge: true, begun: false })
     }
 
     /// The same, but takes checkpoints without witnesses. For the roles that only make statements, and for looking
     /// at a log; never for acting on it.
     pub fn unwitnessed(members: Members) -> Result<Self, LogError> {
         let (log, _) = keys_of(members.charter())?;
-        let (follower, ticks) = (Follower::new(log, WitnessPolicy::unwitnessed()), TickKeys::of(members.charter()));
-        Ok(Self { members, follower, history: History::new(), ticks, begun: false })
+        let follower = Follower::new(log, WitnessPolicy::unwitnessed());
+        let charters = Arc::new(Charters::new(&members));
+        Ok(Self { charters, follower, history: History::new(), is_judge: false, begun: false })
     }
 
     /// How many entries are read; the index of the next.
@@ -134,9 +141,14 @@ impl Reader {
         self.follower.size()
     }
 
-    /// The charter and its keys.
-    pub const fn members(&self) -> &Members {
-        &self.members
+    /// The charter in force after what was read, and its keys.
+    pub fn members(&self) -> &Members {
+        self.charters.members()
+    }
+
+    /// The charters of the log, as far as it was read.
+    pub fn charters(&self) -> &Charters {
+        &self.charters
     }
 
     /// What is remembered of the log.
@@ -159,9 +171,10 @@ impl Reader {
         self.follower.fresh(now, max_age_s)
     }
 
-    /// How many entries a checkpoint covers, before they are fetched; refuses one that shrank or forked.
+    /// How many entries a checkpoint covers, before they are fetched; refuses one that shrank or forked. Its witnesses are
+    /// judged with the entries.
     pub fn target(&self, note: &[u8], now: Timestamp) -> Result<u64, LogError> {
-        Ok(self.follower.begin(note, now).map_err(|e| self.shown(e))?.target())
+        Ok(self.follower.begin_unjudged(note, now).map_err(|e| self.shown(e))?.target())
     }
 
     /// Goes on to a checkpoint with the entries up to it, and returns what they say. All or nothing.
@@ -185,19 +198,22 @@ impl Reader {
         note: &[u8],
         now: Timestamp,
     ) -> Result<Vec<Verified<Statement>>, LogError> {
-        let mut advance = self.follower.begin(note, now).map_err(|e| self.shown(e))?;
+        let mut advance = self.follower.begin_unjudged(note, now).map_err(|e| self.shown(e))?;
         let mut begun = self.begun;
+        let mut charters = Arc::clone(&self.charters);
         let mut said = Vec::with_capacity(entries.len());
         let mut other = None;
         for (index, entry) in (self.size()..).zip(entries) {
             let entry = entry.as_ref();
-            let opened = self.open(index, entry, &mut begun)?;
+            let opened = open(&mut charters, index, entry, &mut begun)?;
             other = other.or_else(|| Some((index, entry, self.other_history(&opened)?)));
             let leaf = leaf_hash(entry);
             advance.push_hash(leaf);
             self.history.push(leaf);
             said.push(opened);
         }
+        let judges = self.judges_after(&charters)?;
+        advance.judge(judges.as_ref().unwrap_or(self.follower.policy()))?;
         self.follower.check(&advance)?;
         // Only now is it certain that the log stands by these entries.
         if let Some((index, entry, seen)) = other {
@@ -206,8 +222,16 @@ impl Reader {
             return Err(LogError::TwoHistories { index, size: seen.size, evidence });
         }
         self.follower.finish(advance)?;
+        judges.into_iter().for_each(|policy| self.follower.set_policy(policy));
+        self.charters = charters;
         self.begun = begun;
         Ok(said)
+    }
+
+    /// The witnesses of the charter in force after new entries, if they changed it.
+    fn judges_after(&self, charters: &Charters) -> Result<Option<WitnessPolicy>, LogError> {
+        let is_changed = charters.version() != self.charters.version();
+        Ok(if self.is_judge && is_changed { Some(keys_of(charters.members().charter())?.1) } else { None })
     }
 
     /// A tree that a statement speaks of and that is not what the log was.
@@ -231,40 +255,41 @@ impl Reader {
     pub const fn history(&self) -> &History {
         &self.history
     }
-
-    fn open(&self, index: u64, entry: &[u8], begun: &mut bool) -> Result<Verified<Statement>, LogError> {
-        open(&self.members, self.ticks.as_ref(), index, entry, begun)
-    }
 }
 
-/// Opens an entry, whose place in the tree is for the caller to check. `ticks` are the charter's keys for ticks; `begun`
-/// says whether anything but a charter stands before it.
+/// Opens an entry, whose place in the tree is for the caller to check, under the charter in force there, and lets the
+/// charters take it. `begun` says whether anything but a charter stands before it.
 pub(crate) fn open(
-    members: &Members,
-    ticks: Option<&TickKeys>,
+    charters: &mut Arc<Charters>,
     index: u64,
     entry: &[u8],
     begun: &mut bool,
 ) -> Result<Verified<Statement>, LogError> {
     let envelope = Envelope::from_entry(entry).map_err(|source| LogError::Envelope { index, source })?;
-    let (statement, _) = statement::open(&envelope, members).map_err(|source| LogError::Statement { index, source })?;
+    let members = charters.members();
+    let (statement, by) =
+        statement::open(&envelope, members).map_err(|source| LogError::Statement { index, source })?;
     let is_charter = statement.claim.kind() == Kind::Charter;
     if is_charter && (*begun || Digest::of(envelope.payload()) != members.hash()) || !is_charter && index == 0 {
         return Err(LogError::Charter(index));
     }
     *begun |= !is_charter;
     let tick = match &statement.claim {
-        Claim::Tick(claim) => ticks.and_then(|keys| keys.open(&claim.checkpoint)),
+        Claim::Tick(claim) => members.open_tick(&claim.checkpoint),
         _ => None,
     };
-    let known = Known { identity: Some(envelope.identity()), tick };
+    let identity = envelope.identity();
+    if Charters::concerns(&statement.claim) {
+        Arc::make_mut(charters).take(index, envelope.signer(), identity, &statement, tick.as_ref());
+    }
+    let known = Known { identity: Some(identity), tick, by: Some(by) };
     Ok(Verified::new(index, envelope.signer(), statement, known))
 }
 
 /// The checkpoint of a tick, opened under the charter; for one statement alone.
 pub fn tick_of(statement: &Statement, members: &Members) -> Option<OpenTick> {
     match &statement.claim {
-        Claim::Tick(claim) => tick::open(&claim.checkpoint, members.charter()),
+        Claim::Tick(claim) => members.open_tick(&claim.checkpoint),
         _ => None,
     }
 }

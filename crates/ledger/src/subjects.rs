@@ -13,6 +13,7 @@ use model::{Digest, Timestamp};
 
 use crate::{
     Verified,
+    charter::Charters,
     statement::{
         Members, Signatory, Statement,
         v1::{Claim, EvidenceOn, Image},
@@ -21,6 +22,9 @@ use crate::{
 
 /// The first line of a file.
 const HEADER: &str = "countersign-index/v2";
+
+/// The name under which stands everything that can have changed who is in force.
+pub const CHARTER_CHANGES: &str = "charter changes";
 
 /// Statements by what they are about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,7 +75,7 @@ impl Subjects {
         self.numbers.len()
     }
 
-    /// Takes the next statement.
+    /// Takes the next statement, with the members in force there.
     pub fn take(&mut self, entry: &Verified<Statement>, members: &Members) -> Result<(), OutOfOrder> {
         let index = entry.index();
         if index != self.size {
@@ -214,11 +218,14 @@ fn own(entry: &Verified<Statement>, members: &Members) -> Own {
     let statement = entry.value();
     let header = &statement.header;
     let mut parts = vec![format!("key {}", entry.key()), format!("role {}", header.role)];
-    if let Ok(signer) = members.holder(entry.key()) {
+    if let Some(signer) = entry.by() {
         parts.extend(signer.persons().iter().map(|p| format!("person {p}")));
-        if let Signatory::Robot { id, .. } = signer {
+        if let Signatory::Robot { id, .. } = &**signer {
             parts.push(format!("robot {id}"));
         }
+    }
+    if Charters::concerns(&statement.claim) && !matches!(statement.claim, Claim::Tick(_)) {
+        parts.push(CHARTER_CHANGES.to_owned());
     }
     parts.extend(header.system.iter().map(|s| format!("system {s}")));
     parts.extend(header.environment.iter().map(|e| format!("environment {e}")));

@@ -18,16 +18,16 @@ mod source;
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
 };
 
 use crate::{
     Verified,
+    charter::Charters,
     follow::WitnessPolicy,
     note::VerifierKey,
     statement::{Members, Statement, v1::Kind},
     store::StoreError,
-    tick::TickKeys,
 };
 
 pub use flaw::{Flaw, FlawKind};
@@ -42,7 +42,7 @@ const AHEAD: u64 = 32;
 pub struct Sweep<'a> {
     /// The log.
     pub source: &'a dyn Source,
-    /// The charter and its keys.
+    /// The log's first charter and its keys. Amendments are followed.
     pub members: &'a Members,
     /// The log's key.
     pub log: &'a VerifierKey,
@@ -79,6 +79,12 @@ pub struct Part<T> {
     /// The largest checkpoint in it that the quorum of witnesses has cosigned, with how many operators did.
     pub witnessed: Option<(u64, usize)>,
     agreed: Agreed,
+    /// The index after the last entry that was opened.
+    opened: u64,
+    /// Whether its entries are those of the signed tree.
+    is_shown: bool,
+    /// By whose word its statements were entitled.
+    known: Arc<bundle::Known>,
 }
 
 /// A statement, and what the caller wanted to know of it.
@@ -86,6 +92,8 @@ pub struct Part<T> {
 pub struct Said<T> {
     /// The statement.
     pub entry: Verified<Statement>,
+    /// The members in force there.
+    pub members: Members,
     /// What the caller's function made of it.
     pub look: T,
 }
@@ -162,12 +170,13 @@ impl Sweep<'_> {
         let turns =
             Turns { turn: Mutex::new(Turn { next: self.from, folded: self.from, stop: false }), moved: Condvar::new() };
         let recent = bundle::Recent::default();
-        let ticks = TickKeys::of(self.members.charter());
+        let root = Charters::new(self.members);
+        let known = Mutex::new(Arc::new(bundle::Known(root.history().to_vec())));
         std::thread::scope(|scope| {
             let (sender, receiver) = mpsc::sync_channel(AHEAD as usize);
             for _ in 0..self.threads.get() {
                 let (sender, turns) = (sender.clone(), &turns);
-                let hands = bundle::Hands { recent: &recent, ticks: ticks.as_ref() };
+                let hands = bundle::Hands { recent: &recent, known: &known };
                 scope.spawn(move || {
                     let _guard = StopOnPanic(turns);
                     while let Some(number) = turns.take(bundles) {
@@ -179,13 +188,22 @@ impl Sweep<'_> {
             }
             drop(sender);
             let mut waiting = BTreeMap::new();
-            let mut order = Order { agreed: Agreed::default(), begun: self.from > 0 };
+            let mut order = Order { agreed: Agreed::default(), begun: self.from > 0, charters: root };
+            let hands = bundle::Hands { recent: &recent, known: &known };
             let mut next = self.from;
             let outcome = receiver.iter().try_for_each(|(number, part)| {
                 waiting.insert(number, part);
                 while let Some(part) = waiting.remove(&next) {
                     let mut part = part?;
+                    // Whoever looked at it did not know yet of an amendment just before or in it: once more.
+                    while let Some(now) = order.follow(&part) {
+                        *known.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(now);
+                        part = self.look_at(next, &hands, look)?;
+                    }
                     order.check(&mut part);
+                    if !part.is_shown {
+                        part.said.clear();
+                    }
                     fold(part)?;
                     next += 1;
                     turns.folded(next);
@@ -202,9 +220,36 @@ impl Sweep<'_> {
 struct Order {
     agreed: Agreed,
     begun: bool,
+    charters: Charters,
 }
 
 impl Order {
+    /// Follows the charters through a bundle. If somebody was entitled by another charter than the one in force there,
+    /// nothing is taken, and who is in force comes back, as far as these statements tell.
+    fn follow<T>(&mut self, part: &Part<T>) -> Option<bundle::Known> {
+        let mut charters = self.charters.clone();
+        let by = |index: u64| part.known.at(index).map(|(number, _)| number);
+        for said in &part.said {
+            let entry = &said.entry;
+            if by(entry.index()) != charters.version().checked_sub(1) {
+                return Some(bundle::Known(charters.history().to_vec()));
+            }
+            if let Some(identity) = entry.identity() {
+                charters.take(entry.index(), entry.key(), identity, entry.value(), entry.tick());
+            }
+        }
+        // The first entry that did not hold up may have been judged by the wrong charter.
+        if part.opened < part.end && by(part.opened) != charters.version().checked_sub(1) {
+            return Some(bundle::Known(charters.history().to_vec()));
+        }
+        if charters.version() != self.charters.version()
+            || part.said.iter().any(|s| Charters::concerns(&s.entry.value().claim))
+        {
+            self.charters = charters;
+        }
+        None
+    }
+
     fn check<T>(&mut self, part: &mut Part<T>) {
         // The founders' signatures come first and nowhere else. Each is of the charter: entitlement has seen to that.
         let founders = part.said.iter().position(|s| {

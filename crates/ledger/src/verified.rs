@@ -1,10 +1,10 @@
 //! What was read from the log and verified: the only way for one room to take another's word.
 
-use std::ops::Deref;
+use std::{ops::Deref, sync::Arc};
 
 use model::KeyId;
 
-use crate::{dsse::Identity, tick::OpenTick};
+use crate::{dsse::Identity, statement::Signatory, tick::OpenTick};
 
 /// A statement's content that is in the log, signed by a key that may say it.
 ///
@@ -40,6 +40,8 @@ pub(crate) struct Known {
     pub(crate) identity: Option<Identity>,
     /// The checkpoint that a tick carries, if it is a tick and its signatures were found to hold up.
     pub(crate) tick: Option<OpenTick>,
+    /// Who signed it, by the charter in force where it stands.
+    pub(crate) by: Option<Arc<Signatory>>,
 }
 
 impl<T> Verified<T> {
@@ -72,6 +74,11 @@ impl<T> Verified<T> {
     /// cosigned it. `None` says nothing: then [`crate::tick::open`] answers.
     pub const fn tick(&self) -> Option<&OpenTick> {
         self.known.tick.as_ref()
+    }
+
+    /// Who signed it, by the charter in force where it stands, if that was computed when the entry was read.
+    pub const fn by(&self) -> Option<&Arc<Signatory>> {
+        self.known.by.as_ref()
     }
 
     /// The same, borrowed: *verified* holds for what is borrowed as it holds for the owner.

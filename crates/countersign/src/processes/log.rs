@@ -6,6 +6,7 @@
 mod asking;
 mod door;
 mod erasing;
+mod in_force;
 mod only_read;
 mod refusals;
 
@@ -32,13 +33,13 @@ use ledger::{
     note::{NoteKeyType, NoteSigner},
     statement::Members,
     store::Store,
-    tick,
 };
 use model::Digest;
 use serde::Deserialize;
 
 use self::{
     door::{CharterDoor, DoorError},
+    in_force::InForce,
     only_read::OnlyRead,
     refusals::Refusals,
 };
@@ -72,7 +73,7 @@ const SET_BACK_HINT: &str = "reading goes on; the operator of the log restores t
 /// What the handlers share.
 struct Shared {
     log: Log,
-    members: Members,
+    in_force: Arc<InForce>,
     /// Attempts to change guarded values that the door refused.
     refusals: Arc<Refusals>,
     cosigned: Mutex<Option<Arc<SignedCheckpoint>>>,
@@ -92,9 +93,15 @@ impl Shared {
         self.cosigned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Who is in force at the end of the log, as far as it was read.
+    fn members(&self) -> Members {
+        self.in_force.charters().members().clone()
+    }
+
+    /// By the witnesses of the charter in force after what it covers, as every reader judges it.
     fn is_cosigned(&self, checkpoint: &SignedCheckpoint) -> bool {
         let note = String::from_utf8(checkpoint.to_bytes()).unwrap_or_default();
-        tick::open(&note, self.members.charter()).is_some()
+        self.in_force.charters().members_at(checkpoint.size()).open_tick(&note).is_some()
     }
 
     fn set_cosigned(&self, checkpoint: SignedCheckpoint) {
@@ -195,14 +202,15 @@ pub(crate) fn open(
     if signer.vkey().to_string() != named.vkey {
         return Err(Fault::new(Kind::Untrue, "the log's key is not the one that the charter names"));
     }
-    let members = charter.members.clone();
     let refusals = Arc::new(Refusals::open(forks.with_file_name("refused-values.json")));
-    let door = Arc::new(CharterDoor::new(members.clone(), forks, refusals.clone()));
+    let in_force = Arc::new(InForce::new(&charter.members));
+    let door = Arc::new(CharterDoor::new(in_force.clone(), forks, refusals.clone()));
     let log =
         Log::open_asking_first(store, signer, door).because(Kind::Untrue, "the log does not open")?.keeping(bodies);
+    in_force.follow(&log).because(Kind::Unavailable, "the log can not be read")?;
     let shared = Arc::new(Shared {
         log,
-        members,
+        in_force,
         refusals,
         cosigned: Mutex::new(None),
         grown: Condvar::new(),
@@ -240,8 +248,7 @@ pub(crate) fn open(
     std::thread::Builder::new()
         .name("erasures".to_owned())
         .spawn(move || {
-            let erasing = erasing::Erasing::new(&keeping.members);
-            erasing.run(&keeping.log, &keeping.members, |trouble| {
+            erasing::Erasing::default().run(&keeping.log, &keeping.in_force, |trouble| {
                 *keeping.not_erased.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
             });
         })

@@ -16,7 +16,7 @@ use ledger::{
     note::VerifierKey,
     proof::Proof,
     statement::{Members, Statement},
-    subjects::Subjects,
+    subjects::{CHARTER_CHANGES, Subjects},
     sweep::{BUNDLE, Source, Sweep},
 };
 use model::{Digest, Timestamp};
@@ -107,7 +107,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         ledger::reader::keys_of(members.charter()).because(Kind::Input, "the charter does not hold up")?;
     let ground = audit::whole_ground(&*source, &log)?;
     let reading = Reading { source: &*source, members: &members, log: &log, witnesses: &witnesses, ground: &ground };
-    let (subjects, by_kept_audit) = reading.subjects(args.keep.as_deref(), common)?;
+    let (subjects, in_force, by_kept_audit) = reading.subjects(args.keep.as_deref(), common)?;
     let (checkpoint, operators) = reading.checkpoint()?;
     let names = names(&args.name, &subjects)?;
     let mut found: Vec<u64> = names.iter().flat_map(|name| subjects.about(name)).copied().collect();
@@ -116,11 +116,11 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     found.retain(|index| *index < checkpoint.size());
     let mut statements = Vec::with_capacity(found.len());
     for index in found {
-        let (envelope, statement, proof) = reading.statement(index, &checkpoint)?;
+        let then = in_force.iter().rfind(|(from, _)| *from <= index).map_or(&members, |(_, then)| then);
+        let (envelope, statement, by, proof) = reading.statement(index, then, &checkpoint)?;
         if let Some(folder) = &args.proofs {
             write_proof(folder, index, &envelope, &proof)?;
         }
-        let by = members.holder(envelope.signer()).map_or_else(|_| envelope.signer().short(), ToString::to_string);
         statements.push(Row {
             index,
             kind: statement.claim.kind().to_string(),
@@ -136,7 +136,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         root: checkpoint.root(),
         by_kept_audit: by_kept_audit.min(checkpoint.size()),
         witness_operators: operators,
-        witness_quorum: members.charter().witness_quorum,
+        witness_quorum: in_force.last().map_or(&members, |(_, now)| now).charter().witness_quorum,
     };
     let answer = Answer { name: args.name.clone(), names, statements, complete };
     match common.format {
@@ -241,15 +241,18 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// What every entry is about, and how many of them are from a kept index.
-    fn subjects(&self, keep: Option<&Path>, common: &Flags) -> Result<(Subjects, u64), Fault> {
+    /// What every entry is about, who is in force from which index on, and how many entries are from a kept index.
+    fn subjects(&self, keep: Option<&Path>, common: &Flags) -> Result<(Subjects, Vec<(u64, Members)>, u64), Fault> {
         let mut subjects = match keep {
             Some(path) => self.kept(path)?,
             None => Subjects::new(),
         };
         let from_index = subjects.size();
+        let mut in_force = vec![(0, self.members.clone())];
         let progress = Count::new("read", common.format == Format::Text);
         progress.of(self.ground.skeleton.size());
+        // Who is in force follows from the first entry on, if anything ever changed it.
+        let is_first = subjects.about(CHARTER_CHANGES).is_empty();
         let sweep = Sweep {
             source: self.source,
             members: self.members,
@@ -258,22 +261,27 @@ impl Reading<'_> {
             skeleton: &self.ground.skeleton,
             is_signed: true,
             verified: from_index,
-            from: from_index / BUNDLE,
+            from: if is_first { from_index / BUNDLE } else { 0 },
             threads: ledger::sweep::cores(),
         };
         sweep.run::<(), Ended>(&|_| (), |part| {
             if let Some(flaw) = part.flaws.first() {
                 return Err(Ended::Fault(audit::not_whole(flaw)));
             }
+            for said in &part.said {
+                if !in_force.last().is_some_and(|(_, members)| members.is_same(&said.members)) {
+                    in_force.push((said.entry.index(), said.members.clone()));
+                }
+            }
             for said in part.said.iter().filter(|s| s.entry.index() >= from_index) {
                 subjects
-                    .take(&said.entry, self.members)
+                    .take(&said.entry, &said.members)
                     .map_err(|e| Ended::Fault(Fault::from_error(Kind::Internal, e)))?;
             }
             progress.at(part.end);
             Ok(())
         })?;
-        Ok((subjects, from_index))
+        Ok((subjects, in_force, from_index))
     }
 
     /// The index of an audit, if it fits what was kept with it and this log goes on from there.
@@ -320,7 +328,12 @@ impl Reading<'_> {
     }
 
     /// One statement, read again, with the proof that it is under the checkpoint.
-    fn statement(&self, index: u64, checkpoint: &SignedCheckpoint) -> Result<(Envelope, Statement, Proof), Fault> {
+    fn statement(
+        &self,
+        index: u64,
+        members: &Members,
+        checkpoint: &SignedCheckpoint,
+    ) -> Result<(Envelope, Statement, String, Proof), Fault> {
         let unreadable = "the log can not be read";
         let found = self.source.entries(index, 1).because(Kind::Unavailable, unreadable)?.pop();
         let entry = found.ok_or_else(|| Fault::new(Kind::Untrue, format!("entry {index} is missing")))?;
@@ -332,11 +345,11 @@ impl Reading<'_> {
             return Err(Fault::new(Kind::Untrue, format!("entry {index} was changed")));
         }
         let envelope = Envelope::from_entry(&entry.bytes).because(Kind::Untrue, format!("entry {index} is damaged"))?;
-        let (statement, _) = ledger::statement::open(&envelope, self.members)
+        let (statement, by) = ledger::statement::open(&envelope, members)
             .because(Kind::Untrue, format!("entry {index} is not a statement of this log"))?;
         let proof = Proof::new(index, hashes, None, checkpoint.to_bytes())
             .because(Kind::Internal, "the proof can not be written")?;
-        Ok((envelope, statement, proof))
+        Ok((envelope, statement, by.to_string(), proof))
     }
 }
 

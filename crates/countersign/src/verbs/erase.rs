@@ -193,13 +193,13 @@ fn kept(view: &View, commitment: Digest) -> Result<KeptBody, Fault> {
 
 /// The erasures that a view has read.
 pub(super) fn erasures(view: &View) -> Erasures {
-    let members = view.facts().members();
-    let mut erasures = Erasures::new(members.charter().clone());
+    let mut erasures = Erasures::new();
     for entry in view.statements() {
         if Erasures::KINDS.contains(&entry.value().claim.kind())
-            && let Ok(by) = members.holder(entry.key())
+            && let Some(by) = entry.by()
         {
-            erasures.push(entry.index(), entry.key(), by, entry.value());
+            let members = view.facts().members_at(entry.index());
+            erasures.push(entry.index(), entry.key(), members, by, entry.value());
         }
     }
     erasures

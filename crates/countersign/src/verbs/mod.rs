@@ -51,7 +51,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use ledger::keys::{PrivateKey, Scheme, Signer, SshAgent};
-use ledger::statement::{Members, Signatory};
+use ledger::statement::{MEMBER_ROLE, Members, RECOVERY_ROLE, Signatory, v1::Kind as Says};
 use model::RoleName;
 use serde::Serialize;
 
@@ -197,7 +197,11 @@ fn role_for(members: &Members, who: &Signatory, kind: ledger::statement::v1::Kin
     let roles: Vec<&RoleName> = match who {
         Signatory::Person(id) => charter.member(id).into_iter().flat_map(|m| &m.roles).collect(),
         Signatory::Robot { id, .. } => charter.robots.iter().filter(|r| &r.id == id).map(|r| &r.role).collect(),
+        Signatory::Recovery => return RECOVERY_ROLE.parse().because(Kind::Internal, "a built-in role does not parse"),
     };
+    if let (Says::Cancellation, Signatory::Person(_)) = (kind, who) {
+        return MEMBER_ROLE.parse().because(Kind::Internal, "a built-in role does not parse");
+    }
     roles.iter().find(|r| charter.may_say(r, kind)).map(|r| (*r).clone()).ok_or_else(|| {
         let may: Vec<&str> = charter.roles.iter().filter(|r| r.says.contains(&kind)).map(|r| r.name.as_str()).collect();
         Fault::new(Kind::Refused, format!("{who} holds no role that may say `{kind}`"))

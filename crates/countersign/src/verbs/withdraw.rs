@@ -113,6 +113,7 @@ fn key(members: &Members, text: &str) -> Result<KeyId, Fault> {
         .filter(|(_, who)| match who {
             ledger::statement::Signatory::Person(id) => id.as_str() == text,
             ledger::statement::Signatory::Robot { id, .. } => id.as_str() == text,
+            ledger::statement::Signatory::Recovery => false,
         })
         .map(|(id, _)| id)
         .collect();

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use ledger::{
     Verified,
+    charter::Charters,
     statement::{
         Members, Statement,
         v1::{Claim, Exception, Kind, MilestoneKind, Proposal, Verdict},
@@ -49,7 +50,7 @@ pub enum SelectError {
 }
 
 /// The log indices of the statements that a bundle of a verdict carries, out of all statements of the log, from the first
-/// on.
+/// on. `members` are those of the log's first charter.
 ///
 /// # Errors
 /// If the log does not say what the verdict says, or if no selection leads to it.
@@ -67,12 +68,23 @@ pub fn select(
     let before = statements.get(..size).ok_or(SelectError::Other(verdict))?;
     let mut facts = Facts::new(members.clone());
     fold(&mut facts, before, said.size)?;
+    // The charter in force then may have had another policy than the one at hand.
+    let then = facts.policy_after(policy);
+    let policy = then.as_ref().unwrap_or(policy);
     let decision = decide_with(policy, &facts, said.proposal).map_err(|e| SelectError::NoAnswer(verdict, e))?;
     if decision.verdict != **said {
         return Err(SelectError::Other(verdict));
     }
+    // Who judges the checkpoint follows from every amendment up to it.
+    let mut all = Charters::new(members);
+    for statement in statements {
+        if let Some(identity) = statement.identity().filter(|_| Charters::concerns(&statement.value().claim)) {
+            all.take(statement.index(), statement.key(), identity, statement.value(), statement.tick());
+        }
+    }
     for every_milestone in [false, true] {
         let mut chosen = read_for(&facts, said, every_milestone);
+        chosen.extend(all.rests_on());
         chosen.insert(verdict);
         // What the gate said last, so that whoever checks learns of a withdrawal.
         let on_it =

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use ledger::{
     Verified,
     charter::StructureError,
+    checkpoint::SignedCheckpoint,
     dsse::Envelope,
-    excerpt::Excerpt,
+    excerpt::{Excerpt, Proven},
+    follow::{FollowError, WitnessPolicy},
     reader::{LogError, Reader},
     statement::{
-        Members, Signatory, Statement,
+        Members, Statement,
         v1::{Claim, Ruling, Verdict},
     },
 };
@@ -121,16 +123,17 @@ pub enum VerifyError {
 pub fn verify(bytes: &[u8], charter: Digest) -> Result<Report, VerifyError> {
     let bundle = Bundle::parse(bytes)?;
     let members = charter_of(&bundle, charter)?;
-    let duties = duties::check(members.charter())?;
-    let excerpt = Excerpt::new(members.clone(), bundle.note.as_bytes())?;
-    let statements = statements(&bundle, &members, excerpt.clone())?;
+    let (seen, statements) = open(&bundle, members.clone())?;
     let (said, verdict) = verdict_of(&statements, bundle.verdict)?;
-    let policy = Policy::parse(&members.charter().policy).map_err(CharterError::from)?;
 
-    let mut facts = Facts::new(members.clone());
+    let mut facts = Facts::new(members);
     let split = statements.partition_point(|s| s.index() < verdict.size);
     let (before, after) = statements.split_at_checked(split).unwrap_or((&statements, &[]));
     fold(&mut facts, before, verdict.size)?;
+    // Those of the charter that the verdict was made under.
+    let members = facts.members().clone();
+    let duties = duties::check(members.charter())?;
+    let policy = Policy::parse(&members.charter().policy).map_err(CharterError::from)?;
     let index = bundle.verdict;
     let decision =
         decide_with(&policy, &facts, verdict.proposal).map_err(|source| VerifyError::NoAnswer { index, source })?;
@@ -145,22 +148,29 @@ pub fn verify(bytes: &[u8], charter: Digest) -> Result<Report, VerifyError> {
     let split = after.partition_point(|s| s.index() < index);
     let (meanwhile, after) = after.split_at_checked(split).unwrap_or((after, &[]));
     fold(&mut facts, meanwhile, index)?;
-    let overtaken = match decide_with(&policy, &facts, verdict.proposal) {
+    let later = facts.policy_after(&policy);
+    let overtaken = match decide_with(later.as_ref().unwrap_or(&policy), &facts, verdict.proposal) {
         Ok(decision) if decision.is_granted() => None,
         Ok(decision) => Some(Now::of(&decision.verdict)),
         Err(_) => Some(Now::NoAnswer),
     };
     let overtaken = overtaken.filter(|_| matches!(verdict.ruling, Ruling::Granted { .. }));
-    fold(&mut facts, after, excerpt.checkpoint().size())?;
+    fold(&mut facts, after, seen.checkpoint.size())?;
     if let Some(withdrawn) = facts.withdrawal(said.key()).filter(|_| facts.is_void(said.key(), index)) {
         return Err(VerifyError::Withdrawn { index, withdrawn });
     }
     let now = match bundle.form {
-        Form::Whole => decide_with(&policy, &facts, verdict.proposal).map_or(Now::NoAnswer, |d| Now::of(&d.verdict)),
+        Form::Whole => {
+            let later = facts.policy_after(&policy);
+            let policy = later.as_ref().unwrap_or(&policy);
+            decide_with(policy, &facts, verdict.proposal).map_or(Now::NoAnswer, |d| Now::of(&d.verdict))
+        }
         Form::Selected => Now::Unknown(last_said(&statements, index, verdict.proposal)),
     };
-    let times = excerpt.times()?.into_iter().map(|(operator, time)| (operator.to_owned(), time)).collect();
-    let time = excerpt.time()?.or_else(|| facts.time().map(|t| t.latest));
+    let times = seen.policy.times(&seen.checkpoint).map_err(LogError::from)?;
+    let times = times.into_iter().map(|(operator, time)| (operator.to_owned(), time)).collect();
+    let quorum_time = seen.policy.quorum_time(&seen.checkpoint).map_err(LogError::from)?;
+    let time = quorum_time.or_else(|| facts.time().map(|t| t.latest));
     Ok(Report {
         form: bundle.form,
         notice: bundle.notice(),
@@ -169,13 +179,13 @@ pub fn verify(bytes: &[u8], charter: Digest) -> Result<Report, VerifyError> {
         charter,
         demo: members.charter().demo,
         duties,
-        origin: excerpt.checkpoint().checkpoint().origin.clone(),
-        size: excerpt.checkpoint().size(),
+        origin: seen.checkpoint.checkpoint().origin.clone(),
+        size: seen.checkpoint.size(),
         time,
         witnesses: times,
-        witness_quorum: members.charter().witness_quorum,
+        witness_quorum: facts.members().charter().witness_quorum,
         index,
-        gate: members.holder(said.key()).map(Signatory::to_string).unwrap_or_default(),
+        gate: said.by().map(|by| by.to_string()).unwrap_or_default(),
         verdict: verdict.clone(),
         approvers,
         contributors,
@@ -201,28 +211,36 @@ fn charter_of(bundle: &Bundle, wanted: Digest) -> Result<Members, VerifyError> {
     Ok(Members::of(*charter, hash).map_err(StructureError::from).map_err(CharterError::from)?)
 }
 
-/// The statements, each in the tree of the checkpoint and by somebody who may say it.
-fn statements(
-    bundle: &Bundle,
-    members: &Members,
-    mut excerpt: Excerpt,
-) -> Result<Vec<Verified<Statement>>, VerifyError> {
+/// The checkpoint of a bundle, and the witnesses who were asked for.
+struct Seen {
+    checkpoint: SignedCheckpoint,
+    policy: WitnessPolicy,
+}
+
+/// The statements, each in the tree of the checkpoint and by somebody who may say it; and the checkpoint, which enough
+/// witnesses of the charter after them cosigned.
+fn open(bundle: &Bundle, members: Members) -> Result<(Seen, Vec<Verified<Statement>>), VerifyError> {
     match bundle.form {
         Form::Whole => {
-            let (covered, given) = (excerpt.checkpoint().size(), bundle.entries.len() as u64);
+            let mut reader = Reader::new(members)?;
+            let (covered, given) =
+                (reader.target(bundle.note.as_bytes(), Timestamp::default())?, bundle.entries.len() as u64);
             if covered != given {
                 return Err(VerifyError::Size { covered, given });
             }
             let entries: Vec<&[u8]> = bundle.entries.iter().map(|e| e.bytes.as_slice()).collect();
-            let mut reader = Reader::new(members.clone())?;
-            reader.advance(&entries, bundle.note.as_bytes(), Timestamp::default()).map_err(|error| match error {
-                LogError::Follow(ledger::follow::FollowError::Forked { .. }) => VerifyError::Root,
+            let said = reader.advance(&entries, bundle.note.as_bytes(), Timestamp::default());
+            let said = said.map_err(|error| match error {
+                LogError::Follow(FollowError::Forked { .. }) => VerifyError::Root,
                 other => other.into(),
-            })
+            })?;
+            let checkpoint = reader.checkpoint().cloned().ok_or(VerifyError::Root)?;
+            Ok((Seen { checkpoint, policy: reader.follower().policy().clone() }, said))
         }
         Form::Selected => {
-            let opened = bundle.entries.iter().map(|e| excerpt.open(e.index, &e.bytes, &e.proof));
-            Ok(opened.collect::<Result<_, _>>()?)
+            let entries = bundle.entries.iter().map(|e| Proven { index: e.index, entry: &e.bytes, proof: &e.proof });
+            let (excerpt, said) = Excerpt::open(members, bundle.note.as_bytes(), entries)?;
+            Ok((Seen { checkpoint: excerpt.checkpoint().clone(), policy: excerpt.policy().clone() }, said))
         }
     }
 }

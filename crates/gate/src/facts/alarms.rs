@@ -267,7 +267,7 @@ impl Facts {
     /// Until when a silence hides alarms, or why it does not. It begins with the first tick that covers it, so that nobody
     /// can make it longer by dating it, and it is over when either the log's time or `now` says so.
     fn silence_until(&self, said: &Said<Silence>, now: Timestamp) -> Result<Timestamp, SilenceRefusal> {
-        let charter = self.members.charter();
+        let charter = self.members().charter();
         may_silence(charter, &said.header.role, &said.claim)?;
         if !self.stands(said) {
             return Err(SilenceRefusal::Void);

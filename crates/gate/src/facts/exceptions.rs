@@ -54,6 +54,9 @@ impl Facts {
         for said in self.standing(self.exceptions.by(&self.exceptions_of, &(suite.clone(), case))) {
             let claim = &said.claim;
             let until = claim.ends.min(said.header.expires);
+            if !self.still_holds(said) {
+                continue;
+            }
             if said.header.system.as_ref() == Some(system) && &claim.suite == suite && claim.case == case && now < until
             {
                 let who = by_terms.entry((claim.owner.clone(), claim.ends)).or_default();

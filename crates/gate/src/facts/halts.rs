@@ -38,6 +38,17 @@ impl Facts {
         }
     }
 
+    /// The same in some places alone, unless people have resumed there.
+    pub(super) fn begin_halt_in(&mut self, index: u64, places: &[(SystemName, EnvironmentName)]) {
+        for (system, environment) in places {
+            let holds = self.halts.get(index).is_some_and(|halt| is_here(halt, system, environment))
+                && !self.is_resumed(index, system, environment);
+            if let Some(place) = self.place_mut(system, environment).filter(|_| holds) {
+                place.halts.insert(index);
+            }
+        }
+    }
+
     /// Looks again whether a halt is in force where it is about: somebody resumed, or a key was withdrawn.
     pub(super) fn weigh_halt(&mut self, index: u64) {
         let Some(halt) = self.halts.get(index) else { return };
@@ -61,13 +72,13 @@ impl Facts {
     /// Whether enough people said that a halt is over here: a resume that names a system or an environment is about
     /// that one alone.
     fn is_resumed(&self, halt: u64, system: &SystemName, environment: &EnvironmentName) -> bool {
-        let Some(rule) = self.members.charter().environment(environment) else { return false };
+        let Some(rule) = self.members().charter().environment(environment) else { return false };
         let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
         let here = |h: &Heading| {
             h.environment.as_ref().is_none_or(|e| e == environment) && h.system.as_ref().is_none_or(|s| s == system)
         };
         let stands = |r: &&Said<Resume>| !self.is_void(r.key, r.index) && r.index > halt && here(&r.header);
-        for resume in self.resumes.by(&self.resumes_of, &halt).filter(stands) {
+        for resume in self.resumes.by(&self.resumes_of, &halt).filter(stands).filter(|r| self.still_holds(r)) {
             for person in resume.by.persons() {
                 spoke.entry(person.clone()).or_default().insert(resume.header.role.clone());
             }

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use super::{Log, Submission};
+use crate::{
+    dsse::Identity,
+    store::{Store, StoreError},
+};
 
 /// Why a statement was not let in; the chain of the cause says what and why.
 #[derive(Clone, Debug)]
@@ -39,6 +43,24 @@ impl std::error::Error for Refusal {
 pub trait Door: Send + Sync {
     /// Lets a submission in or says why not.
     fn check(&self, log: &Log, submission: &Submission) -> Result<(), Refusal>;
+
+    /// The writer gives places from `first` on; what stands before is in the store. Who may say what can depend on what
+    /// stands before, and between [`Door::check`] and here others were faster.
+    fn begin(&self, first: u64, store: &dyn Store) -> Result<(), StoreError> {
+        let _ = (first, store);
+        Ok(())
+    }
+
+    /// Whether an entry may stand at an index, after those that were let in since [`Door::begin`].
+    fn place(&self, index: u64, identity: Identity, entry: &[u8]) -> Result<(), Refusal> {
+        let _ = (index, identity, entry);
+        Ok(())
+    }
+
+    /// Those since [`Door::begin`] are stored, and the log has so many entries now; or none of them is known to be.
+    fn end(&self, stored: Option<u64>) {
+        let _ = stored;
+    }
 }
 
 /// A door that is open to every envelope: for logs of others and for measuring. A log of statements never has it.

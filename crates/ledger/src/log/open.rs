@@ -140,7 +140,15 @@ impl Log {
         let sealer = Sealer::new(&signer)?;
         let head = Arc::new(Head::new(checkpoint, turn, asks_first));
         let queue = Arc::new(Queue::default());
-        let writer = Writer { store: store.clone(), signer, head: head.clone(), tiles: tiles.clone(), edge, range };
+        let writer = Writer {
+            store: store.clone(),
+            door: door.clone(),
+            signer,
+            head: head.clone(),
+            tiles: tiles.clone(),
+            edge,
+            range,
+        };
         let threads = if store.shared().is_some() {
             let (listener, teller) = (store.clone(), queue.clone());
             let turns = Turns::new(writer, queue.clone(), sealer);

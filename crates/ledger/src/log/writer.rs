@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    AppendError, Head, Queue, Tiles,
+    AppendError, Door, Head, Queue, Tiles,
     head::CatchUpError,
     open::{OpenLogError, edge_of},
     queue::{Integrated, Request},
@@ -26,6 +26,7 @@ pub(super) const BATCH_LIMIT: usize = 256;
 /// The writer's state: the tree as it is stored.
 pub(super) struct Writer {
     pub(super) store: Arc<dyn Store>,
+    pub(super) door: Arc<dyn Door>,
     pub(super) signer: NoteSigner,
     pub(super) head: Arc<Head>,
     pub(super) tiles: Arc<Tiles>,
@@ -63,9 +64,9 @@ impl Writer {
     }
 
     /// Gives each statement its place, commits the new ones in one go, and answers; the names of those that another
-    /// process handed over though they were in the log already. After an error the tree is not the
+    /// process handed over though they were in the log already, or may not come into it any more. After an error the tree is not the
     /// stored one until [`Writer::reload`] or [`Writer::catch_up`] said so.
-    pub(super) fn integrate(&mut self, mut requests: Vec<Request>) -> Result<Vec<Identity>, NotCommitted> {
+    pub(super) fn integrate(&mut self, requests: Vec<Request>) -> Result<Vec<Identity>, NotCommitted> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
@@ -85,27 +86,43 @@ impl Writer {
             let error = StoreError::OutOfStep { expected: first, found: found + 1 };
             return Err(NotCommitted { requests, error: AppendError::Store(Arc::new(error)), nothing_changed: true });
         }
+        if let Err(e) = self.door.begin(first, &*self.store) {
+            let error = AppendError::Store(Arc::new(e));
+            return Err(NotCommitted { requests, error, nothing_changed: true });
+        }
         let mut batch = Batch { first, ..Batch::default() };
         let mut fresh: HashMap<Identity, u64> = HashMap::new();
-        let mut places = Vec::with_capacity(requests.len());
-        for (request, known) in requests.iter_mut().zip(known) {
-            let known = known.or_else(|| fresh.get(&request.identity).copied());
-            places.push(known.unwrap_or_else(|| {
-                let index = self.range.size();
-                let leaf = leaf_hash(&request.bytes);
-                self.range.push(leaf);
-                self.edge.push(leaf);
-                fresh.insert(request.identity, index);
-                let bytes = std::mem::take(&mut request.bytes);
-                batch.entries.push(StoredEntry { bytes, identity: request.identity });
-                index
-            }));
+        let mut placed = Vec::with_capacity(requests.len());
+        let mut needless = Vec::new();
+        for (mut request, known) in requests.into_iter().zip(known) {
+            let identity = request.identity;
+            let known = known.or_else(|| fresh.get(&identity).copied());
+            let index = match known {
+                Some(index) => index,
+                None => {
+                    let index = self.range.size();
+                    if let Err(refusal) = self.door.place(index, identity, &request.bytes) {
+                        needless.extend((!request.is_ours()).then_some(identity));
+                        request.reply(Err(AppendError::Refused(refusal)));
+                        continue;
+                    }
+                    let leaf = leaf_hash(&request.bytes);
+                    self.range.push(leaf);
+                    self.edge.push(leaf);
+                    fresh.insert(identity, index);
+                    let bytes = std::mem::take(&mut request.bytes);
+                    batch.entries.push(StoredEntry { bytes, identity });
+                    index
+                }
+            };
+            placed.push((request, index));
         }
         let outcome = if batch.entries.is_empty() { Ok(self.head.get()) } else { self.commit(&mut batch) };
+        self.door.end(outcome.is_ok().then_some(self.range.size()));
         match outcome {
             Ok(head) => {
-                let mut known = Vec::new();
-                for (request, index) in requests.into_iter().zip(places) {
+                let mut known = needless;
+                for (request, index) in placed {
                     if index < first && !request.is_ours() {
                         known.push(request.identity);
                     }
@@ -116,7 +133,7 @@ impl Writer {
             Err((error, nothing_changed)) => {
                 let mut entries = batch.entries.into_iter();
                 let mut unanswered = Vec::new();
-                for (mut request, index) in requests.into_iter().zip(places) {
+                for (mut request, index) in placed {
                     if index < first {
                         // A duplicate of what was there before is there still.
                         request.reply(Ok(Integrated { index, head: self.head.get() }));

@@ -13,7 +13,9 @@ pub(crate) use payload::samples;
 mod read;
 mod vouched;
 
-pub use entitlement::{EntitlementError, FOUNDER_ROLE, LONGEST_LIFE_S, Members, Signatory, public_key};
+pub use entitlement::{
+    EntitlementError, FOUNDER_ROLE, LONGEST_LIFE_S, MEMBER_ROLE, Members, RECOVERY_ROLE, Signatory, public_key,
+};
 pub use payload::{PAYLOAD_TYPE, PayloadError, Statement, Subject};
 pub use read::{ReadError, open};
 pub use vouched::vouched;

@@ -1,6 +1,8 @@
 //! Opening an envelope: signature, form and entitlement, in that order, the same at the log's door and at every
 //! reader's.
 
+use std::sync::Arc;
+
 use crate::{
     dsse::Envelope,
     keys::VerifyError,
@@ -25,7 +27,7 @@ pub enum ReadError {
 }
 
 /// Opens an envelope under a charter.
-pub fn open(envelope: &Envelope, members: &Members) -> Result<(Statement, Signatory), ReadError> {
+pub fn open(envelope: &Envelope, members: &Members) -> Result<(Statement, Arc<Signatory>), ReadError> {
     if envelope.payload_type() != PAYLOAD_TYPE {
         return Err(ReadError::PayloadType(envelope.payload_type().to_owned()));
     }

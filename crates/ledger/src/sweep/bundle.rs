@@ -14,10 +14,9 @@ use crate::{
     checkpoint::SignedCheckpoint,
     dsse::Envelope,
     merkle::leaf_hash,
-    statement::{self, Statement, v1::Claim},
+    statement::{self, Members, Statement, v1::Claim},
     store::{StoreError, StoredCheckpoint},
-    tick::TickKeys,
-    verified::Known,
+    verified,
 };
 
 /// Signers have mostly seen what is a few entries before their own: 64 bundles back are kept at hand, a megabyte.
@@ -50,7 +49,22 @@ impl Recent {
 /// What the threads of a sweep share.
 pub(super) struct Hands<'a> {
     pub(super) recent: &'a Recent,
-    pub(super) ticks: Option<&'a TickKeys>,
+    /// Who is in force from which index on, as far as is known.
+    pub(super) known: &'a Mutex<Arc<Known>>,
+}
+
+/// Who is in force from which index on, in order, as far as a sweep has come. A bundle further on is looked at by the last
+/// of them; whoever puts the bundles in order sees whether that was right.
+#[derive(Clone, Debug)]
+pub(super) struct Known(pub(super) Vec<(u64, Members)>);
+
+impl Known {
+    /// Those for an index, with their number.
+    pub(super) fn at(&self, index: u64) -> Option<(usize, &Members)> {
+        let after = self.0.partition_point(|(from, _)| *from <= index);
+        let at = after.checked_sub(1)?;
+        self.0.get(at).map(|(_, members)| (at, members))
+    }
 }
 
 /// Roots at sizes, the last one remembered: many statements in a row name the same.
@@ -97,6 +111,7 @@ impl Sweep<'_> {
         hands: &Hands<'_>,
         look: &(dyn Fn(&Verified<Statement>) -> T + Sync),
     ) -> Result<Part<T>, StoreError> {
+        let known = hands.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let span = self.skeleton.span(number);
         let mut part = Part {
             first: span.start,
@@ -107,6 +122,9 @@ impl Sweep<'_> {
             cosignatures: 0,
             witnessed: None,
             agreed: Agreed::default(),
+            opened: span.start,
+            is_shown: false,
+            known: known.clone(),
         };
         let entries = self.read(&span, &mut part.flaws)?;
         let own = Arc::new(Bundle::new(number, entries.iter().map(|e| leaf_hash(&e.bytes)).collect()));
@@ -114,18 +132,19 @@ impl Sweep<'_> {
         if fits {
             hands.recent.add(&own);
         }
+        part.is_shown = fits && self.is_signed;
         let mut roots = Roots { sweep: self, own, recent: hands.recent, last: None };
         for (index, entry) in span.clone().zip(&entries) {
             let is_known = index < self.verified;
-            match self.open(index, entry, hands.ticks, is_known, &mut part.flaws) {
+            let Some((_, members)) = known.at(index) else { break };
+            match self.open(index, entry, members, is_known, &mut part.flaws) {
                 Some(said) => {
                     if !is_known {
                         seen(&said, &mut roots, &mut part)?;
                     }
-                    if fits && self.is_signed {
-                        let look = look(&said);
-                        part.said.push(Said { entry: said, look });
-                    }
+                    part.opened = index.saturating_add(1);
+                    let look = look(&said);
+                    part.said.push(Said { entry: said, members: members.clone(), look });
                 }
                 None => break,
             }
@@ -198,7 +217,7 @@ impl Sweep<'_> {
         &self,
         index: u64,
         found: &Found,
-        ticks: Option<&TickKeys>,
+        members: &Members,
         is_known: bool,
         flaws: &mut Vec<Flaw>,
     ) -> Option<Verified<Statement>> {
@@ -214,29 +233,30 @@ impl Sweep<'_> {
             flaws.push(Flaw::StoredAs(index));
         }
         let statement = if is_known {
-            Statement::read_again(envelope.payload()).map_err(statement::ReadError::Payload)
+            let by = members.holder_arc(envelope.signer()).map_err(statement::ReadError::Entitlement);
+            by.and_then(|by| Ok((Statement::read_again(envelope.payload())?, by)))
         } else {
-            statement::open(&envelope, self.members).map(|(statement, _)| statement)
+            statement::open(&envelope, members)
         };
-        let statement = match statement {
-            Ok(statement) => statement,
+        let (statement, by) = match statement {
+            Ok(opened) => opened,
             Err(error) => {
                 flaws.push(Flaw::Statement(index, error));
                 return None;
             }
         };
         let is_charter = matches!(statement.claim, Claim::Charter(_));
-        if is_charter && Digest::of(envelope.payload()) != self.members.hash() {
+        if is_charter && Digest::of(envelope.payload()) != members.hash() {
             flaws.push(Flaw::Charter(index));
             return None;
         }
-        let tick = match (&statement.claim, ticks) {
+        let tick = match &statement.claim {
             // Verified again also where the statement is known: a cosignature that does not hold up is passed over, so
             // which times count is known only by verifying them.
-            (Claim::Tick(tick), Some(keys)) => keys.open(&tick.checkpoint),
+            Claim::Tick(tick) => members.open_tick(&tick.checkpoint),
             _ => None,
         };
-        let known = Known { identity: Some(identity), tick };
+        let known = verified::Known { identity: Some(identity), tick, by: Some(by) };
         Some(Verified::new(index, envelope.signer(), statement, known))
     }
 

@@ -56,6 +56,7 @@ impl Known {
 
     /// Weighs the stops that came or went since, so that what follows is decided with them.
     pub(super) fn weigh(&mut self) {
+        self.stops.follow(self.view.facts().members());
         let size = self.view.facts().size();
         if self.weighed == Some((size, self.stops.version())) {
             return;

@@ -54,8 +54,18 @@ const FAR_LIMITS: PublicLimits = PublicLimits { connections: 256, head_timeout: 
 /// The stops that the log does not have yet.
 pub(crate) struct Stops {
     folder: PathBuf,
-    members: Members,
+    /// Who may stop, by the charter in force in the log as far as it was read.
+    members: Mutex<Members>,
     waiting: Mutex<Waiting>,
+    /// Kept from before the start, by somebody whom only a charter may know that was not read yet.
+    unknown: Mutex<Vec<Kept>>,
+}
+
+/// A stop as it was found in the folder.
+struct Kept {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    since: Timestamp,
 }
 
 #[derive(Default)]
@@ -97,7 +107,7 @@ impl Stops {
     pub(super) fn open(folder: PathBuf, members: Members) -> Result<Self, Fault> {
         let unreadable = "the stops that were delivered can not be read";
         durable::create_folder(&folder, 0o700).because(Kind::Unavailable, "the folder of stops can not be made")?;
-        let mut waiting = Waiting::default();
+        let (mut waiting, mut unknown) = (Waiting::default(), Vec::new());
         for entry in std::fs::read_dir(&folder).because(Kind::Unavailable, unreadable)? {
             let entry = entry.because(Kind::Unavailable, unreadable)?;
             let path = entry.path();
@@ -109,14 +119,45 @@ impl Stops {
             let bytes = std::fs::read(&path).because(Kind::Unavailable, unreadable)?;
             let written = std::fs::metadata(&path).and_then(|m| m.modified()).because(Kind::Unavailable, unreadable)?;
             let since = written.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-            // A stop is never forgotten silently: what can not be read keeps the agent from starting.
-            let (envelope, stop) =
-                open(&bytes, &members).map_err(|f| f.context(format!("`{}` is kept as a stop", path.display())))?;
             let since = Timestamp::from_unix(since);
-            let taken = Taken { envelope, stop, since, told_late: false, other_history: false };
-            waiting.stops.insert(taken.stop.identity().digest(), taken);
+            match open(&bytes, &members) {
+                Ok((envelope, stop)) => {
+                    let taken = Taken { envelope, stop, since, told_late: false, other_history: false };
+                    waiting.stops.insert(taken.stop.identity().digest(), taken);
+                }
+                // By whom an amendment brought, as far as can be told before the log is read.
+                Err(_) if Envelope::parse(&bytes).is_ok() => unknown.push(Kept { path, bytes, since }),
+                // A stop is never forgotten silently: what can not be read keeps the agent from starting.
+                Err(fault) => return Err(fault.context(format!("`{}` is kept as a stop", path.display()))),
+            }
         }
-        Ok(Self { folder, members, waiting: Mutex::new(waiting) })
+        Ok(Self { folder, members: Mutex::new(members), waiting: Mutex::new(waiting), unknown: Mutex::new(unknown) })
+    }
+
+    fn members(&self) -> Members {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes by the charter that is in force in the log as it was read.
+    pub(super) fn follow(&self, members: &Members) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_same(members) && unknown.is_empty() {
+            return;
+        }
+        *known = members.clone();
+        drop(known);
+        unknown.retain(|kept| {
+            let Ok((envelope, stop)) = open(&kept.bytes, members) else {
+                tracing::error!("`{}` is kept as a stop, and its signer may not say it", kept.path.display());
+                return true;
+            };
+            let taken = Taken { envelope, stop, since: kept.since, told_late: false, other_history: false };
+            let mut waiting = self.waiting();
+            waiting.stops.insert(taken.stop.identity().digest(), taken);
+            waiting.version += 1;
+            false
+        });
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -125,7 +166,8 @@ impl Stops {
 
     /// Takes a stop: it is in force when this returns.
     pub(super) fn take(&self, bytes: &[u8]) -> Result<(), Fault> {
-        let (envelope, stop) = open(bytes, &self.members)?;
+        let members = self.members();
+        let (envelope, stop) = open(bytes, &members)?;
         let now = SystemClock.now();
         Members::check_expiry(stop.statement(), now).because(Kind::Refused, "the stop is not acceptable")?;
         let identity = stop.identity().digest();
@@ -133,7 +175,7 @@ impl Stops {
         if waiting.stops.contains_key(&identity) {
             return Ok(());
         }
-        let whose = |envelope: &Envelope| self.members.holder(envelope.signer()).ok();
+        let whose = |envelope: &Envelope| members.holder(envelope.signer()).ok();
         let who = whose(&envelope);
         if waiting.stops.values().filter(|t| whose(&t.envelope) == who).count() >= WAITING_LIMIT_PER_PERSON {
             return Err(Fault::new(Kind::Refused, "too many stops of this person wait for the log already"));
@@ -155,7 +197,9 @@ impl Stops {
     pub(super) fn weigh(&self, facts: &Facts) -> (u64, Option<Result<Facts, gate::FactsError>>) {
         let (version, stops) = {
             let waiting = self.waiting();
-            let stops: Vec<Stop> = waiting.stops.values().map(|t| t.stop.clone()).collect();
+            // Whoever is not in the charter any more stops nothing more; the log refuses it too.
+            let counts = |taken: &&Taken| facts.members().holder(taken.envelope.signer()).is_ok();
+            let stops: Vec<Stop> = waiting.stops.values().filter(counts).map(|t| t.stop.clone()).collect();
             (waiting.version, stops)
         };
         (version, (!stops.is_empty()).then(|| facts.stopped(&stops)))
@@ -176,6 +220,9 @@ impl Stops {
             } else if let Err(fault) = Members::check_expiry(taken.stop.statement(), SystemClock.now()) {
                 // The log takes it never: what it says is over by its own word.
                 tracing::error!("a {kind} that was delivered here ended before the log had it: {fault}");
+                trouble = self.forget(identity.digest()).and(trouble);
+            } else if facts.size() > 0 && facts.members().holder(taken.envelope.signer()).is_err() {
+                tracing::error!("a {kind} that was delivered here is by somebody who is not in the charter any more");
                 trouble = self.forget(identity.digest()).and(trouble);
             } else if away {
                 // Each would wait for the log anew, and going back must not wait.

@@ -149,7 +149,7 @@ impl Builder {
         let members = self.view.reader().members();
         authorship::fact(commit, &self.identities, |key| match members.holder(key) {
             Ok(Signatory::Person(person)) => Some(person.clone()),
-            Ok(Signatory::Robot { .. }) | Err(_) => None,
+            Ok(Signatory::Robot { .. } | Signatory::Recovery) | Err(_) => None,
         })
     }
 }

@@ -50,7 +50,8 @@ pub(super) fn begin_turns(shared: &Shared) {
 pub(super) fn begin_turn(shared: &Shared) {
     let Some(turn) = shared.log.unbegun_turn() else { return };
     if shared.log.head().size() > 0 && shared.only_read.is_none() {
-        let witnesses = &shared.members.charter().witnesses;
+        let members = shared.members();
+        let witnesses = &members.charter().witnesses;
         let answers: Vec<Answer> = std::thread::scope(|scope| {
             let asked: Vec<_> = witnesses
                 .iter()
@@ -75,10 +76,8 @@ struct Answer {
 
 /// Keeps the head cosigned: at once when it grew, and again before what there is becomes too old to act on.
 pub(super) fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
-    let charter = shared.members.charter();
-    let max_age_s = charter.environments.iter().map(|e| e.max_age_s).min().unwrap_or(60);
-    let again_s = (max_age_s / 3).max(1);
-    let mut sizes = vec![0; charter.witnesses.len()];
+    // How much each witness has seen, by its key: an amendment may bring others.
+    let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
     let mut last = (0, model::Timestamp::default());
     let mut said = None;
     let mut asked_in = None;
@@ -86,16 +85,24 @@ pub(super) fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
     loop {
         news = shared.log.wait_news(news, PATIENCE);
         let (head, turn) = (shared.log.head(), shared.log.turn());
+        let mut troubles = Vec::new();
+        if let Err(error) = shared.in_force.follow(&shared.log) {
+            troubles.push(format!("the charter in force is not known: {error}"));
+        }
+        let members = shared.members();
+        let charter = members.charter();
+        let max_age_s = charter.environments.iter().map(|e| e.max_age_s).min().unwrap_or(60);
+        let again_s = (max_age_s / 3).max(1);
         let now = SystemClock.now();
         // A new turn may begin on a store that was restored meanwhile.
         let new_turn = asked_in.as_ref() != Some(&turn);
         let asks = turn.is_ours() && shared.log.unbegun_turn().is_none() && shared.only_read.is_none();
         let due = asks && (new_turn || head.size() != last.0 || now.since_s(last.1) >= again_s);
-        let mut troubles = Vec::new();
         if due {
             asked_in = Some(turn.clone());
             let mut round = Round::default();
-            for (witness, old) in charter.witnesses.iter().zip(&mut sizes) {
+            for witness in &charter.witnesses {
+                let old = sizes.entry(witness.vkey.clone()).or_default();
                 let answer = ask_witness(shared, witness, *old, WITNESS_TIMEOUT);
                 round.hear(&answer);
                 match answer.cosigned {
@@ -168,7 +175,7 @@ impl Round {
     }
 
     fn conclude(&self, shared: &Shared) {
-        if let Some(reason) = self.reason_to_stop(shared.members.charter()) {
+        if let Some(reason) = self.reason_to_stop(shared.members().charter()) {
             shared.log.stop_taking_in(reason.clone());
         }
     }

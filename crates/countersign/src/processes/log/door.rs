@@ -7,6 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use ledger::{
     bodies::Subject,
+    dsse::Identity,
     follow::Sighting,
     log::{Door, Log, Refusal, Submission},
     statement::{
@@ -14,15 +15,19 @@ use ledger::{
         v1::{Claim, Kind, Seen},
         vouched,
     },
+    store::{Store, StoreError},
 };
 use model::{Clock as _, Digest};
 
-use super::refusals::Refusals;
+use super::{
+    in_force::{self, InForce, PlaceError},
+    refusals::Refusals,
+};
 use crate::clock::SystemClock;
 
 /// Lets in what the charter lets in.
 pub(super) struct CharterDoor {
-    members: Members,
+    in_force: Arc<InForce>,
     forks: PathBuf,
     refusals: Arc<Refusals>,
 }
@@ -34,6 +39,8 @@ pub(super) enum DoorError {
     Statement(#[from] ReadError),
     #[error(transparent)]
     Entitlement(#[from] EntitlementError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     #[error("a body was sent that the statement does not commit to")]
     StrayBody,
     #[error("the checkpoint of the tick is not this log's, or too few witnesses cosigned it")]
@@ -56,12 +63,13 @@ impl DoorError {
 }
 
 impl CharterDoor {
-    pub(super) const fn new(members: Members, forks: PathBuf, refusals: Arc<Refusals>) -> Self {
-        Self { members, forks, refusals }
+    pub(super) const fn new(in_force: Arc<InForce>, forks: PathBuf, refusals: Arc<Refusals>) -> Self {
+        Self { in_force, forks, refusals }
     }
 
     fn let_in(&self, log: &Log, submission: &Submission) -> Result<(), DoorError> {
-        let (statement, by) = ledger::statement::open(&submission.envelope, &self.members)?;
+        let (charters, _) = self.in_force.follow(log).map_err(DoorError::Unknown)?;
+        let (statement, by) = ledger::statement::open(&submission.envelope, charters.members())?;
         Members::check_expiry(&statement, SystemClock.now())?;
         for said in &submission.bodies {
             let commitment = said.body.commitment();
@@ -74,11 +82,24 @@ impl CharterDoor {
                 return Err(DoorError::OtherSubject(said.subject.clone()));
             }
         }
-        self.is_of_this_history(log, submission, &statement)
+        let identity = submission.envelope.identity();
+        // What is in the log already is said again by whoever had no answer.
+        if log.find(identity).map_err(DoorError::Unknown)?.is_none() {
+            in_force::check(&charters, submission.envelope.signer(), &statement)?;
+        }
+        self.is_of_this_history(log, charters.members(), submission, &statement)?;
+        self.in_force.note(identity, &charters, &statement.claim);
+        Ok(())
     }
 
-    fn is_of_this_history(&self, log: &Log, submission: &Submission, statement: &Statement) -> Result<(), DoorError> {
-        let tick = ledger::reader::tick_of(statement, &self.members);
+    fn is_of_this_history(
+        &self,
+        log: &Log,
+        members: &Members,
+        submission: &Submission,
+        statement: &Statement,
+    ) -> Result<(), DoorError> {
+        let tick = ledger::reader::tick_of(statement, members);
         // It would tell no reader anything, and every auditor that something is wrong.
         if tick.is_none() && statement.claim.kind() == Kind::Tick {
             return Err(DoorError::Tick);
@@ -119,9 +140,21 @@ fn subject_of(claim: &Claim, by: &Signatory, body: Digest) -> Option<Subject> {
 impl Door for CharterDoor {
     fn check(&self, log: &Log, submission: &Submission) -> Result<(), Refusal> {
         self.let_in(log, submission).map_err(|error| {
-            self.refusals.note(&submission.envelope, &self.members, &error, SystemClock.now());
+            self.refusals.note(&submission.envelope, self.in_force.charters().members(), &error, SystemClock.now());
             Refusal::new(error)
         })
+    }
+
+    fn begin(&self, first: u64, store: &dyn Store) -> Result<(), StoreError> {
+        self.in_force.begin(first, store)
+    }
+
+    fn place(&self, index: u64, identity: Identity, entry: &[u8]) -> Result<(), Refusal> {
+        self.in_force.place(index, identity, entry).map_err(|e| Refusal::new(DoorError::Place(e)))
+    }
+
+    fn end(&self, stored: Option<u64>) {
+        self.in_force.end(stored);
     }
 }
 

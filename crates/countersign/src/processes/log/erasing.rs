@@ -10,9 +10,10 @@ use ledger::{
     dsse::Envelope,
     erasure::Erasures,
     log::{ENTRIES_LIMIT, Log},
-    statement::{Members, v1::Kind as Says},
+    statement::Members,
 };
 
+use super::in_force::{InForce, names};
 use crate::fault::{Because as _, Fault, Kind};
 
 /// Between looks while nothing comes; what comes is looked at at once.
@@ -22,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE_LIMIT: Duration = Duration::from_secs(60);
 
 /// How far the log was read, and what was carried out.
+#[derive(Default)]
 pub(super) struct Erasing {
     erasures: Erasures,
     read: u64,
@@ -30,15 +32,11 @@ pub(super) struct Erasing {
 }
 
 impl Erasing {
-    pub(super) fn new(members: &Members) -> Self {
-        Self { erasures: Erasures::new(members.charter().clone()), read: 0, done: Default::default() }
-    }
-
     /// Works until the process ends. `tell` is told what is wrong, or that nothing is.
-    pub(super) fn run(mut self, log: &Log, members: &Members, tell: impl Fn(Option<String>)) {
+    pub(super) fn run(mut self, log: &Log, in_force: &InForce, tell: impl Fn(Option<String>)) {
         let mut pause = PATIENCE;
         loop {
-            match self.round(log, members) {
+            match self.round(log, in_force) {
                 Ok(()) => {
                     pause = PATIENCE;
                     tell(None);
@@ -56,15 +54,20 @@ impl Erasing {
     }
 
     /// Reads what is new and carries out what is complete.
-    pub(super) fn round(&mut self, log: &Log, members: &Members) -> Result<(), Fault> {
+    pub(super) fn round(&mut self, log: &Log, in_force: &InForce) -> Result<(), Fault> {
         loop {
+            let (charters, known) = in_force.follow(log).because(Kind::Unavailable, "the log can not be read")?;
             let entries =
                 log.entries(self.read, ENTRIES_LIMIT).because(Kind::Unavailable, "the log can not be read")?;
             if entries.is_empty() {
                 break;
             }
             for entry in entries {
-                self.read_entry(&entry, members)?;
+                // What came in since is read in the next turn, under the charter in force there.
+                if self.read >= known {
+                    break;
+                }
+                self.read_entry(&entry, charters.members_at(self.read))?;
                 self.read += 1;
             }
         }
@@ -103,13 +106,7 @@ impl Erasing {
         }
         let (statement, by) = ledger::statement::open(&envelope, members)
             .because(Kind::Untrue, format!("entry {} of the log is not a statement", self.read))?;
-        self.erasures.push(self.read, envelope.signer(), &by, &statement);
+        self.erasures.push(self.read, envelope.signer(), members, &by, &statement);
         Ok(())
     }
-}
-
-/// Whether a payload names the kind: what does not is of another kind.
-fn names(payload: &[u8], kind: Says) -> bool {
-    let name = kind.predicate_type();
-    payload.windows(name.len()).any(|w| w == name.as_bytes())
 }

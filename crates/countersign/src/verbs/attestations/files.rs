@@ -65,6 +65,7 @@ pub(super) fn stem(index: u64, kind: v1::Kind, who: &Signatory) -> String {
     let who = match who {
         Signatory::Person(id) => id.as_str(),
         Signatory::Robot { id, .. } => id.as_str(),
+        Signatory::Recovery => "recovery",
     };
     format!("{index:06}-{kind}-{who}")
 }

@@ -326,7 +326,7 @@ impl<'a> Fold<'a> {
         self.witnessed = part.witnessed.or(self.witnessed);
         for said in part.said {
             if said.entry.index() == self.whole {
-                self.statement(said.entry)?;
+                self.statement(said.entry, &said.members)?;
                 self.whole += 1;
             }
         }
@@ -342,7 +342,7 @@ impl<'a> Fold<'a> {
         }
     }
 
-    fn statement(&mut self, entry: Verified<Statement>) -> Result<(), Ended> {
+    fn statement(&mut self, entry: Verified<Statement>, members: &Members) -> Result<(), Ended> {
         let index = entry.index();
         if let Some(name) = entry.identity()
             && let Some(first) = self.names.insert(name, index)
@@ -352,7 +352,7 @@ impl<'a> Fold<'a> {
             self.report.findings.push(Finding::at(index, what));
         }
         if self.asked.keep.is_some() {
-            let taken = self.subjects.take(&entry, self.asked.members);
+            let taken = self.subjects.take(&entry, members);
             taken.map_err(|e| Ended::Fault(Fault::from_error(Kind::Internal, e)))?;
         }
         self.recount.take(entry, index < self.before).map_err(out_of_order)

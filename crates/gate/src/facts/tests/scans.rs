@@ -322,7 +322,7 @@ impl Scans {
         };
         let resumes =
             self.standing(&self.resumes).filter(|r| r.claim.halt == halt && r.index > halt && here(&r.header));
-        for resume in resumes {
+        for resume in resumes.filter(|r| self.members.holds(r.key, &r.by, &r.header.role)) {
             for person in resume.by.persons() {
                 spoke.entry(person.clone()).or_default().insert(resume.header.role.clone());
             }
@@ -373,7 +373,8 @@ impl Scans {
         now: Timestamp,
     ) -> BTreeMap<(PersonId, Timestamp), BTreeMap<PersonId, (Timestamp, u64)>> {
         let mut by_terms: BTreeMap<_, BTreeMap<PersonId, (Timestamp, u64)>> = BTreeMap::new();
-        for said in self.standing(&self.exceptions) {
+        let holds = |said: &&Said<Exception>| self.members.holds(said.key, &said.by, &said.header.role);
+        for said in self.standing(&self.exceptions).filter(holds) {
             let claim = &said.claim;
             let until = claim.ends.min(said.header.expires);
             if said.header.system.as_ref() == Some(system) && &claim.suite == suite && claim.case == case && now < until
