@@ -7,14 +7,20 @@ use std::{net::SocketAddr, path::Path};
 use super::history::MAIL;
 
 /// Everybody, with the roles that they hold. Founders sign the charter.
-pub const PEOPLE: [(&str, &[&str], bool); 6] = [
+pub const PEOPLE: [(&str, &[&str], bool); 9] = [
     ("ada", &["developer", "release-manager"], false),
     ("ben", &["developer"], false),
     ("cora", &["release-manager"], true),
     ("dan", &["release-manager"], true),
     ("olga", &["operator"], false),
     ("pim", &["operator"], false),
+    ("gil", &["guardian"], false),
+    ("hal", &["guardian"], false),
+    ("ida", &["guardian"], false),
 ];
+
+/// The account that the pay desk settles to: the example of the IBAN registry.
+pub const SETTLEMENT_ACCOUNT: &str = "DE89370400440532013000";
 
 /// The founding file for this witness, at this address, and this remote.
 pub fn founding_file(witness: &str, address: SocketAddr, remote: &Path) -> String {
@@ -39,6 +45,8 @@ pub fn founding_file(witness: &str, address: SocketAddr, remote: &Path) -> Strin
     text.push_str(&format!(
         "\n[hosts.main]\nadministrators = [\"olga\"]\n\n[systems.paydesk]\nremote = \"{}\"\nbranch = \"main\"\n\n\
          [[environments]]\nname = \"production\"\nquorum = {{ release-manager = 2 }}\nresume = {{ release-manager = 2 }}\n\n\
+         [[values]]\nname = \"settlement-account\"\nsystem = \"paydesk\"\nenvironment = \"production\"\nformat = \"iban\"\n\
+         guardians = {{ guardian = 2 }}\ncool_off_s = 2\n\n\
          [amendment]\nrelease-manager = 2\n",
         remote.display()
     ));

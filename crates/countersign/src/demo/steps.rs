@@ -13,6 +13,7 @@ use crate::fault::{Fault, Kind};
 
 use super::{
     history::History,
+    people::SETTLEMENT_ACCOUNT,
     stage::{Stage, VERB_LIMIT},
     teller::Teller,
     traffic::{Answered, Traffic},
@@ -33,6 +34,8 @@ const NOTICE_LIMIT: Duration = Duration::from_secs(60);
 const VERDICT_LIMIT: Duration = Duration::from_secs(60);
 /// So many payments after a rollback show that the old version serves.
 const SETTLED_PAYMENTS: usize = 60;
+/// Two seconds by the log's time, which ticks every few.
+const COOL_OFF_LIMIT: Duration = Duration::from_secs(60);
 /// They take two seconds.
 const SETTLED_LIMIT: Duration = Duration::from_secs(60);
 
@@ -77,6 +80,7 @@ impl Play<'_, '_> {
     /// 1. The first release goes live.
     fn first_release(&mut self) -> Result<(), Fault> {
         self.teller.step("1. The first release goes live")?;
+        self.settlement_account()?;
         let commit = self.push("v1")?;
         let offered = self.offered(commit)?;
         self.two_approve(&offered)?;
@@ -89,6 +93,42 @@ impl Play<'_, '_> {
         self.teller.saw(format!("http://{}/health answers as {serial}", self.stage.places.public))?;
         self.teller.proves(format!("{serial} went from a signed commit to production on two people's approvals"));
         Ok(())
+    }
+
+    /// The account that the desk settles to, put in force by its guardians before anything is released with it.
+    fn settlement_account(&mut self) -> Result<(), Fault> {
+        let key = self.stage.key("gil");
+        let to = SETTLEMENT_ACCOUNT;
+        let words = [
+            "value",
+            "propose",
+            "settlement-account",
+            "--to",
+            to,
+            "--reason",
+            "the first one",
+            "--yes",
+            "--key",
+            &key,
+            "--format",
+            "json",
+        ];
+        let told = self.stage.program.run(&words, VERB_LIMIT)?.well()?.json()?;
+        let proposal = told.get("proposal").and_then(Value::as_u64).unwrap_or_default();
+        for person in ["hal", "ida"] {
+            let (index, key) = (proposal.to_string(), self.stage.key(person));
+            let words = ["value", "approve", &index, "--yes", "--key", &key];
+            self.stage.program.run(&words, VERB_LIMIT)?.well()?;
+            self.teller.does(format!("{person} looks at the settlement account that gil proposed, and approves it"))?;
+        }
+        self.watcher.until(self.teller, "the end of the cool-off", COOL_OFF_LIMIT, |w| {
+            let values = gate::values::all(w.view().facts());
+            Ok(values
+                .iter()
+                .any(|value| value.in_force.as_ref().is_some_and(|now| now.proposal == proposal))
+                .then_some(()))
+        })?;
+        self.teller.saw("it came into force after its cool-off; releases are given exactly that one")
     }
 
     /// 2. A better version with a schema migration replaces it under traffic.

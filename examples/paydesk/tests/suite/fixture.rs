@@ -105,6 +105,8 @@ impl Desk {
     pub fn start() -> Self {
         let folder = Folder::new();
         fs::write(folder.file("token"), format!("{TOKEN}\n")).unwrap();
+        fs::create_dir(folder.file("values")).unwrap();
+        fs::write(folder.file("values/settlement-account"), "DE89370400440532013000").unwrap();
         let ledger = start_ledger(&folder, 0);
         let payments = Part::start(
             program(env!("CARGO_BIN_EXE_paydesk-payments"))
@@ -144,7 +146,8 @@ fn start_ledger(folder: &Folder, port: u16) -> Part {
         program(env!("CARGO_BIN_EXE_paydesk-ledger"))
             .env("PORT", port.to_string())
             .env("PAYDESK_TOKEN_FILE", folder.file("token"))
-            .env("PAYDESK_LEDGER_FILE", folder.file("ledger.sqlite")),
+            .env("PAYDESK_LEDGER_FILE", folder.file("ledger.sqlite"))
+            .env("PAYDESK_VALUES", folder.file("values")),
     )
 }
 

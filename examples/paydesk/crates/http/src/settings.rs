@@ -42,12 +42,28 @@ impl Settings {
         Ok(secret)
     }
 
+    /// A guarded value: the file of its name in `PAYDESK_VALUES`, `/run/countersign/values` if not set.
+    pub fn value(name: &'static str) -> Result<String, SettingsError> {
+        let folder = env::var_os("PAYDESK_VALUES").map_or_else(|| PathBuf::from(VALUES), PathBuf::from);
+        let path = folder.join(name);
+        let text = fs::read_to_string(&path).map_err(|e| SettingsError {
+            variable: name,
+            problem: format!("`{}` can not be read: {e}", path.display()),
+        })?;
+        if text.is_empty() {
+            return Err(SettingsError { variable: name, problem: "the value is empty".to_owned() });
+        }
+        Ok(text)
+    }
+
     /// A variable that must be there.
     pub fn required(variable: &'static str) -> Result<String, SettingsError> {
         env::var(variable).map_err(|_| SettingsError { variable, problem: "is not set".to_owned() })
     }
 }
 
+/// Where Countersign puts guarded values.
+const VALUES: &str = "/run/countersign/values";
 /// Shorter ones can be guessed.
 const SECRET_MIN_BYTES: usize = 16;
 

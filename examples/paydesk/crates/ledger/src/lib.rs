@@ -29,6 +29,7 @@ pub fn run() -> Result<(), Box<dyn Error>> {
         books: Mutex::new(Books::open(&file)?),
         authorization: format!("Bearer {token}"),
         serial: settings.serial.clone(),
+        settlement: Settings::value("settlement-account")?,
     };
     serve(&settings, THREADS, move |request| ledger.answer(request))?;
     Ok(())
@@ -38,6 +39,8 @@ struct Ledger {
     books: Mutex<Books>,
     authorization: String,
     serial: String,
+    /// The account that the desk settles to.
+    settlement: String,
 }
 
 impl Ledger {
@@ -53,8 +56,9 @@ impl Ledger {
             ("POST", "/payments") => self.book(request),
             ("GET", "/payments") => self.list(request),
             ("GET", "/balance") => self.balance(request),
+            ("GET", "/settlement") => Response::json(200, &json!({ "account": self.settlement })),
             ("GET", "/audit") => or_failed(self.books(|b| b.audit()).map(|a| Response::json(200, &a))),
-            (_, "/payments" | "/balance" | "/audit" | "/health") => Response::error(405, "not with this method"),
+            (_, "/payments" | "/balance" | "/audit" | "/health" | "/settlement") => Response::error(405, "not with this method"),
             _ => Response::error(404, "there is nothing here"),
         }
     }
