@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger::{
     quorum::{Tally, tally},
     statement::{
-        Signatory,
-        v1::{ValueApproval, ValueProposal, ValueRule},
+        Members, Signatory,
+        v1::{Cancellation, Quorum, ValueApproval, ValueProposal, ValueRule},
     },
 };
 use model::{Digest, EnvironmentName, PersonId, RoleName, SystemName, Timestamp, ValueName};
@@ -147,29 +147,14 @@ pub fn one<'a>(
     environment: &EnvironmentName,
     name: &ValueName,
 ) -> Option<ValueView<'a>> {
-    rule(facts, system, environment, name).map(|rule| view(facts, rule))
+    rule_in(facts.members(), system, environment, name).map(|rule| view(facts, rule))
 }
 
-pub(crate) fn rule<'a>(
-    facts: &'a Facts,
-    system: &SystemName,
-    environment: &EnvironmentName,
-    name: &ValueName,
-) -> Option<&'a ValueRule> {
-    let mut rules = facts.members().charter().values.iter();
-    rules.find(|r| &r.name == name && &r.system == system && &r.environment == environment)
-}
+/// A quorum that nobody meets: of a value that a charter does not have.
+const NOBODY: Quorum = Quorum { groups: Vec::new() };
 
 fn key(rule: &ValueRule) -> ValueKey {
     (rule.system.clone(), rule.environment.clone(), rule.name.clone())
-}
-
-/// One approval that fits its proposal.
-struct Vote<'a> {
-    person: &'a PersonId,
-    role: &'a RoleName,
-    expires: Timestamp,
-    index: u64,
 }
 
 /// When a proposal would come into force, if what it replaces is there then.
@@ -229,10 +214,17 @@ fn view<'a>(facts: &'a Facts, rule: &'a ValueRule) -> ValueView<'a> {
 fn stand<'a>(facts: &'a Facts, rule: &ValueRule, proposal: &'a Said<ValueProposal>) -> (Standing<'a>, Coming) {
     let (votes, unfit) = votes(facts, rule, proposal);
     let time = facts.time();
-    let tally_of = |last: u64, alive_at: Timestamp| {
+    // A role must hold when signed, which readers check, and when used: by the charter in force then.
+    let tally_of = |last: u64, alive_at: Timestamp, members: &Members| {
         let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
-        for vote in votes.iter().filter(|v| v.index <= last && v.expires > alive_at) {
-            spoke.entry(vote.person.clone()).or_default().insert(vote.role.clone());
+        let Some(rule) = rule_of(members, rule) else { return tally(&NOBODY, &spoke) };
+        for vote in votes.iter().filter(|v| v.index <= last && v.header.expires > alive_at) {
+            let role = &vote.header.role;
+            if is_guardian(rule, role) && members.holds(vote.key, &vote.by, role) {
+                for person in vote.by.persons() {
+                    spoke.entry(person.clone()).or_default().insert(role.clone());
+                }
+            }
         }
         tally(&rule.guardians, &spoke)
     };
@@ -240,16 +232,21 @@ fn stand<'a>(facts: &'a Facts, rule: &ValueRule, proposal: &'a Said<ValueProposa
     let mut cool_off = CoolOff::of(rule.cool_off_s, None, time);
     let mut when = None;
     for vote in &votes {
-        if !tally_of(vote.index, Timestamp::default()).is_met() {
+        let members = facts.members_at(vote.index);
+        let Some(rule) = rule_of(members, rule) else { continue };
+        if !tally_of(vote.index, Timestamp::default(), members).is_met() {
             continue;
         }
         let began = facts.covered(vote.index);
         let over = comes_at(facts, rule.cool_off_s, vote.index, began);
         // What has run out by then counts for nothing; a later approval may complete the quorum anew.
-        let then = over.map_or_else(|| time.map(|t| t.latest), |(_, then)| Some(then)).unwrap_or_default();
+        let (then, used) = match over {
+            Some((index, then)) => (then, facts.members_at(index)),
+            None => (time.map(|t| t.latest).unwrap_or_default(), facts.members()),
+        };
         completed = Some(vote.index);
         cool_off = CoolOff::of(rule.cool_off_s, began, time);
-        let is_met = tally_of(vote.index, then).is_met() && proposal.header.expires > then;
+        let is_met = tally_of(vote.index, then, used).is_met() && proposal.header.expires > then;
         when = Some(match over {
             Some((index, _)) if is_met => Coming::At(index),
             None if is_met => Coming::NotYet,
@@ -268,7 +265,7 @@ fn stand<'a>(facts: &'a Facts, rule: &ValueRule, proposal: &'a Said<ValueProposa
     if let Some(by) = cancelled(facts, rule, proposal.index).filter(|by| *by < before) {
         when = Coming::Cancelled(by);
     }
-    let tally = tally_of(u64::MAX, Timestamp::default());
+    let tally = tally_of(u64::MAX, Timestamp::default(), facts.members());
     let state = match when {
         Coming::Cancelled(by) => State::Cancelled(by),
         Coming::Expired => State::Expired,
@@ -295,30 +292,26 @@ fn votes<'a>(
     facts: &'a Facts,
     rule: &ValueRule,
     proposal: &Said<ValueProposal>,
-) -> (Vec<Vote<'a>>, BTreeMap<u64, Unfit>) {
+) -> (Vec<&'a Said<ValueApproval>>, BTreeMap<u64, Unfit>) {
     let text = value_shown_digest(facts, proposal.index);
     let (mut cast, mut unfit) = (Vec::new(), BTreeMap::new());
     for approval in facts.value_approvals_of(proposal.index) {
-        let persons = approval.by.persons();
-        if persons.iter().any(|person| proposal.by.persons().contains(person)) {
-            unfit.insert(approval.index, Unfit::Proposer);
+        let wrong = if approval.by.persons().iter().any(|person| proposal.by.persons().contains(person)) {
+            Some(Unfit::Proposer)
         } else if !fits(approval, proposal) {
-            unfit.insert(approval.index, Unfit::OtherChange);
+            Some(Unfit::OtherChange)
         } else if Some(approval.claim.shown) != text {
-            unfit.insert(approval.index, Unfit::OtherText);
+            Some(Unfit::OtherText)
+        } else if !guards(facts, rule, approval) {
+            Some(Unfit::NoGuardian)
         } else {
-            let role = &approval.header.role;
-            let guards = |person: &PersonId| is_guardian(rule, role) && holds(facts, person, role);
-            let before = cast.len();
-            cast.extend(persons.iter().filter(|p| guards(p)).map(|person| Vote {
-                person,
-                role,
-                expires: approval.header.expires,
-                index: approval.index,
-            }));
-            if cast.len() == before {
-                unfit.insert(approval.index, Unfit::NoGuardian);
+            None
+        };
+        match wrong {
+            Some(wrong) => {
+                unfit.insert(approval.index, wrong);
             }
+            None => cast.push(approval),
         }
     }
     (cast, unfit)
@@ -336,19 +329,35 @@ fn fits(approval: &Said<ValueApproval>, proposal: &Said<ValueProposal>) -> bool 
 
 /// The first cancellation of a proposal by a guardian.
 fn cancelled(facts: &Facts, rule: &ValueRule, proposal: u64) -> Option<u64> {
-    let by_guardian = |said: &&Said<ledger::statement::v1::Cancellation>| {
-        said.index > proposal && is_guardian(rule, &said.header.role) && matches!(*said.by, Signatory::Person(_))
+    let by_guardian = |said: &&Said<Cancellation>| {
+        said.index > proposal && guards(facts, rule, said) && matches!(*said.by, Signatory::Person(_))
     };
     facts.cancellations(proposal).find(by_guardian).map(|said| said.index)
+}
+
+/// Whether something was said in a role that guarded the value then.
+fn guards<T>(facts: &Facts, rule: &ValueRule, said: &Said<T>) -> bool {
+    rule_of(facts.members_at(said.index), rule).is_some_and(|rule| is_guardian(rule, &said.header.role))
 }
 
 fn is_guardian(rule: &ValueRule, role: &RoleName) -> bool {
     rule.guardians.groups.iter().any(|group| &group.role == role)
 }
 
-/// Whether a person holds a role by the charter in force.
-fn holds(facts: &Facts, person: &PersonId, role: &RoleName) -> bool {
-    facts.members().charter().member(person).is_some_and(|member| member.roles.contains(role))
+/// What a charter says of the same value.
+fn rule_of<'a>(members: &'a Members, rule: &ValueRule) -> Option<&'a ValueRule> {
+    rule_in(members, &rule.system, &rule.environment, &rule.name)
+}
+
+/// What a charter says of a value.
+fn rule_in<'a>(
+    members: &'a Members,
+    system: &SystemName,
+    environment: &EnvironmentName,
+    name: &ValueName,
+) -> Option<&'a ValueRule> {
+    let mut rules = members.charter().values.iter();
+    rules.find(|r| &r.name == name && &r.system == system && &r.environment == environment)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use ledger::statement::v1::{AlarmAbout, AlarmKind};
 use model::{EnvironmentName, SystemName, ValueName};
 
-use super::{State, all, rule};
+use super::{State, all, rule_in};
 use crate::facts::Facts;
 
 /// What came into force, or was refused, is told for a day of the log's time: whoever is asleep learns of it.
@@ -61,7 +61,7 @@ pub fn value_alarms(facts: &Facts) -> Vec<ValueAlarm> {
     }
     let of_none = |system: &Option<SystemName>, environment: &Option<EnvironmentName>, name: &ValueName| {
         let place = system.as_ref().zip(environment.as_ref());
-        place.is_none_or(|(system, environment)| rule(facts, system, environment, name).is_none())
+        place.is_none_or(|(system, environment)| rule_in(facts.members(), system, environment, name).is_none())
     };
     for said in facts.value_proposals().filter(|said| is_new(facts, said.index)) {
         if of_none(&said.header.system, &said.header.environment, &said.claim.name) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ledger::statement::v1::{GuardedValue, Proposal};
 use model::{EnvironmentName, SystemName, ValueName};
 
-use super::{one, rule};
+use super::{one, rule_in};
 use crate::{
     facts::{Facts, ValueKey},
     time::LogTime,
@@ -77,7 +77,6 @@ pub(crate) fn read_for(facts: &Facts, claim: &Proposal, names: &[ValueName]) -> 
     let names: BTreeSet<&ValueName> = names.iter().chain(given).collect();
     for name in names {
         let key: ValueKey = (claim.serial.system().clone(), claim.environment.clone(), name.clone());
-        let cool_off_s = rule(facts, &key.0, &key.1, name).map_or(0, |rule| rule.cool_off_s);
         for proposal in facts.value_proposals_of(&key) {
             read.insert(proposal.index);
             read.extend(facts.cancellations(proposal.index).map(|said| said.index));
@@ -86,6 +85,8 @@ pub(crate) fn read_for(facts: &Facts, claim: &Proposal, names: &[ValueName]) -> 
                 times.extend(facts.time_before(approval.index));
                 let began = facts.covered(approval.index);
                 times.extend(began);
+                let rule = rule_in(facts.members_at(approval.index), &key.0, &key.1, name);
+                let cool_off_s = rule.map_or(0, |rule| rule.cool_off_s);
                 times.extend(began.and_then(|t| facts.first_time(t.index, t.latest.plus_s(cool_off_s))));
             }
         }

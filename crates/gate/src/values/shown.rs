@@ -6,7 +6,7 @@
 
 use model::Digest;
 
-use super::rule;
+use super::rule_in;
 use crate::facts::Facts;
 
 /// The text for a proposal of a value. `None` if there is no such proposal, or the charter has no such value.
@@ -14,7 +14,7 @@ pub fn value_shown(facts: &Facts, proposal: u64) -> Option<String> {
     let said = facts.value_proposal(proposal)?;
     let claim = &said.claim;
     let (system, environment) = (said.header.system.as_ref()?, said.header.environment.as_ref()?);
-    let rule = rule(facts, system, environment, &claim.name)?;
+    let rule = rule_in(facts.members_at(proposal), system, environment, &claim.name)?;
     let replaces = match claim.replaces {
         None => "replaces nothing: it is the first value".to_owned(),
         Some(index) => match facts.value_proposal(index).filter(|_| index < proposal) {

@@ -1,6 +1,6 @@
 //! Whoever tries to change where money goes: alone, twice, early, over somebody's no, or by an old value.
 
-use ledger::statement::v1::{AlarmKind, Claim, Ruling, ValueProposal};
+use ledger::statement::v1::{AlarmKind, Amendment, Claim, Consent, Kind, Ruling, ValueProposal};
 use model::Digest;
 
 use super::*;
@@ -255,6 +255,46 @@ fn a_withdrawn_key_takes_its_word_with_it() {
         world.withdraw("oli", whose, 0);
         world.wait(60);
         assert_eq!(world.payout_in_force(), stays.then_some(proposal), "{whose}");
+    }
+}
+
+/// A charter in which release managers amend, and an amendment that takes hal's role away, in force at once.
+fn without_hal(world: &mut World) {
+    let mut changed = world.charter.clone();
+    changed.members.iter_mut().find(|m| m.id.as_str() == "hal").unwrap().roles.clear();
+    let edits = ledger::charter::diff(&world.charter, &changed).unwrap();
+    let (from, becomes) = (world.charter.digest(), changed.digest());
+    let claim = Amendment { from, becomes, edits };
+    let amendment = world.say("ada", "release-manager", Claim::Amendment(Box::new(claim)));
+    for who in ["ben", "cid"] {
+        let consent = Consent { amendment, becomes, shown: dig("what was shown") };
+        world.say(who, "release-manager", Claim::Consent(consent));
+    }
+}
+
+#[test]
+fn a_role_must_hold_until_the_value_is_in_force_and_not_after() {
+    let mut charter = guarded();
+    let manager = charter.roles.iter_mut().find(|r| r.name.as_str() == "release-manager").unwrap();
+    manager.says.extend([Kind::Amendment, Kind::Consent]);
+    let world = World::founded(charter);
+    for (before, stays) in [(true, false), (false, true)] {
+        let mut world = world.clone();
+        let proposal = world.propose_value("tom", "treasurer", "x", None);
+        world.approve_value("hal", proposal);
+        world.approve_value("ida", proposal);
+        world.wait(60);
+        if before {
+            without_hal(&mut world);
+        }
+        world.wait(COOL_OFF_S);
+        if !before {
+            assert_eq!(world.payout_in_force(), Some(proposal));
+            without_hal(&mut world);
+        }
+        world.wait(60);
+        assert!(world.facts().members().charter().member(&"hal".parse().unwrap()).unwrap().roles.is_empty());
+        assert_eq!(world.payout_in_force(), stays.then_some(proposal), "{before}");
     }
 }
 
