@@ -12,8 +12,10 @@ use model::{EnvironmentName, SystemName, Timestamp};
 pub use crate::facts::{Condition, Firing, SilenceRefusal, Silencing, hidden_roles, may_silence, reports_on};
 use crate::{
     decide::{DecideError, decide_with},
+    emergency::emergencies,
     facts::{Facts, Said, is_back},
     policy::Policy,
+    values::{ValueAlarm, value_alarms},
 };
 
 /// Rules whose failure says only that nothing new may begin just now: what runs is as good as it was.
@@ -47,24 +49,84 @@ pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<BTre
         let words = format!("{} silenced {} until {until}, with statement {}", said.by, kinds.join(", "), said.index);
         called.insert(condition, words);
     }
+    for alarm in value_alarms(facts) {
+        let words = value_words(facts, &alarm);
+        let condition =
+            Condition { what: alarm.what, system: alarm.system, environment: alarm.environment, about: alarm.about };
+        called.insert(condition, words);
+    }
+    for emergency in emergencies(policy, facts) {
+        let about = AlarmAbout { statement: Some(emergency.proposal), ..AlarmAbout::default() };
+        let condition = Condition::of(AlarmKind::Emergency, about).within(&emergency.system, &emergency.environment);
+        let missing: Vec<&str> = emergency.missing.iter().map(String::as_str).collect();
+        let runs = if emergency.runs { "runs" } else { "may go" };
+        let words = format!(
+            "the emergency release {} {runs} in {} without: {}",
+            emergency.serial,
+            emergency.environment,
+            missing.join(", ")
+        );
+        called.insert(condition, words);
+    }
     // What happened once is over when somebody has seen it; what lasts is not.
     called.retain(|condition, _| {
-        let once = matches!(condition.what, AlarmKind::WentBack | AlarmKind::NoTraffic | AlarmKind::Drift);
+        let once = matches!(
+            condition.what,
+            AlarmKind::WentBack
+                | AlarmKind::NoTraffic
+                | AlarmKind::Drift
+                | AlarmKind::ValueInForce
+                | AlarmKind::ValueRefused
+        );
         !(once && seen(facts, condition))
     });
     Ok(called)
 }
 
+/// What an alarm about a guarded value says; never the value, which the log does not know.
+fn value_words(facts: &Facts, alarm: &ValueAlarm) -> String {
+    let name = alarm.about.value.as_ref().map(ToString::to_string).unwrap_or_default();
+    let statement = alarm.about.statement.unwrap_or_default();
+    let by = facts.value_proposal(statement).map(|said| said.by.to_string());
+    match (alarm.what, by) {
+        (AlarmKind::ValueProposed, Some(by)) => {
+            format!("{by} proposes another value for {name}, with statement {statement}")
+        }
+        (AlarmKind::ValueProposed, None) => {
+            format!(
+                "the cool-off of another value for {name} has begun with statement {statement}; a guardian can still cancel it"
+            )
+        }
+        (AlarmKind::ValueInForce, _) => format!("the value of {name} proposed with statement {statement} is in force"),
+        (_, Some(by)) => format!("{by} tried to change {name} and was refused, with statement {statement}"),
+        (_, None) => format!("an attempt to change {name} was refused, with statement {statement}"),
+    }
+}
+
+/// When somebody acknowledged an alarm of this condition last, by the log's time.
+pub fn last_seen(facts: &Facts, condition: &Condition) -> Option<Timestamp> {
+    let acknowledged = |alarm: &Said<ledger::statement::v1::Alarm>| facts.acknowledged(alarm.index);
+    let last = of_condition(facts, condition).find_map(acknowledged);
+    last.and_then(|(_, index)| facts.time_before(index)).map(|time| time.earliest)
+}
+
 /// Whether somebody has acknowledged an alarm of this condition, also one that is over.
 fn seen(facts: &Facts, condition: &Condition) -> bool {
-    let same = |alarm: &&Said<ledger::statement::v1::Alarm>| {
+    of_condition(facts, condition).any(|alarm| facts.acknowledged(alarm.index).is_some())
+}
+
+/// The beginnings of this condition, the last one first.
+fn of_condition<'a>(
+    facts: &'a Facts,
+    condition: &'a Condition,
+) -> impl Iterator<Item = &'a Said<ledger::statement::v1::Alarm>> {
+    facts.alarms().rev().filter(|alarm| {
         alarm.claim.firing
             && alarm.claim.what == condition.what
             && alarm.claim.about == condition.about
             && alarm.header.system == condition.system
             && alarm.header.environment == condition.environment
-    };
-    facts.alarms().rev().filter(same).any(|alarm| facts.acknowledged(alarm.index).is_some())
+    })
 }
 
 /// A release that went back or got stuck, until another one is live; one that was switched to and got no traffic, and one

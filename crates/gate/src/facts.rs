@@ -5,9 +5,11 @@
 //! about it and not what is in the log.
 
 mod alarms;
+mod evidence;
 mod exceptions;
 mod halts;
 mod live;
+mod rollouts;
 mod said;
 mod stops;
 mod table;
@@ -581,29 +583,6 @@ impl Facts {
         self.standing(self.builds.by(&self.builds_as, &release))
     }
 
-    /// One evidence.
-    pub fn one_evidence(&self, index: u64) -> Option<&Said<Evidence>> {
-        self.evidence.get(index).filter(|s| self.stands(s))
-    }
-
-    /// All evidence about a change that stands, oldest first. Bad news stands even when its signer's key was
-    /// withdrawn: otherwise whoever withdraws a key could make a failure disappear.
-    pub fn evidence(&self, change: u64) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
-        self.evidence
-            .by(&self.evidence_of, &change)
-            .filter(|s| s.claim.outcome != EvidenceOutcome::Passed || self.stands(s))
-    }
-
-    /// All evidence that a suite failed on a commit, also by keys withdrawn since, oldest first.
-    pub fn failures_on_source(&self, commit: &Commit) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
-        self.evidence.by(&self.failures_on_source, commit)
-    }
-
-    /// All evidence that a suite failed on the containers of a release, also by keys withdrawn since, oldest first.
-    pub fn failures_on_release(&self, release: Digest) -> impl DoubleEndedIterator<Item = &Said<Evidence>> {
-        self.evidence.by(&self.failures_on_release, &release)
-    }
-
     /// A proposal also if its signer's key was withdrawn since.
     pub(crate) fn any_proposal(&self, index: u64) -> Option<&Said<Proposal>> {
         self.proposals.get(index)
@@ -642,63 +621,6 @@ impl Facts {
     /// All rejections of a proposal, also by keys withdrawn since: stopping is not undone by a withdrawal.
     pub fn rejections(&self, proposal: u64) -> impl DoubleEndedIterator<Item = &Said<Rejection>> {
         self.rejections.by(&self.rejections_of, &proposal)
-    }
-
-    /// All milestones of an environment of a system that stand, oldest first.
-    pub fn milestones(
-        &self,
-        system: &SystemName,
-        environment: &EnvironmentName,
-    ) -> impl DoubleEndedIterator<Item = &Said<Milestone>> {
-        let all: &[usize] = self.place(system, environment).map(|p| p.milestones.as_slice()).unwrap_or_default();
-        self.standing(all.iter().filter_map(|at| self.milestones.row(*at)))
-    }
-
-    /// The same, also by keys withdrawn since.
-    pub(crate) fn any_milestones(
-        &self,
-        system: &SystemName,
-        environment: &EnvironmentName,
-    ) -> impl DoubleEndedIterator<Item = &Said<Milestone>> {
-        let all: &[usize] = self.place(system, environment).map(|p| p.milestones.as_slice()).unwrap_or_default();
-        all.iter().filter_map(|at| self.milestones.row(*at))
-    }
-
-    /// All rollback orders, also by keys withdrawn since.
-    pub fn rollbacks(
-        &self,
-        system: &SystemName,
-        environment: &EnvironmentName,
-    ) -> impl DoubleEndedIterator<Item = &Said<Rollback>> {
-        let all: &[usize] = self.place(system, environment).map(|p| p.rollbacks.as_slice()).unwrap_or_default();
-        all.iter().filter_map(|at| self.rollbacks.row(*at))
-    }
-
-    /// What runs now and what ran before it, newest first: as long as the history of the environment. Who asks only
-    /// what runs, or about one release, asks [`Facts::running`].
-    pub fn live(&self, system: &SystemName, environment: &EnvironmentName) -> Vec<Live> {
-        self.running(system, environment).iter().cloned().collect()
-    }
-
-    /// The same, without copying any of it.
-    pub fn running(&self, system: &SystemName, environment: &EnvironmentName) -> Stack<'_> {
-        self.place(system, environment).map_or(Stack::empty(), |place| place.history.now())
-    }
-
-    /// What ran when the log had so many statements, newest first.
-    pub(crate) fn running_before(&self, system: &SystemName, environment: &EnvironmentName, size: u64) -> Stack<'_> {
-        self.place(system, environment).map_or(Stack::empty(), |place| place.history.before(size))
-    }
-
-    /// Whether a proposal has been tried and gone back from, or ordered back from: it needs a new proposal.
-    pub fn spent(&self, proposal: u64) -> Option<u64> {
-        let said = self.proposal(proposal)?;
-        let (system, environment) = (said.claim.serial.system(), &said.claim.environment);
-        // Bad news stands, also by an agent's key that was withdrawn since, and so does an operator's order.
-        let ordered = self.rollbacks.by(&self.rollbacks_from, &said.claim.release).find(|r| {
-            r.index > proposal && r.header.system.as_ref() == Some(system) && &r.claim.environment == environment
-        });
-        self.went_back.get(&proposal).copied().or(ordered.map(|r| r.index))
     }
 
     /// Whether the holder of a key exercised a role that may say a kind. Readers check entitlement when they

@@ -185,7 +185,8 @@ impl Agent {
             let denied = denied.and_then(|denied| serde_json::to_value(denied).ok()).unwrap_or(Value::Null);
             self.state.lock().unwrap_or_else(PoisonError::into_inner).insert("denied".to_owned(), denied);
         }
-        let told = serde_json::json!({ "overdue": overdue, "distrust": self.known.distrust() });
+        let executor = self.executor().err().map(|fault| fault.message());
+        let told = serde_json::json!({ "overdue": overdue, "distrust": self.known.distrust(), "executor": executor });
         self.state.lock().unwrap_or_else(PoisonError::into_inner).insert("stops".to_owned(), told);
     }
 

@@ -9,6 +9,7 @@ mod board;
 mod metrics;
 mod neighbours;
 mod probes;
+mod refused;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +25,7 @@ use ledger::{
 };
 use model::{Clock as _, RoleName};
 
-use self::{board::Observed, metrics::Scrape, neighbours::Neighbours, probes::Prober};
+use self::{board::Observed, metrics::Scrape, neighbours::Neighbours, probes::Prober, refused::Attempts};
 use super::{Start, gate::sentinel::silent};
 use crate::{
     alarms::{
@@ -50,6 +51,8 @@ const ROUND: Duration = Duration::from_millis(250);
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// After the log did not answer, this long is spent without it.
 const LOG_PAUSE: Duration = Duration::from_secs(2);
+/// How often the log is asked what it refused.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(1);
 /// How many statements are said in one round, so that a thousand alarms at once do not keep the next one waiting.
 const SAY_LIMIT: usize = 16;
 /// A log that has said nothing yet may still be starting.
@@ -106,6 +109,8 @@ pub fn run(start: Start) -> Result<(), Fault> {
         log_away: None,
         untrue: None,
         from_log: (None, BTreeMap::new()),
+        attempts: Attempts::default(),
+        asked_refused: None,
         said: BTreeMap::new(),
         missed: BTreeSet::new(),
         troubles,
@@ -138,6 +143,9 @@ struct Watch {
     untrue: Option<String>,
     /// What the log calls for, and the size and the second that it was asked at.
     from_log: (Option<(u64, u64)>, BTreeMap<Condition, String>),
+    attempts: Attempts,
+    /// When the log was last asked what it refused.
+    asked_refused: Option<Instant>,
     /// What was said and is not read back yet: whether it fires, and the log index.
     said: BTreeMap<Condition, (bool, u64)>,
     /// What was over before the log had it.
@@ -164,6 +172,13 @@ impl Watch {
         if self.asks_log() {
             let refreshed = self.view.refresh();
             self.note(refreshed.map(drop), troubles);
+        }
+        if self.asks_log() && self.asked_refused.is_none_or(|at| at.elapsed() >= REFUSED_INTERVAL) {
+            self.asked_refused = Some(Instant::now());
+            match self.view.log().refusals(0) {
+                Ok(refused) => self.attempts.set(refused),
+                Err(fault) => self.note(Err(fault), troubles),
+            }
         }
         let now = SystemClock.now();
         let observed = self.observe(troubles)?;
@@ -203,6 +218,7 @@ impl Watch {
     fn observe(&mut self, troubles: &mut Vec<String>) -> Result<Observed, Fault> {
         let mut observed = Observed::default();
         self.read_log(&mut observed)?;
+        self.attempts.look(self.view.facts(), SystemClock.now(), &mut observed);
         let neighbours = self.neighbours.look(&mut observed);
         let targets = probes::targets(&neighbours, self.view.facts(), &self.images, troubles);
         self.prober.set(targets);

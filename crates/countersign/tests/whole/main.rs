@@ -26,3 +26,4 @@ mod traffic;
 mod twins;
 mod values;
 mod wait;
+mod watched;

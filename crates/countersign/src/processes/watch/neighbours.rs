@@ -68,6 +68,8 @@ struct Stops {
     #[serde(default)]
     overdue: Vec<String>,
     distrust: Option<String>,
+    /// Why its executor can not be used.
+    executor: Option<String>,
 }
 
 /// A flow that was denied within the last hour.
@@ -146,8 +148,12 @@ fn judge(state: &BTreeMap<String, Value>, agent: &AlarmAbout, observed: &mut Obs
     let stops: Stops = state.get("stops").and_then(read).unwrap_or_default();
     if let Some(first) = stops.overdue.first() {
         let condition = Condition::of(AlarmKind::StopNotLogged, agent.clone());
-        let words = first.trim_start_matches("ALARM: ");
-        observed.call(condition, format!("{} stops are not in the log: {words}", stops.overdue.len()));
+        let more = stops.overdue.len().saturating_sub(1);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        observed.call(condition, format!("{}{more}", first.trim_start_matches("ALARM: ")));
+    }
+    if let Some(why) = stops.executor {
+        observed.call(Condition::of(AlarmKind::HeartbeatMissed, agent.clone()), why);
     }
     if let Some(why) = stops.distrust {
         observed

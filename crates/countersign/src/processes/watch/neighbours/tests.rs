@@ -43,7 +43,7 @@ fn a_host_where_all_is_well_calls_for_nothing() {
 fn drift_stops_that_are_late_distrust_and_denied_flows_call_for_alarms() {
     let found = judged(json!({
         "paydesk in production": placement(json!({ "drifted": { "what": "another root" } })),
-        "stops": { "overdue": ["ALARM: a halt was delivered here and is not in the log"], "distrust": "it shrank" },
+        "stops": { "overdue": ["ALARM: a halt was delivered here and is not in the log"], "distrust": "it shrank", "executor": "the agent's executor does not answer" },
         "denied": { "packets": 3, "flows": [
             { "from": "10.77.1.2", "to": "10.77.2.2:5432", "protocol": "tcp", "packets": 3 },
             { "from": "10.77.9.9", "to": "10.77.2.2:22", "protocol": "tcp", "packets": 1 },
@@ -53,12 +53,9 @@ fn drift_stops_that_are_late_distrust_and_denied_flows_call_for_alarms() {
     assert_eq!(
         found,
         [
+            (AlarmKind::HeartbeatMissed, None, "the agent's executor does not answer".to_owned()),
             (AlarmKind::Drift, web(), "web is not what was started: another root".to_owned()),
-            (
-                AlarmKind::StopNotLogged,
-                None,
-                "1 stops are not in the log: a halt was delivered here and is not in the log".to_owned()
-            ),
+            (AlarmKind::StopNotLogged, None, "a halt was delivered here and is not in the log".to_owned()),
             (AlarmKind::Fork, None, "the agent does not believe the log: it shrank".to_owned()),
             (
                 AlarmKind::FlowDenied,
