@@ -24,6 +24,8 @@ pub(super) struct Attempts {
     known: Vec<Refused>,
     /// The last number that an alarm which fires is about.
     announced: BTreeMap<Condition, u64>,
+    /// The last number that somebody has seen.
+    seen: BTreeMap<Condition, u64>,
 }
 
 impl Attempts {
@@ -46,12 +48,17 @@ impl Attempts {
             latest.entry(condition).or_default().push(refused);
         }
         self.announced.retain(|condition, _| latest.contains_key(condition));
+        self.seen.retain(|condition, _| latest.contains_key(condition));
         for (condition, all) in latest {
             let Some(last) = all.last() else { continue };
-            let seen = facts.fires(&condition).and_then(|index| facts.acknowledged(index)).is_some();
             let announced = self.announced.get(&condition).copied();
-            let is_new = announced.is_none_or(|number| number < last.number);
-            if seen && !is_new || is_new && last_seen(facts, &condition).is_some_and(|at| last.at <= at) {
+            let is_acknowledged = facts.fires(&condition).and_then(|index| facts.acknowledged(index)).is_some();
+            let is_this_seen = is_acknowledged && announced == Some(last.number)
+                || announced.is_none() && last_seen(facts, &condition).is_some_and(|at| last.at <= at);
+            if is_this_seen {
+                self.seen.insert(condition.clone(), last.number);
+            }
+            if self.seen.get(&condition).is_some_and(|number| *number >= last.number) {
                 self.announced.insert(condition, last.number);
                 continue;
             }
