@@ -6,7 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use ledger::statement::v1::{AlarmAbout, AlarmKind, Milestone, MilestoneKind, Ruling};
+use ledger::{
+    charter::{Hindrance, Put, State},
+    statement::v1::{AlarmAbout, AlarmKind, Milestone, MilestoneKind, Ruling},
+};
 use model::{EnvironmentName, SystemName, Timestamp};
 
 pub use crate::facts::{Condition, Firing, SilenceRefusal, Silencing, hidden_roles, may_silence, reports_on};
@@ -55,6 +58,20 @@ pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<BTre
             Condition { what: alarm.what, system: alarm.system, environment: alarm.environment, about: alarm.about };
         called.insert(condition, words);
     }
+    for put in facts.charters().puts() {
+        if let Some((what, words)) = amendment(facts, put) {
+            let about = AlarmAbout { statement: Some(put.index), ..AlarmAbout::default() };
+            called.insert(Condition::of(what, about), words);
+        }
+    }
+    for put in facts.charters().by_withdrawn_keys() {
+        let about = AlarmAbout { statement: Some(put.index), ..AlarmAbout::default() };
+        let words = format!(
+            "the amendment of statement {} rests on a key that was withdrawn for it; it stays in force until another one",
+            put.index
+        );
+        called.insert(Condition::of(AlarmKind::AmendmentByWithdrawnKey, about), words);
+    }
     for emergency in emergencies(policy, facts) {
         let about = AlarmAbout { statement: Some(emergency.proposal), ..AlarmAbout::default() };
         let condition = Condition::of(AlarmKind::Emergency, about).within(&emergency.system, &emergency.environment);
@@ -77,10 +94,41 @@ pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<BTre
                 | AlarmKind::Drift
                 | AlarmKind::ValueInForce
                 | AlarmKind::ValueRefused
+                | AlarmKind::AmendmentByWithdrawnKey
         );
         !(once && seen(facts, condition))
     });
     Ok(called)
+}
+
+/// Whether an amendment waits, and could still come into force.
+fn amendment(facts: &Facts, put: &Put) -> Option<(AlarmKind, String)> {
+    let is_over = |hindrance: Hindrance| {
+        matches!(hindrance, Hindrance::Stale { .. } | Hindrance::Expired(_) | Hindrance::Withdrawn)
+    };
+    let edits = put.amendment.edits.len();
+    match &put.state {
+        State::Open if facts.charters().hindrance(put).is_some_and(is_over) => None,
+        State::Open if put.is_recovery() => Some((
+            AlarmKind::RecoveryProposed,
+            format!("a recovery key put up {edits} edits of the charter, with statement {}", put.index),
+        )),
+        State::Open => Some((
+            AlarmKind::AmendmentProposed,
+            format!("{} put up {edits} edits of the charter, with statement {}", put.by, put.index),
+        )),
+        State::Waiting { delay, .. } => {
+            let until = delay.until.map_or_else(|| "after the next tick".to_owned(), |(until, _)| until.to_string());
+            Some((
+                AlarmKind::RecoveryProposed,
+                format!(
+                    "recovery keys change the charter by {edits} edits, of statement {}, from {until}; any member can cancel it",
+                    put.index
+                ),
+            ))
+        }
+        State::InForce { .. } | State::Cancelled { .. } | State::Overtaken { .. } => None,
+    }
 }
 
 /// What an alarm about a guarded value says; never the value, which the log does not know.

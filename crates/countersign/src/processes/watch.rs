@@ -51,6 +51,8 @@ const ROUND: Duration = Duration::from_millis(250);
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// After the log did not answer, this long is spent without it.
 const LOG_PAUSE: Duration = Duration::from_secs(2);
+/// How often it is looked whether something is over by time alone; whether a silence is, is looked at in each round.
+const BY_TIME_S: u64 = 5;
 /// How often the log is asked what it refused.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(1);
 /// How many statements are said in one round, so that a thousand alarms at once do not keep the next one waiting.
@@ -141,7 +143,7 @@ struct Watch {
     log_away: Option<Instant>,
     /// Why the log is not believed, as long as it is not.
     untrue: Option<String>,
-    /// What the log calls for, and the size and the second that it was asked at.
+    /// What the log calls for, and the size and the time that it was asked at.
     from_log: (Option<(u64, u64)>, BTreeMap<Condition, String>),
     attempts: Attempts,
     /// When the log was last asked what it refused.
@@ -239,11 +241,11 @@ impl Watch {
         Ok(observed)
     }
 
-    /// What the log calls for; asked again when it has grown, and once a second for what ends by time.
+    /// What the log calls for; asked again when it has grown, and now and then for what ends by time.
     fn read_log(&mut self, observed: &mut Observed) -> Result<(), Fault> {
         let now = SystemClock.now();
         let facts = self.view.facts();
-        let at = Some((facts.size(), now.unix()));
+        let at = Some((facts.size(), now.unix() / BY_TIME_S));
         if self.from_log.0 != at {
             let called = called_for(self.view.policy(), facts, now).because(Kind::Internal, "no decision")?;
             self.from_log = (at, called);

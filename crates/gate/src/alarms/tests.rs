@@ -1,7 +1,16 @@
-use ledger::statement::v1::{Acknowledgement, Alarm, Claim, Kind, Rejection, Role, Silence, SilenceRule};
+use ledger::{
+    keys::Signer as _,
+    statement::{
+        RECOVERY_ROLE,
+        v1::{
+            Acknowledgement, Alarm, Amendment, Cancellation, Claim, Consent, Key, KeyScheme, Kind, Recovery, Rejection,
+            Role, Silence, SilenceRule,
+        },
+    },
+};
 
 use super::*;
-use crate::world::{Put, World, at, charter, dig, production, system};
+use crate::world::{Put, World, at, charter, dig, key_of, production, system};
 
 fn watched_charter() -> ledger::statement::v1::Charter {
     let mut charter = charter();
@@ -141,5 +150,59 @@ fn a_silence_is_an_alarm_itself_until_it_ends() {
     assert_eq!(condition.system, Some(system()));
     assert_eq!(words, &format!("tess silenced probe-failed until {ends}, with statement {said}"));
     world.wait(600);
+    assert_eq!(called(&world), []);
+}
+
+/// A charter that its release managers may amend, with recovery keys.
+fn amended_charter() -> ledger::statement::v1::Charter {
+    let mut charter = watched_charter();
+    for role in &mut charter.roles {
+        if role.name.as_str() == "release-manager" {
+            role.says.extend([Kind::Amendment, Kind::Consent, Kind::Cancellation]);
+        }
+    }
+    let keys = ["r1", "r2", "r3"].map(|who| Key { scheme: KeyScheme::Sshsig, public: key_of(who).key().to_openssh() });
+    charter.recovery = Some(Recovery { keys: keys.into(), count: 2, delay_s: 600 });
+    charter
+}
+
+fn put_up(world: &mut World, who: &str, role: &str) -> (u64, Claim) {
+    let mut to = world.charter.clone();
+    to.key_delay_s += 60;
+    let becomes = to.digest();
+    let edits = ledger::charter::diff(&world.charter, &to).unwrap();
+    let claim = Amendment { from: world.charter.digest(), becomes, edits };
+    let amendment = world.say(who, role, Claim::Amendment(Box::new(claim)));
+    (amendment, Claim::Consent(Consent { amendment, becomes, shown: dig("shown") }))
+}
+
+#[test]
+fn an_amendment_is_called_from_its_beginning_until_it_is_in_force_and_after_if_its_keys_are_withdrawn() {
+    let mut world = World::founded(amended_charter());
+    let (amendment, yes) = put_up(&mut world, "ada", "release-manager");
+    assert_eq!(called(&world), [(AlarmKind::AmendmentProposed, Some(amendment))]);
+    let first = world.say("ben", "release-manager", yes.clone());
+    assert_eq!(called(&world), [(AlarmKind::AmendmentProposed, Some(amendment))]);
+    world.say("cid", "release-manager", yes);
+    assert_eq!(called(&world), []);
+    world.withdraw("oli", "ben", first);
+    assert_eq!(called(&world), [(AlarmKind::AmendmentByWithdrawnKey, Some(amendment))]);
+    // One that can not come into force any more is over.
+    let mut world = World::founded(amended_charter());
+    let (amendment, _) = put_up(&mut world, "ada", "release-manager");
+    world.withdraw("oli", "ada", amendment);
+    assert_eq!(called(&world), []);
+}
+
+#[test]
+fn a_recovery_is_called_until_a_member_cancels_it() {
+    let mut world = World::founded(amended_charter());
+    let (amendment, yes) = put_up(&mut world, "r1", RECOVERY_ROLE);
+    assert_eq!(called(&world), [(AlarmKind::RecoveryProposed, Some(amendment))]);
+    world.say("r2", RECOVERY_ROLE, yes.clone());
+    world.say("r1", RECOVERY_ROLE, yes);
+    world.wait(5);
+    assert_eq!(called(&world), [(AlarmKind::RecoveryProposed, Some(amendment))], "the delay runs");
+    world.say("oli", "operator", Claim::Cancellation(Cancellation { of: amendment, reason: None }));
     assert_eq!(called(&world), []);
 }

@@ -92,8 +92,8 @@ pub enum SilenceRefusal {
     /// No tick covers it yet, so that nobody knows when it began.
     #[error("it begins with the next tick")]
     NotTimed,
-    /// Its signer's key was withdrawn.
-    #[error("its signer's key was withdrawn")]
+    /// Its signer's key was withdrawn, or is not of that role any more.
+    #[error("its signer's key was withdrawn, or its signer does not hold the role any more")]
     Void,
     /// Somebody ended it.
     #[error("{by} ended it with statement {index}")]
@@ -268,8 +268,10 @@ impl Facts {
     /// can make it longer by dating it, and it is over when either the log's time or `now` says so.
     fn silence_until(&self, said: &Said<Silence>, now: Timestamp) -> Result<Timestamp, SilenceRefusal> {
         let charter = self.members().charter();
+        // By the charter that it was said under and by the one in force.
+        may_silence(self.members_at(said.index).charter(), &said.header.role, &said.claim)?;
         may_silence(charter, &said.header.role, &said.claim)?;
-        if !self.stands(said) {
+        if !self.stands(said) || !self.still_holds(said) {
             return Err(SilenceRefusal::Void);
         }
         if let Some(end) = self.cancellations(said.index).find(|c| c.index > said.index)
