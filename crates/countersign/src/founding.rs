@@ -2,6 +2,8 @@
 //!
 //! It knows the file's form and the roles that a small firm starts with. Whether the charter holds up is for `gate`.
 
+mod rehearsal;
+
 use std::{collections::BTreeMap, path::Path};
 
 use ledger::statement::v1::{
@@ -384,7 +386,7 @@ fn public_key(folder: &Path, text: &str) -> Result<String, Fault> {
 
 /// The roles that a firm starts with.
 fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
-    let rows: [(&str, &[Says]); 12] = [
+    let rows: [(&str, &[Says]); 14] = [
         ("developer", &[Says::Proposal]),
         (
             "release-manager",
@@ -415,9 +417,17 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
         ("outside-tester", &[Says::Evidence]),
         ("monitor", &[Says::Tick]),
         ("guardian", &[Says::ValueProposal, Says::ValueApproval, Says::Cancellation]),
+        // These two hold something and say nothing: a robot of the first has the log's own key.
+        ("log", &[]),
+        ("storage", &[]),
     ];
     rows.into_iter().map(|(name, says)| Ok((role(name)?, says.to_vec()))).collect()
 }
+
+/// The sides that nobody may stand on two of: deploying code, holding storage, running monitors, keeping the log, and moving
+/// money.
+const SIDES: [&[&str]; 5] =
+    [&["release-manager", "builder", "agent"], &["storage"], &["monitor", "watch"], &["log"], &["guardian"]];
 
 fn usual_conflicts() -> Result<Vec<(RoleName, RoleName)>, Fault> {
     let pairs = [
@@ -433,13 +443,7 @@ fn usual_conflicts() -> Result<Vec<(RoleName, RoleName)>, Fault> {
         ("developer", "tester"),
         ("developer", "agent"),
         ("guardian", "developer"),
-        ("guardian", "release-manager"),
-        ("guardian", "builder"),
-        ("guardian", "agent"),
         ("guardian", "gate"),
-        ("watch", "builder"),
-        ("watch", "agent"),
-        ("watch", "release-manager"),
         ("duty-officer", "developer"),
         ("duty-officer", "release-manager"),
         ("duty-officer", "operator"),
@@ -451,7 +455,11 @@ fn usual_conflicts() -> Result<Vec<(RoleName, RoleName)>, Fault> {
         ("duty-officer", "monitor"),
         ("duty-officer", "watch"),
     ];
-    pairs.into_iter().map(|(a, b)| Ok((role(a)?, role(b)?))).collect()
+    let apart = SIDES.iter().enumerate().flat_map(|(at, side)| {
+        let others = SIDES.iter().skip(at + 1).flat_map(|other| other.iter());
+        others.flat_map(move |b| side.iter().map(move |a| (*a, *b)))
+    });
+    pairs.into_iter().chain(apart).map(|(a, b)| Ok((role(a)?, role(b)?))).collect()
 }
 
 fn role(name: &str) -> Result<RoleName, Fault> {

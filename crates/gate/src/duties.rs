@@ -1,4 +1,17 @@
-//! Duties: whether a charter lets one person reach two sides that must be apart.
+//! Duties: whether a charter lets one person reach two sides that must be apart, and what it lets whom do.
+//!
+//! [`check`] refuses a charter. [`report()`] and [`promise()`] ask the rules themselves, in made-up logs, what people and
+//! robots could do; they have no rules of their own.
+
+mod acts;
+mod passage;
+mod promise;
+mod report;
+mod rules;
+mod samples;
+mod trial;
+mod voices;
+mod votes;
 
 use std::collections::BTreeSet;
 
@@ -9,9 +22,44 @@ use ledger::{
 use model::{EnvironmentName, PersonId, RoleName};
 
 use crate::{
+    DecideError, FactsError,
     builders::most_apart,
     policy::{Policy, PolicyError},
 };
+
+pub use acts::Act;
+pub use passage::{Deed, Part, Passage, Passenger, passage};
+pub use promise::{Promise, Story, promise};
+pub use report::{Profile, Report, RobotDuties, Through, report};
+pub use rules::Row;
+pub use voices::{Link, Voice};
+pub use votes::{Quorate, Share};
+
+/// Why it can not be said what a charter lets whom do. The answer is then that nothing is known to hold.
+#[derive(Debug, thiserror::Error)]
+pub enum DutiesError {
+    /// Keys that do not parse, or somebody who may not say something.
+    #[error(transparent)]
+    Keys(#[from] ledger::statement::EntitlementError),
+    /// The policy does not hold up.
+    #[error("the charter's policy is not valid")]
+    Policy(#[from] PolicyError),
+    /// A made-up log could not be decided about.
+    #[error("no decision in a made-up log")]
+    Decide(#[from] DecideError),
+    /// A made-up log could not be folded.
+    #[error("a made-up log does not fold")]
+    Facts(#[from] FactsError),
+    /// A built-in name does not parse. A defect of this version.
+    #[error("a built-in name does not parse")]
+    Name(#[from] model::IdError),
+    /// A built-in commit id does not parse, or a built-in edit does not fit. A defect of this version.
+    #[error("something built in does not fit")]
+    Word,
+    /// The charter names no system.
+    #[error("a charter needs at least one system")]
+    NoSystem,
+}
 
 /// Why a charter is refused.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +70,9 @@ pub enum CharterError {
     /// The policy does not hold up.
     #[error("the charter's policy is not valid")]
     Policy(#[from] PolicyError),
+    /// What it lets whom do could not be tried.
+    #[error("it can not be said what the charter lets whom do")]
+    Untried(#[from] DutiesError),
     /// Approvals that are over before they may be used.
     #[error(
         "approvals for `{environment}` count for {approval_s} s and the cool-off takes {cool_off_s} s: nothing would ever go"
@@ -48,14 +99,16 @@ pub struct HostReach {
 /// What a charter promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duties {
-    /// People who reach conflicting roles through a host that they administer. Empty: the promise holds.
+    /// People who reach conflicting roles through a host that they administer.
     pub through_hosts: Vec<HostReach>,
+    /// Whether "no one person can" holds, and if it does not, why.
+    pub promise: Promise,
 }
 
 impl Duties {
     /// Whether "no one person can" holds.
     pub const fn hold(&self) -> bool {
-        self.through_hosts.is_empty()
+        self.promise.holds()
     }
 }
 
@@ -81,7 +134,7 @@ pub fn check(charter: &Charter) -> Result<Duties, CharterError> {
             Some(HostReach { person: member.id.clone(), roles: reach })
         })
         .collect();
-    Ok(Duties { through_hosts })
+    Ok(Duties { through_hosts, promise: promise(charter)? })
 }
 
 /// As many builders as an environment asks for are there, each in other people's hands; and an emergency lasts.

@@ -4,9 +4,11 @@
 //! the statements that it names. It reads; what it writes is the file of `--keep`, now and then and at the end, and both
 //! checkpoints where the log contradicts one that was kept. A crash loses what was audited since it kept last.
 
+mod duties;
 mod evidence;
 mod examine;
 mod ground;
+mod passage;
 mod report;
 pub(super) mod source;
 
@@ -26,15 +28,18 @@ use crate::{
     progress::Count,
 };
 
+pub(super) use self::{duties::story, evidence::read_kept, examine::Ended, ground::Ground};
 use self::{
     evidence::Pieces,
     examine::{Examination, KEEP_EVERY, write_kept},
 };
-pub(super) use self::{evidence::read_kept, examine::Ended, ground::Ground};
 
 /// Verify the whole log and recompute every verdict; needs no server
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// A checkpoint of this log that was kept elsewhere, or a file of `--keep`; may be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
@@ -61,8 +66,17 @@ pub struct Args {
     charter: Option<Digest>,
 }
 
+/// What else is audited than the log.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Duties(duties::Args),
+}
+
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
+    if let Some(What::Duties(args)) = &args.what {
+        return duties::run(args, common, out);
+    }
     run_keeping(args, common, KEEP_EVERY, out)
 }
 

@@ -141,9 +141,7 @@ pub fn draft(
     line(out, format!("draft {} of a charter; every founder signs it with", model::Digest::of(&payload)))?;
     line(out, format!("  countersign init --sign --dir {} --key FILE", layout.root().display()))?;
     line(out, format!("the log's verifier key, for its witnesses: {log_vkey}"))?;
-    for reach in &duties.through_hosts {
-        line(out, format!("\"no one person can\" does not hold: {} reaches two sides through a host", reach.person))?;
-    }
+    line(out, &duties.promise)?;
     Ok(())
 }
 

@@ -35,8 +35,10 @@ struct Picture {
     charter: Option<Digest>,
     demo: bool,
     unwitnessed: bool,
-    /// People who reach two sides, with the roles; empty if "no one person can" holds.
-    reach: Vec<Reach>,
+    /// Why "no one person can" does not hold, the shortest counter-example first; empty if it does.
+    fails: Vec<Value>,
+    /// The same as a line.
+    promise: String,
     duties_hold: bool,
     front: Option<String>,
     /// Why `front` was not asked, or the log not read.
@@ -50,12 +52,6 @@ struct Picture {
     processes: Vec<Process>,
     releases: Vec<Running>,
     edge: Option<EdgeCounts>,
-}
-
-#[derive(Debug, Serialize)]
-struct Reach {
-    person: model::PersonId,
-    roles: Vec<model::RoleName>,
 }
 
 /// A process's own word, as far as it has one.
@@ -153,17 +149,13 @@ pub fn run(_: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
 fn promise(members: &Members) -> Result<Picture, Fault> {
     let charter = members.charter();
     let duties = gate::duties::check(charter).because(Kind::Refused, "the charter is refused")?;
-    let reach: Vec<Reach> = duties
-        .through_hosts
-        .iter()
-        .map(|r| Reach { person: r.person.clone(), roles: r.roles.iter().cloned().collect() })
-        .collect();
     Ok(Picture {
         charter: Some(members.hash()),
         demo: charter.demo,
         unwitnessed: charter.witness_quorum == 0,
         duties_hold: duties.hold(),
-        reach,
+        fails: duties.promise.broken.iter().map(super::audit::story).collect(),
+        promise: duties.promise.to_string(),
         front: None,
         trouble: Vec::new(),
         statements: None,
@@ -281,20 +273,7 @@ fn write(p: &Picture, out: &mut dyn Write) -> Result<(), Fault> {
     if p.unwitnessed {
         line(out, "unwitnessed: whoever holds the log's key could rewrite it unseen")?;
     }
-    if p.duties_hold {
-        line(out, "\"no one person can\" holds")?;
-    }
-    for reach in &p.reach {
-        let roles: Vec<&str> = reach.roles.iter().map(model::RoleName::as_str).collect();
-        line(
-            out,
-            format!(
-                "\"no one person can\" does not hold: {} reaches {} through a host",
-                reach.person,
-                roles.join(", ")
-            ),
-        )?;
-    }
+    line(out, &p.promise)?;
     match (&p.front, p.statements) {
         (Some(front), Some(size)) => {
             let time = p.log_time.map_or_else(|| "no time yet".to_owned(), |t| t.to_string());

@@ -176,10 +176,8 @@ impl fmt::Display for Report {
         if self.demo {
             writeln!(f, "DEMO: all keys of this charter were made in one place, and prove nothing about persons")?;
         }
-        for reach in &self.duties.through_hosts {
-            let roles: Vec<&str> = reach.roles.iter().map(RoleName::as_str).collect();
-            let (person, roles) = (&reach.person, roles.join(", "));
-            writeln!(f, "duties do not hold: {person} reaches {roles} by administering hosts")?;
+        if !self.duties.hold() {
+            writeln!(f, "{}", self.duties.promise)?;
         }
         writeln!(f, "{form} bundle of {count} entries and {} bodies: {}", self.bodies, self.proves())?;
         self.later(f)?;

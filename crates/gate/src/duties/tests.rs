@@ -131,7 +131,7 @@ fn through_a_host_it_is_accepted_and_said() {
     assert_eq!(duties.through_hosts.len(), 1);
     assert_eq!(duties.through_hosts[0].person.as_str(), "tess");
     let roles: Vec<&str> = duties.through_hosts[0].roles.iter().map(RoleName::as_str).collect();
-    assert_eq!(roles, ["builder", "tester"]);
+    assert_eq!(roles, ["builder", "log", "tester"]);
     // Two hosts of one administrator are one reach.
     let mut charter = crate::world::charter();
     charter.hosts[0].administrators.push("tess".parse().unwrap());

@@ -26,6 +26,11 @@ impl Facts {
         }
     }
 
+    /// Whether the halt at a log index is in force for an environment of a system.
+    pub(crate) fn is_halted_by(&self, halt: u64, system: &SystemName, environment: &EnvironmentName) -> bool {
+        self.place(system, environment).is_some_and(|place| place.halts.contains(&halt))
+    }
+
     /// Takes the halt at a log index as in force wherever it is about.
     pub(super) fn begin_halt(&mut self, index: u64) {
         let Some(halt) = self.halts.get(index) else { return };
@@ -71,7 +76,7 @@ impl Facts {
 
     /// Whether enough people said that a halt is over here: a resume that names a system or an environment is about
     /// that one alone.
-    fn is_resumed(&self, halt: u64, system: &SystemName, environment: &EnvironmentName) -> bool {
+    pub(crate) fn is_resumed(&self, halt: u64, system: &SystemName, environment: &EnvironmentName) -> bool {
         let Some(rule) = self.members().charter().environment(environment) else { return false };
         let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
         let here = |h: &Heading| {

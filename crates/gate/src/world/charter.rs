@@ -82,7 +82,7 @@ pub(crate) fn charter() -> Charter {
         Approval, Build, Change, Evidence, Exception, Halt, KeyWithdrawal, Milestone, Proposal, Rejection, Resume,
         Rollback, Tick, Verdict,
     };
-    let roles: [(&str, &[Kind]); 8] = [
+    let roles: [(&str, &[Kind]); 9] = [
         ("developer", &[Proposal]),
         ("release-manager", &[Approval, Rejection, Exception]),
         ("operator", &[Halt, Resume, Rollback, KeyWithdrawal]),
@@ -91,6 +91,7 @@ pub(crate) fn charter() -> Charter {
         ("tester", &[Evidence]),
         ("agent", &[Milestone]),
         ("risk", &[Approval]),
+        ("log", &[]),
     ];
     let robots = [
         robot("builder", "builder", "bob"),
@@ -98,6 +99,10 @@ pub(crate) fn charter() -> Charter {
         robot("outside", "tester", "tess"),
         robot("agent", "agent", "amy"),
         robot("gate", "gate", "amy"),
+        Robot {
+            key: Key { scheme: KeyScheme::Ed25519, public: log_signer(ORIGIN).vkey().key().to_openssh() },
+            ..robot("log", "log", "tess")
+        },
     ];
     Charter {
         demo: true,

@@ -61,7 +61,7 @@ pub(crate) fn production() -> EnvironmentName {
 
 /// The key of a person or robot; `ada/2` is the second key of `ada`.
 pub(crate) fn key_of(who: &str) -> PrivateKey {
-    let robot = ["builder", "second", "tester", "outside", "agent", "gate"].contains(&who);
+    let robot = ["builder", "second", "tester", "outside", "agent", "gate", "log"].contains(&who);
     let scheme = if robot { Scheme::Ed25519 } else { Scheme::SshSig };
     PrivateKey::from_seed(scheme, Digest::of(who.as_bytes()).as_bytes()).unwrap()
 }

@@ -478,16 +478,6 @@ fn remarks(members: &Members) -> Result<Vec<String>, Fault> {
         );
     }
     let duties = gate::duties::check(charter).because(Kind::Refused, "the charter is refused")?;
-    for reach in &duties.through_hosts {
-        let roles: Vec<&str> = reach.roles.iter().map(model::RoleName::as_str).collect();
-        remarks.push(format!(
-            "\"no one person can\" does not hold: {} reaches {} through a host",
-            reach.person,
-            roles.join(", ")
-        ));
-    }
-    if duties.hold() {
-        remarks.push("\"no one person can\" holds by the charter".to_owned());
-    }
+    remarks.push(duties.promise.to_string());
     Ok(remarks)
 }

@@ -45,7 +45,10 @@ fn a_log_that_is_whole_is_said_to_be() {
         )),
         "{text}"
     );
-    assert!(text.contains("note: \"no one person can\" does not hold: olga reaches "), "{text}");
+    assert!(
+        text.contains("note: \"no one person can\" does not hold: olga administers main; main keeps the keys of "),
+        "{text}"
+    );
     // The same through a server, by somebody who has only the charter.
     let text = printed(|out| run(&arguments::<Args>(&[]), &world.common, out));
     assert!(text.ends_with("1 verdict recomputed, 1 witness operator; nothing is wrong\n"), "{text}");

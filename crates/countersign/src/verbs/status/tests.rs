@@ -39,7 +39,7 @@ fn processes_releases_and_the_charters_promise_are_shown() {
     let text = printed(|out| run(&Args {}, &world.common, out));
     for part in [
         format!("charter {}\n", world.members.hash()),
-        "\"no one person can\" does not hold: olga reaches ".to_owned(),
+        "\"no one person can\" does not hold: olga administers main; main keeps the keys of ".to_owned(),
         "gate     works\n         waits for a statement\n         TROUBLE the disk is full\n         confined\n"
             .to_owned(),
         "edge     has not said anything yet\n".to_owned(),
