@@ -93,6 +93,7 @@ fn every_command_in_the_documents_is_one() {
     for document in [
         "README.md",
         "docs/founding.md",
+        "docs/duties.md",
         "docs/manifest.md",
         "docs/operating.md",
         "docs/alarms.md",
