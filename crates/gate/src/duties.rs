@@ -9,6 +9,7 @@ mod promise;
 mod report;
 mod rules;
 mod samples;
+mod seats;
 mod trial;
 mod voices;
 mod votes;

@@ -13,9 +13,10 @@ use model::{Digest, EnvironmentName, PersonId};
 use super::{
     DutiesError,
     acts::Act,
+    seats::Chosen,
     trial::{Made, Makers, Place, Trial, Vote, passed, proposal_of},
     voices::Speaker,
-    votes::{Ballot, Booth, Chosen},
+    votes::{Ballot, Booth},
 };
 
 /// One attack and what became of it.

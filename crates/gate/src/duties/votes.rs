@@ -20,6 +20,7 @@ use model::{Digest, EnvironmentName, KeyId, PersonId, RoleName, Timestamp};
 use super::{
     DutiesError,
     acts::Act,
+    seats::{Chosen, chosen},
     trial::{Ground, Made, Makers, Place, Trial, Vote, proposal_of},
     voices::Speaker,
 };
@@ -68,9 +69,6 @@ pub(super) struct Ballot<'a> {
 
 /// What makes a difference about a person: the roles, and behind which proposers the person stands.
 type Brings = (Vec<RoleName>, Vec<usize>);
-
-/// People with the roles in which they speak.
-pub(super) type Chosen<'a> = Vec<(&'a Speaker, Vec<&'a RoleName>)>;
 
 /// Every act of a charter that may take several people.
 pub(super) fn ballots(ground: &Ground) -> Vec<Ballot<'_>> {
@@ -276,7 +274,7 @@ impl<'a> Booth<'a> {
                 })
             }
             other => {
-                let Some(votes) = chosen(ballot, set, with, &BTreeSet::new()) else {
+                let Some(votes) = chosen(&ballot.shares, &ballot.voters, set, with, &BTreeSet::new()) else {
                     return Ok(no("people", "enough"));
                 };
                 self.asked += 1;
@@ -317,7 +315,7 @@ impl<'a> Booth<'a> {
             if with.is_some_and(|w| w.voice == proposer.voice) {
                 continue;
             }
-            let Some(votes) = chosen(ballot, set, with, &barred) else {
+            let Some(votes) = chosen(&ballot.shares, &ballot.voters, set, with, &barred) else {
                 last = no("people", "enough who did not propose it");
                 continue;
             };
@@ -378,7 +376,7 @@ impl<'a> Booth<'a> {
                 continue;
             }
             let behind: BTreeSet<&PersonId> = behind.into_iter().collect();
-            let Some(votes) = chosen(ballot, set, with, &behind) else {
+            let Some(votes) = chosen(&ballot.shares, &ballot.voters, set, with, &behind) else {
                 last = no("people", "enough who did not propose it");
                 continue;
             };
@@ -388,7 +386,7 @@ impl<'a> Booth<'a> {
             for author in authors {
                 let mut barred = behind.clone();
                 barred.extend(author.persons.first());
-                let Some(votes) = chosen(ballot, set, with, &barred) else { continue };
+                let Some(votes) = chosen(&ballot.shares, &ballot.voters, set, with, &barred) else { continue };
                 let votes: Vec<Vote<'_>> = votes.iter().map(|(p, roles)| Vote { person: p, roles }).collect();
                 last = self.put_up(proposer, author, &votes, environment, emergency)?;
                 if last.is_empty() {
@@ -444,7 +442,7 @@ impl<'a> Booth<'a> {
         barred: &BTreeSet<&PersonId>,
     ) -> Result<Vec<Chosen<'a>>, DutiesError> {
         let (sets, _) = self.smallest(ballot, None)?;
-        Ok(sets.iter().filter_map(|set| chosen(ballot, set, None, barred)).collect())
+        Ok(sets.iter().filter_map(|set| chosen(&ballot.shares, &ballot.voters, set, None, barred)).collect())
     }
 
     /// Whether somebody's order of a kind about one environment takes effect, asked of a trial in which there is something
@@ -546,76 +544,6 @@ fn most(ballot: &Ballot<'_>, with: Option<&Speaker>) -> Vec<u32> {
 fn named(ballot: &Ballot<'_>, set: &[u32]) -> Vec<Share> {
     let all = ballot.shares.iter().zip(set).map(|((role, _), count)| (role.clone(), *count));
     all.filter(|(_, count)| *count > 0).collect()
-}
-
-/// Members who fill a set, each speaking in the role that is counted, with one on top who speaks in every role; nobody
-/// who is barred fills it. `None` if there are not enough.
-fn chosen<'a>(
-    ballot: &Ballot<'a>,
-    set: &[u32],
-    with: Option<&'a Speaker>,
-    barred: &BTreeSet<&PersonId>,
-) -> Option<Chosen<'a>> {
-    let places: Vec<&Option<RoleName>> = ballot
-        .shares
-        .iter()
-        .zip(set)
-        .flat_map(|((role, _), count)| std::iter::repeat_n(role, *count as usize))
-        .collect();
-    let is_free =
-        |s: &Speaker| with.is_none_or(|w| w.voice != s.voice) && !s.persons.iter().any(|p| barred.contains(p));
-    let voters: Vec<&(&Speaker, Vec<&RoleName>)> = ballot.voters.iter().filter(|(s, _)| is_free(s)).collect();
-    let mut seats: Vec<Option<usize>> = vec![None; voters.len()];
-    for place in 0..places.len() {
-        if !seat(place, &places, &voters, &mut seats, &mut vec![false; voters.len()]) {
-            return None;
-        }
-    }
-    let mut all: Chosen<'a> = Vec::new();
-    for (voter, place) in voters.iter().zip(&seats) {
-        let Some(role) = place.and_then(|at| places.get(at)) else { continue };
-        let roles = match role {
-            Some(role) => voter.1.iter().copied().filter(|r| *r == role).collect(),
-            None => voter.1.iter().copied().take(1).collect(),
-        };
-        all.push((voter.0, roles));
-    }
-    if let Some(person) = with {
-        all.extend(ballot.voters.iter().find(|(s, _)| s.voice == person.voice).cloned());
-    }
-    Some(all)
-}
-
-/// Gives a place to a voter who can fill it, moving others where that helps (Kuhn's augmenting paths).
-fn seat(
-    place: usize,
-    places: &[&Option<RoleName>],
-    voters: &[&(&Speaker, Vec<&RoleName>)],
-    seats: &mut [Option<usize>],
-    tried: &mut [bool],
-) -> bool {
-    let Some(role) = places.get(place) else { return false };
-    let fits = |roles: &Vec<&RoleName>| role.as_ref().is_none_or(|role| roles.contains(&role));
-    // Somebody who is free, before anybody is moved: in a quorum of hundreds nearly everybody is.
-    let free = voters.iter().zip(seats.iter_mut()).find(|((_, roles), slot)| slot.is_none() && fits(roles));
-    if let Some((_, slot)) = free {
-        *slot = Some(place);
-        return true;
-    }
-    for (at, (_, roles)) in voters.iter().enumerate() {
-        if !fits(roles) || tried.get_mut(at).is_none_or(|t| std::mem::replace(t, true)) {
-            continue;
-        }
-        let free = match seats.get(at).copied().flatten() {
-            None => true,
-            Some(other) => seat(other, places, voters, seats, tried),
-        };
-        if free && let Some(slot) = seats.get_mut(at) {
-            *slot = Some(place);
-            return true;
-        }
-    }
-    false
 }
 
 #[cfg(test)]
