@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gate::{CHANGE_COMMITS, Facts, duties, shown_digest};
+use gate::{Facts, duties, policy, shown_digest, values};
 use ledger::{
     keys::Signer as _,
     statement::v1::{Charter, EmergencyRule, Host, Kind, Member, Role},
