@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::{Method, StatusCode};
 use ledger::{
     bodies::{Body, KeptBody, SubjectBody, SubjectDigest},
@@ -16,51 +15,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     fault::{Because as _, Fault, Kind},
     http::{ANSWER_TIMEOUT, Answer, Target},
+    submission,
 };
 
 /// The longest that one request waits for the log to grow.
 pub const LONG_POLL: Duration = Duration::from_secs(20);
-
-/// A statement on its way to the log.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Submission {
-    /// The DSSE envelope.
-    pub envelope: Box<serde_json::value::RawValue>,
-    /// The bodies that it commits to.
-    pub bodies: Vec<SubmittedBody>,
-}
-
-/// A body on its way to the log.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SubmittedBody {
-    /// Whom it is about, such as `person:ada`: whose erasure takes it away.
-    pub subject: String,
-    /// The salt, as hex.
-    pub salt: String,
-    /// The bytes, as base64.
-    pub body: String,
-}
-
-impl SubmittedBody {
-    /// A body as it goes to the log.
-    pub fn of(said: &SubjectBody) -> Self {
-        let SubjectBody { subject, body } = said;
-        let (salt, bytes) = (hex::encode(body.salt), BASE64_STANDARD.encode(&body.bytes));
-        Self { subject: subject.to_string(), salt, body: bytes }
-    }
-
-    /// The body that came.
-    pub fn open(&self) -> Result<SubjectBody, Fault> {
-        let subject = self.subject.parse().because(Kind::Input, "a body does not say whom it is about")?;
-        let mut salt = [0; 32];
-        hex::decode_to_slice(&self.salt, &mut salt)
-            .because(Kind::Input, "the salt of a body is not 32 bytes of hex")?;
-        let bytes = BASE64_STANDARD.decode(&self.body).because(Kind::Input, "a body is not base64")?;
-        Ok(Body { salt, bytes }.about(subject))
-    }
-}
 
 /// What the log answers to a statement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -163,14 +122,7 @@ impl LogClient {
 
     /// Appends a statement with its bodies. Returns when it is in a signed, synced checkpoint.
     pub fn append(&self, envelope: &Envelope, bodies: &[SubjectBody]) -> Result<Appended, Fault> {
-        let envelope =
-            String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
-        let submission = Submission {
-            envelope: serde_json::value::RawValue::from_string(envelope)
-                .because(Kind::Internal, "the envelope is not JSON")?,
-            bodies: bodies.iter().map(SubmittedBody::of).collect(),
-        };
-        let body = serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")?;
+        let body = submission::write(envelope, bodies).because(Kind::Internal, "the submission can not be written")?;
         let answer = self.ask(Method::POST, "/statements", body, self.patience)?;
         if !answer.status.is_success() {
             return Err(fault_of(&answer));

@@ -24,6 +24,7 @@ mod serve;
 mod settings;
 mod spoken;
 mod status;
+mod submission;
 mod supervise;
 mod verbs;
 mod view;

@@ -27,7 +27,6 @@ use axum::{
 use ledger::{
     bodies::{Bodies, KeepError, KeptBody, KeyState, SubjectDigest},
     checkpoint::SignedCheckpoint,
-    dsse::Envelope,
     keys::Signer,
     log::{AppendError, Log, Submission},
     note::{NoteKeyType, NoteSigner},
@@ -50,10 +49,11 @@ use crate::{
     confine::{Confinement, Sockets},
     fault::{Because as _, Fault, Kind},
     http::Target,
-    log_client::{Appended, LONG_POLL, SubjectState, SubmittedBody, Trouble},
+    log_client::{Appended, LONG_POLL, SubjectState, Trouble},
     log_store::{LogPlace, OpenPlace},
     serve::{asked_to_end, blocking, listen_unix, serve_unix, tile_headers},
     status::StatusFile,
+    submission,
 };
 
 /// 128 readers may wait for news at once, each in a thread of the 512 for blocking work.
@@ -277,12 +277,8 @@ async fn append(State(shared): State<Arc<Shared>>, bytes: Bytes) -> Result<Json<
     blocking(move || {
         // Given back when the work is done, and not when the caller goes away before.
         let _place = place;
-        let submitted: crate::log_client::Submission =
-            serde_json::from_slice(&bytes).because(Kind::Input, "this is not a submission of a statement")?;
-        let envelope =
-            Envelope::parse(submitted.envelope.get().as_bytes()).because(Kind::Input, "this is not an envelope")?;
-        let bodies = submitted.bodies.iter().map(SubmittedBody::open).collect::<Result<Vec<_>, Fault>>()?;
-        let receipt = shared.log.append(Submission { envelope, bodies }).map_err(|e| match &e {
+        let submitted = submission::read(&bytes).map_err(|e| Fault::from_error(Kind::Input, e))?;
+        let receipt = shared.log.append(submitted).map_err(|e| match &e {
             AppendError::Refused(refusal)
                 if refusal.reason::<DoorError>().is_some_and(DoorError::is_of_another_history) =>
             {

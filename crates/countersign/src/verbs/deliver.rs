@@ -22,7 +22,7 @@ use crate::{
     fault::{Because as _, Fault, Kind},
     http::{ANSWER_TIMEOUT, Target},
     identity::RoleUser,
-    log_client::{Appended, LogClient, Submission, SubmittedBody, fault_of},
+    log_client::{Appended, LogClient, fault_of},
     settings::Settings,
     view::View,
 };
@@ -164,12 +164,8 @@ pub(super) fn tell_untold(untold: &[String], out: &mut dyn Write) -> Result<(), 
 }
 
 fn submission(envelope: &Envelope, body: Option<&SubjectBody>) -> Result<Vec<u8>, Fault> {
-    let text = String::from_utf8(envelope.canonical_bytes()).because(Kind::Internal, "the envelope is not text")?;
-    let submission = Submission {
-        envelope: serde_json::value::RawValue::from_string(text).because(Kind::Internal, "the envelope is not JSON")?,
-        bodies: body.into_iter().map(SubmittedBody::of).collect(),
-    };
-    serde_json::to_vec(&submission).because(Kind::Internal, "the submission is not JSON")
+    let bodies: Vec<SubjectBody> = body.into_iter().cloned().collect();
+    crate::submission::write(envelope, &bodies).because(Kind::Internal, "the submission can not be written")
 }
 
 fn through_front(common: &Flags, members: &Members, envelope: &Envelope, submission: &[u8]) -> Result<Taken, Fault> {

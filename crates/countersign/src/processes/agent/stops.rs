@@ -29,8 +29,9 @@ use super::State;
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
-    log_client::{LogClient, Submission},
+    log_client::LogClient,
     serve::{PublicLimits, blocking, bounded, serve_public, serve_unix},
+    submission,
 };
 
 /// The most stops of one person that wait for the log at once. Stopping needs one; and a person, or a thief of a key, who
@@ -367,8 +368,8 @@ fn router(stops: Arc<Stops>, state: State) -> Router {
 
 async fn take_stop(Shared(stops): Shared<Arc<Stops>>, body: Bytes) -> Result<(), Fault> {
     blocking(move || {
-        let submission: Submission = serde_json::from_slice(&body).because(Kind::Input, "this is not a submission")?;
-        stops.take(submission.envelope.get().as_bytes())
+        let envelope = submission::statement_of(&body).map_err(|e| Fault::from_error(Kind::Input, e))?;
+        stops.take(&envelope.canonical_bytes())
     })
     .await
 }

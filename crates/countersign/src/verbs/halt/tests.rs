@@ -72,8 +72,7 @@ fn without_front_the_agent_takes_it() {
     assert!(text.starts_with("production: halted by olga; the agent has it, the log does not yet\n"), "{text}");
     assert!(text.contains("the reason was not kept"), "{text}");
     let body = taken.recv_timeout(std::time::Duration::from_secs(5)).unwrap();
-    let submission: crate::log_client::Submission = serde_json::from_slice(&body).unwrap();
-    let envelope = ledger::dsse::Envelope::parse(submission.envelope.get().as_bytes()).unwrap();
+    let envelope = crate::submission::read(&body).unwrap().envelope;
     let (statement, by) = ledger::statement::open(&envelope, &world.members).unwrap();
     assert_eq!((statement.claim.kind().name(), by.to_string().as_str()), ("halt", "olga"));
 }
