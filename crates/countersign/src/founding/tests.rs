@@ -93,3 +93,27 @@ fn a_file_with_a_word_too_many_is_refused() {
     let fault = Founding::parse("origin = \"x\"\nwitnesss_quorum = 1\n").unwrap_err();
     assert!(fault.message().contains("witnesss_quorum"), "{}", fault.message());
 }
+
+#[test]
+fn emergencies_builders_and_programs_are_asked_for_in_the_file() {
+    let (folder, mut founding) = example();
+    let (usual, _) = founding.charter(folder.path(), &made(), false).unwrap();
+    assert!(usual.environments.iter().all(|e| e.builders == 1 && e.emergency.is_none()));
+    assert!(usual.programs.is_empty());
+    let rule: FoundingEmergency = toml_edit::de::from_str("quorum = { release-manager = 2 }").unwrap();
+    founding.environments[0].emergency = Some(rule);
+    let listed = Digest::of(b"program");
+    founding.programs = [("gate".parse().unwrap(), vec![listed])].into();
+    let (charter, _) = founding.charter(folder.path(), &made(), false).unwrap();
+    let emergency = charter.environments[0].emergency.as_ref().unwrap();
+    assert_eq!(emergency.verdict_s, EMERGENCY_S);
+    assert_eq!(charter.programs[&"gate".parse().unwrap()], [listed]);
+    gate::duties::check(&charter).unwrap();
+
+    // Two builders are not there, so a charter that asks for them is refused when it is made.
+    founding.environments[0].builders = Some(2);
+    let (charter, _) = founding.charter(folder.path(), &made(), false).unwrap();
+    let refused = gate::duties::check(&charter).unwrap_err().to_string();
+    assert!(refused.contains("builders under different administrators"), "{refused}");
+    assert!(toml_edit::de::from_str::<FoundingEmergency>("quorum = {}\nbuilders = 1").is_err(), "nothing unknown");
+}

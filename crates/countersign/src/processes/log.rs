@@ -227,6 +227,11 @@ pub(crate) fn open(
         .spawn(move || asking::begin_turns(&beginning))
         .because(Kind::Unavailable, "no thread for turns")?;
     for envelope in &charter.envelopes {
+        // What stands in it is not said again: once the charter was amended, the door would take it for another one's.
+        let known = shared.log.find(envelope.identity()).because(Kind::Unavailable, "the log can not be read")?;
+        if known.is_some() {
+            continue;
+        }
         match shared.log.append(Submission::new(envelope.clone())) {
             // A log that was set back has its charter, and is read on.
             Ok(_) | Err(AppendError::SetBack(_)) => {}

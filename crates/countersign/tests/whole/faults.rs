@@ -159,7 +159,7 @@ fn root_a_full_disk_and_a_log_that_was_set_back_lose_nothing() {
 }
 
 /// `up` as it is run by hand: whoever asks is not told that it is ready.
-fn in_the_foreground(it: &Installation) -> Child {
+pub(crate) fn in_the_foreground(it: &Installation) -> Child {
     Command::new(PROGRAM)
         .args(["up", "--dir"])
         .arg(it.dir())

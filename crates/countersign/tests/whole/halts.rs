@@ -66,5 +66,12 @@ fn root_one_person_halts_without_the_log_and_two_resume() {
     let said = it.ok_as("dan", &["resume"]);
     assert!(said.contains("it goes on"), "{said}");
     assert_eq!(it.wait_end(serial), "live", "{}", it.story());
+
+    // Going back is no step forward: one person orders it while everything is halted, and nothing else moves.
+    it.ok_as("olga", &["halt", "visits", "--environment", "production"]);
+    it.ok_as("olga", &["rollback", "--yes", "--wait-s", "60"]);
+    assert_eq!(it.visit("visit-gone-back"), ["visits-000001", "visits-000001"]);
+    let status = it.ok(&["status"]);
+    assert!(status.contains("HALTED by statement"), "{status}");
     it.ok(&["audit"]);
 }

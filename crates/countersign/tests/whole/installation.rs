@@ -46,17 +46,18 @@ const FILES: [(&str, &str); 11] = [
     ("e2e/test_visits.py", include_str!("system/e2e/test_visits.py")),
 ];
 
-/// Two who write, two who release, two who operate, three who guard the account; and `eve`, whom no charter names.
-const PEOPLE: [&str; 10] = ["ada", "ben", "cora", "dan", "olga", "pim", "gil", "hal", "ida", "eve"];
+/// Two who write, two who release (`cora` with two keys), `fay` who does both, two who operate, three who guard the account;
+/// and `eve`, whom no charter names.
+const PEOPLE: [&str; 12] = ["ada", "ben", "cora", "cora-2", "dan", "fay", "olga", "pim", "gil", "hal", "ida", "eve"];
 
 /// A running installation.
 pub(crate) struct Installation {
     root: tempfile::TempDir,
     scope: String,
-    front: SocketAddr,
+    pub(crate) front: SocketAddr,
     /// Where clients reach the system.
     pub(crate) exposed: SocketAddr,
-    witness_at: SocketAddr,
+    pub(crate) witness_at: SocketAddr,
     witness: Option<Child>,
     log_vkey: String,
     mounts: Vec<PathBuf>,
@@ -72,6 +73,11 @@ impl Installation {
 
     /// Makes one, with the witness running and nothing else.
     pub(crate) fn make() -> Self {
+        Self::make_with("")
+    }
+
+    /// The same with more in its founding file.
+    pub(crate) fn make_with(founding_more: &str) -> Self {
         must_be_root();
         let root = tempfile::Builder::new().prefix("cs-whole-").tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -104,7 +110,7 @@ impl Installation {
         let output = made.program(&["witness", "--new", "--state", &state.to_string_lossy()]);
         let vkey = String::from_utf8(output.stdout).unwrap();
         let founding = made.path("founding.toml");
-        fs::write(&founding, founding_file(&made, vkey.trim())).unwrap();
+        fs::write(&founding, founding_file(&made, vkey.trim()) + founding_more).unwrap();
         made.ok(&["init", "--founding", &founding.to_string_lossy(), "--demo"]);
         for founder in ["cora", "dan"] {
             made.ok_as(founder, &["init", "--sign"]);
@@ -117,9 +123,11 @@ impl Installation {
     }
 
     fn change_settings(&self) {
+        // Addresses of its own, so that two installations of one host do not meet: 10.100 to 10.239, two for each.
+        let number = u8::from_str_radix(&self.scope[..2], 16).unwrap();
         self.set(&[
             ("front", self.front.to_string().into()),
-            ("fabric", serde_json::json!([10, 107])),
+            ("fabric", serde_json::json!([10, 100 + 2 * (number % 70)])),
             ("fetch_interval_ms", 200.into()),
             ("tick_interval_s", 1.into()),
         ]);
@@ -178,6 +186,11 @@ impl Installation {
 
     pub(crate) fn key(&self, person: &str) -> PathBuf {
         self.path(person)
+    }
+
+    /// Tells this installation's control groups and networks from others'.
+    pub(crate) fn scope(&self) -> &str {
+        &self.scope
     }
 
     /// Puts a file system of this size at a folder, until the end.
@@ -525,19 +538,21 @@ fn founding_file(of: &Installation, witness: &str) -> String {
         of.scope, of.witness_at
     );
     let people = [
-        ("ada", "developer", false),
-        ("ben", "developer", false),
-        ("cora", "release-manager", true),
-        ("dan", "release-manager", true),
-        ("olga", "operator", false),
-        ("pim", "operator", false),
-        ("gil", "guardian", false),
-        ("hal", "guardian", false),
-        ("ida", "guardian", false),
+        ("ada", "\"developer\"", false),
+        ("ben", "\"developer\"", false),
+        ("cora", "\"release-manager\"", true),
+        ("dan", "\"release-manager\"", true),
+        ("fay", "\"developer\", \"release-manager\"", false),
+        ("olga", "\"operator\"", false),
+        ("pim", "\"operator\"", false),
+        ("gil", "\"guardian\"", false),
+        ("hal", "\"guardian\"", false),
+        ("ida", "\"guardian\"", false),
     ];
-    for (person, role, founder) in people {
+    for (person, roles, founder) in people {
+        let second = if person == "cora" { ", \"cora-2.pub\"" } else { "" };
         text += &format!(
-            "[people.{person}]\nkeys = [\"{person}.pub\"]\nemails = [\"{person}@example.org\"]\nroles = [\"{role}\"]\nfounder = {founder}\n"
+            "[people.{person}]\nkeys = [\"{person}.pub\"{second}]\nemails = [\"{person}@example.org\"]\nroles = [{roles}]\nfounder = {founder}\n"
         );
     }
     text += "[robots]\n";

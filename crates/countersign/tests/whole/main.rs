@@ -11,6 +11,7 @@
     reason = "a test fails by panicking, and its files need no durable writes"
 )]
 
+mod attacks;
 mod disks;
 mod faults;
 mod halts;
@@ -24,6 +25,7 @@ mod speaker;
 mod stores;
 mod traffic;
 mod twins;
+mod upgrade;
 mod values;
 mod wait;
 mod watched;

@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// Users and groups as `identity` numbers them; files of installed systems carry them.
-const ROLES_GROUP: u32 = 2_200_000;
+pub(crate) const ROLES_GROUP: u32 = 2_200_000;
 const GATE: u32 = 2_200_002;
 const FRONT: u32 = 2_200_007;
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
 
 #[test]
 fn root_what_the_rules_forbid_starts_nothing() {
@@ -140,7 +140,7 @@ impl Installation {
         self.claims("evidence").into_iter().rfind(|(_, e)| e["suite"] == suite && e["change"] == change).unwrap().1
     }
 
-    fn runs_nothing_of(&self, serial: &str) {
+    pub(crate) fn runs_nothing_of(&self, serial: &str) {
         assert!(self.milestones(serial).is_empty(), "{:?}", self.milestones(serial));
         let status = self.status().unwrap();
         let instances = status["agent"]["visits in production"]["instances"].as_array().unwrap();
@@ -149,7 +149,7 @@ impl Installation {
 }
 
 /// Whether a user gets through to a socket; with a request, whether it is answered with a 2xx.
-fn talks(user: u32, group: u32, socket: &Path, request: &str) -> bool {
+pub(crate) fn talks(user: u32, group: u32, socket: &Path, request: &str) -> bool {
     let script = "import socket, sys\n\
                   s = socket.socket(socket.AF_UNIX)\n\
                   s.settimeout(5)\n\

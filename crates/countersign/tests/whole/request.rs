@@ -20,10 +20,20 @@ pub(crate) struct Answer {
 
 /// Asks and reads until the connection ends.
 pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
+    ask(address, "GET", path, b"")
+}
+
+/// The same with a method and a body.
+pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let length = body.len();
+    stream.write_all(
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")
+            .as_bytes(),
+    )?;
+    stream.write_all(body)?;
     answer(stream)
 }
 
