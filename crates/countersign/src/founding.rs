@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use ledger::statement::v1::{
     AlarmKind, Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member,
-    Quorum, Robot, Role, SilenceRule, SystemRule, ValueFormat, ValueRule, WitnessKey,
+    Quorum, Recovery, Robot, Role, SilenceRule, SystemRule, ValueFormat, ValueRule, WitnessKey,
 };
 use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,12 @@ const EMERGENCY_S: u64 = 3_600;
 
 /// A guarded value changes a day after its guardians said so: each of them sees it on a working day.
 const VALUE_COOL_OFF_S: u64 = 86_400;
+
+/// A key that an amendment adds counts after a day: long enough that its owner's colleagues see an amendment that they did
+/// not expect.
+const KEY_DELAY_S: u64 = 86_400;
+/// Any member has a week to cancel what recovery keys put up: longer than anybody is away without somebody else.
+const RECOVERY_DELAY_S: u64 = 7 * 86_400;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -65,11 +71,27 @@ pub struct Founding {
     pub amendment: BTreeMap<RoleName, u32>,
     /// Which alarms may be kept quiet, and for how many seconds at most; none if it is missing.
     pub silence: Option<FoundingSilence>,
+    /// See the constants above.
+    pub key_delay_s: Option<u64>,
+    /// Keys that together change the charter when its members no longer can.
+    pub recovery: Option<FoundingRecovery>,
     /// A file with another policy than the default.
     pub policy: Option<String>,
     /// The digests of the programs that each robot role may run; any where a role is missing.
     #[serde(default)]
     pub programs: BTreeMap<RoleName, Vec<Digest>>,
+}
+
+/// Recovery in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundingRecovery {
+    /// Public keys, each kept in another place and in nobody's daily use: `ssh-ed25519 AAAA…`, or the path of a `.pub` file.
+    pub keys: Vec<String>,
+    /// How many of them must sign.
+    pub count: u32,
+    /// See the constants above.
+    pub delay_s: Option<u64>,
 }
 
 /// A witness in the file; the fields are those of the charter's witnesses.
@@ -280,6 +302,17 @@ impl Founding {
                 environments: Vec::new(),
             });
         }
+        let recovery = match &self.recovery {
+            Some(recovery) => {
+                let keys = recovery.keys.iter().map(|k| public_key(folder, k)).collect::<Result<Vec<_>, _>>()?;
+                Some(Recovery {
+                    keys: keys.into_iter().map(|public| Key { scheme: KeyScheme::Sshsig, public }).collect(),
+                    count: recovery.count,
+                    delay_s: recovery.delay_s.unwrap_or(RECOVERY_DELAY_S),
+                })
+            }
+            None => None,
+        };
         let policy = match &self.policy {
             Some(path) => std::fs::read_to_string(folder.join(path))
                 .because(Kind::Usage, format!("the policy file `{path}` can not be read"))?,
@@ -339,8 +372,8 @@ impl Founding {
                 .collect(),
             amendment: quorum(&self.amendment),
             policy,
-            recovery: None,
-            key_delay_s: 0,
+            recovery,
+            key_delay_s: self.key_delay_s.unwrap_or(KEY_DELAY_S),
             values: self
                 .values
                 .iter()
@@ -387,7 +420,8 @@ fn public_key(folder: &Path, text: &str) -> Result<String, Fault> {
 /// The roles that a firm starts with.
 fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
     let rows: [(&str, &[Says]); 14] = [
-        ("developer", &[Says::Proposal]),
+        // Whoever proposes an amendment does not count for it, so that others than those who decide may.
+        ("developer", &[Says::Proposal, Says::Amendment]),
         (
             "release-manager",
             &[
@@ -401,11 +435,21 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
                 Says::Erasure,
                 Says::Acknowledgement,
                 Says::Cancellation,
+                Says::Amendment,
+                Says::Consent,
             ],
         ),
         (
             "operator",
-            &[Says::Halt, Says::Resume, Says::Rollback, Says::KeyWithdrawal, Says::Acknowledgement, Says::Cancellation],
+            &[
+                Says::Halt,
+                Says::Resume,
+                Says::Rollback,
+                Says::KeyWithdrawal,
+                Says::Acknowledgement,
+                Says::Cancellation,
+                Says::Amendment,
+            ],
         ),
         // Whoever may keep alarms quiet does nothing that an alarm could be about.
         ("duty-officer", &[Says::Silence, Says::Acknowledgement, Says::Cancellation]),

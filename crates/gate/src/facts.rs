@@ -584,7 +584,7 @@ impl Facts {
     }
 
     /// A proposal also if its signer's key was withdrawn since.
-    pub(crate) fn any_proposal(&self, index: u64) -> Option<&Said<Proposal>> {
+    pub fn any_proposal(&self, index: u64) -> Option<&Said<Proposal>> {
         self.proposals.get(index)
     }
 

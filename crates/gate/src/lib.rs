@@ -4,6 +4,7 @@
 //! files and bodies: an auditor runs it years later and gets the same answer.
 
 pub mod alarms;
+mod amendment;
 mod builders;
 pub mod bundle;
 mod current;
@@ -23,6 +24,7 @@ mod votes;
 #[cfg(test)]
 mod world;
 
+pub use amendment::{Differences, amendment_shown, amendment_shown_digest, amendment_state, charters_of};
 pub use builders::Builders;
 pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
 pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};

@@ -200,7 +200,7 @@ impl GateLoop {
 }
 
 /// Where a release runs by the agent's last word, for whoever has to act on a withdrawn verdict.
-fn addresses(facts: &Facts, proposal: u64, claim: &Proposal) -> Vec<String> {
+pub(crate) fn addresses(facts: &Facts, proposal: u64, claim: &Proposal) -> Vec<String> {
     facts
         .milestones(claim.serial.system(), &claim.environment)
         .rfind(|m| m.claim.proposal == proposal && m.claim.what == MilestoneKind::Live)

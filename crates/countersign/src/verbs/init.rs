@@ -125,6 +125,7 @@ pub fn draft(
     };
     let log_vkey = keys.log_vkey.clone();
     let (charter, identities) = founding.charter(folder, &keys, demo)?;
+    let can_be_amended = ledger::charter::can_be_amended(&charter, |_| true);
     let duties = gate::duties::check(&charter).because(Kind::Refused, "this charter would be refused")?;
     ledger::reader::keys_of(&charter).because(Kind::Input, "the charter's keys of log and witnesses do not hold up")?;
 
@@ -142,6 +143,9 @@ pub fn draft(
     line(out, format!("  countersign init --sign --dir {} --key FILE", layout.root().display()))?;
     line(out, format!("the log's verifier key, for its witnesses: {log_vkey}"))?;
     line(out, &duties.promise)?;
+    if !can_be_amended {
+        line(out, "nobody could amend this charter: a person proposes, and the quorum of others consents")?;
+    }
     Ok(())
 }
 

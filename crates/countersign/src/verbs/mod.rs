@@ -8,6 +8,7 @@ pub mod attest;
 pub mod attestations;
 pub mod audit;
 pub mod bundle;
+pub mod charter;
 pub mod check;
 pub mod demo;
 pub mod down;

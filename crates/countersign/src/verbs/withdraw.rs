@@ -19,6 +19,7 @@ use super::{
 use crate::{
     fault::{Fault, Kind},
     say::About,
+    view::View,
 };
 
 /// Withdraw a key: what it signed from an index on is void
@@ -73,26 +74,63 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         }
     }
     let voided = void.len();
+    let before = granted(&view);
     people::confirm(out, args.yes, &format!("{who} withdraws it? This is not taken back"))?;
     let claim = KeyWithdrawal { key, void_from: args.void_from };
     let envelope = speaker.sign(Claim::KeyWithdrawal(claim), About { seen: view.seen(), ..About::default() })?;
     let Delivered { taken, untold, .. } =
         deliver(common, &members, &envelope, None).map_err(|fault| fault.context("NOT known to be withdrawn"))?;
     let logged = deliver::read_back(&mut view, taken, envelope.identity())?;
+    let lost = if logged.is_some() { lost(&view, &before) } else { Vec::new() };
     if common.format == Format::Json {
         return print_json(
             out,
-            &json!({ "withdrawal": logged, "logged": logged.is_some(), "key": key, "holder": holder, "void_from": args.void_from, "void": voided, "by": who, "untold": untold }),
+            &json!({ "verdicts_withdrawn": lost, "withdrawal": logged, "logged": logged.is_some(), "key": key, "holder": holder, "void_from": args.void_from, "void": voided, "by": who, "untold": untold }),
         );
     }
     deliver::tell_untold(&untold, out)?;
     match logged {
-        Some(index) => line(out, format!("withdrawn by {who}, in the log as {index}")),
+        Some(index) => {
+            line(out, format!("withdrawn by {who}, in the log as {index}"))?;
+            for words in &lost {
+                line(out, words)?;
+            }
+            let by = view.facts().charters().by_withdrawn_keys();
+            by.map(|put| put.index).try_for_each(|at| {
+                line(out, format!("ALARM: amendment {at} rests on a withdrawn key; amendments stay in force"))
+            })
+        }
         None => {
             line(out, format!("withdrawn by {who}; the agent has it, the log does not yet"))?;
             deliver::tell_agent_only(out)
         }
     }
+}
+
+/// The proposals that are granted.
+fn granted(view: &View) -> Vec<u64> {
+    let is_granted = |index: &u64| {
+        gate::decide_with(view.policy(), view.facts(), *index).is_ok_and(|decision| decision.is_granted())
+    };
+    view.facts().proposals().map(|p| p.index).filter(is_granted).collect()
+}
+
+/// Which of them are not any more, and where what they let in runs.
+fn lost(view: &View, before: &[u64]) -> Vec<String> {
+    let facts = view.facts();
+    let now = granted(view);
+    let mut lines = Vec::new();
+    for index in before.iter().filter(|index| !now.contains(index)) {
+        let Some(said) = facts.any_proposal(*index) else { continue };
+        let claim = &said.claim;
+        let runs = facts.running(claim.serial.system(), &claim.environment).holds_proposal(*index);
+        let places = if runs { crate::processes::gate::addresses(facts, *index, claim) } else { Vec::new() };
+        let places =
+            if places.is_empty() { "it runs nowhere".to_owned() } else { format!("it runs at {}", places.join(", ")) };
+        lines
+            .push(format!("the verdict on {} into {} is withdrawn with it; {places}", claim.serial, claim.environment));
+    }
+    lines
 }
 
 /// The key that is meant.

@@ -22,6 +22,7 @@ fn a_withdrawn_key_takes_its_approval_with_it() {
         "{text}"
     );
     assert!(text.contains("withdrawn by olga, in the log as "), "{text}");
+    assert!(text.contains("into production is withdrawn with it; it runs"), "{text}");
     let decision = follow::decide(&world.view(), proposal).unwrap();
     assert!(
         follow::reasons(&decision).iter().any(|r| r.starts_with("quorum-has-approved: found approvals: 1")),
