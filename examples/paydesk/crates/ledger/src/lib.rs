@@ -58,7 +58,9 @@ impl Ledger {
             ("GET", "/balance") => self.balance(request),
             ("GET", "/settlement") => Response::json(200, &json!({ "account": self.settlement })),
             ("GET", "/audit") => or_failed(self.books(|b| b.audit()).map(|a| Response::json(200, &a))),
-            (_, "/payments" | "/balance" | "/audit" | "/health" | "/settlement") => Response::error(405, "not with this method"),
+            (_, "/payments" | "/balance" | "/audit" | "/health" | "/settlement") => {
+                Response::error(405, "not with this method")
+            }
             _ => Response::error(404, "there is nothing here"),
         }
     }
