@@ -16,5 +16,6 @@ pub mod policy;
 pub mod proof;
 pub mod seeds;
 pub mod statement;
+pub mod submission;
 pub mod tile;
 pub mod witness_request;

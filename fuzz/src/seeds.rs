@@ -52,6 +52,7 @@ fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("policy", policies()),
         ("proof", proofs()),
         ("statement", statements().iter().map(|s| s.as_bytes().to_vec()).collect()),
+        ("submission", submissions()),
         ("tile", tiles()),
         ("witness_request", requests()),
     ]
@@ -99,6 +100,15 @@ fn envelopes() -> Vec<Vec<u8>> {
     // For `parts`: an id, a signature and a type with their lengths, and a payload.
     let parts = [&[7; 32][..], &[0, 64], &[9; 64], &[0, 10], b"text/plain", b"payload"].concat();
     vec![own, spaced.into_bytes(), foreign.as_bytes().to_vec(), parts]
+}
+
+/// Of a statement alone, and with bodies about a person and a change.
+fn submissions() -> Vec<Vec<u8>> {
+    let body = |text: &str| ledger::bodies::Body { salt: [7; 32], bytes: text.as_bytes().to_vec() };
+    let about = ["person:ada", "change:17"].map(|subject| body("a reason").about(subject.parse().expect("it is one")));
+    let envelope = fixed::statement(1);
+    let written = [&about[..0], &about[..1], &about[..]];
+    written.iter().filter_map(|bodies| crate::submission::form::write(&envelope, bodies).ok()).collect()
 }
 
 fn kept() -> Vec<Vec<u8>> {

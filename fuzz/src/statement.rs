@@ -17,7 +17,7 @@ pub fn run(data: &[u8]) {
         assert!(members.entitle(&statement, KeyId::of_wire(data)).is_err(), "a stranger may say nothing");
         for (id, signatory) in members.keys() {
             if let Ok(entitled) = members.entitle(&statement, id) {
-                assert_eq!(&entitled, signatory);
+                assert_eq!(*entitled, *signatory);
             }
         }
         drop(ledger::reader::keys_of(charter));
