@@ -31,8 +31,8 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
-    // Nothing of the log is read first: stopping must work when it does not answer.
-    let members = common.members()?;
+    // Nothing of the log is read first, if the first charter knows who signs: stopping must work when it does not answer.
+    let members = common.members_with_signer()?;
     if let Some(name) = &args.system {
         people::system(&members, Some(name))?;
     }

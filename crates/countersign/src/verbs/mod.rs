@@ -113,6 +113,17 @@ impl Flags {
         Ok(charter_file::read(&self.layout(), None)?.members)
     }
 
+    /// The members of the charter in the folder, if they know the signer; otherwise those in force, if the log answers: an
+    /// amendment may have brought the signer.
+    pub fn members_with_signer(&self) -> Result<Members, Fault> {
+        let first = self.members()?;
+        let is_known = self.signer(&first).is_ok_and(|signer| first.holder(signer.key().id()).is_ok());
+        if is_known {
+            return Ok(first);
+        }
+        Ok(self.view().map_or(first, |view| view.facts().members().clone()))
+    }
+
     /// A view of the log through `front`, up to date.
     pub fn view(&self) -> Result<View, Fault> {
         let mut view = View::new(LogClient::through_front(self.front()?), self.members()?)?;

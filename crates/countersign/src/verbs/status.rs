@@ -106,8 +106,13 @@ const OLD_S: u64 = 30;
 pub fn run(_: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let layout = common.layout();
     let members = common.members()?;
-    let mut picture = promise(&members)?;
     let answer = front(common);
+    // What the charter in force promises; the first one's where the log can not be read.
+    let view = answer.is_ok().then(|| common.view());
+    let mut picture = match &view {
+        Some(Ok(view)) => promise(view.facts().members())?,
+        _ => promise(&members)?,
+    };
     let agent = match &answer {
         Ok(status) => {
             picture.front = Some(common.front()?.to_string());
@@ -122,11 +127,16 @@ pub fn run(_: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
             None
         }
     };
-    if answer.is_ok() {
-        match common.view() {
-            Ok(view) => releases(&view, agent.as_ref(), &mut picture),
-            Err(fault) => picture.trouble.push(fault.message()),
+    match view {
+        Some(Ok(view)) => {
+            releases(&view, agent.as_ref(), &mut picture);
+            let by = view.facts().charters().by_withdrawn_keys();
+            picture.trouble.extend(by.map(|put| {
+                format!("ALARM: amendment {} rests on a key that was withdrawn since; it stays in force", put.index)
+            }));
         }
+        Some(Err(fault)) => picture.trouble.push(fault.message()),
+        None => {}
     }
     match common.format {
         Format::Json => print_json(out, &picture)?,
