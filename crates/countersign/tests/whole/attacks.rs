@@ -4,7 +4,7 @@
 //! another installation, or no processes at all, is in tests of its own: the table names them, and they must be there.
 
 mod doors;
-mod forger;
+pub(crate) mod forger;
 mod taken;
 
 use std::time::{Duration, Instant};

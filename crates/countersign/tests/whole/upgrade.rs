@@ -8,6 +8,13 @@ use std::{
     process::{Command, Stdio},
 };
 
+use ledger::{
+    dsse::Envelope,
+    statement::{
+        Statement,
+        v1::{Amendment, Claim, Consent, Edit},
+    },
+};
 use model::Digest;
 
 use crate::{
@@ -18,11 +25,15 @@ use crate::{
 /// The roles whose processes sign statements.
 const SIGNING: [&str; 4] = ["gate", "builder", "tester", "agent"];
 
+/// What release managers say here: the usual, and amendments.
+const ROLES: &str = "[roles]\nrelease-manager = [\"approval\", \"rejection\", \"exception\", \"halt\", \"resume\", \"rollback\", \
+                     \"key-withdrawal\", \"erasure\", \"proposal\", \"amendment\", \"consent\"]\n";
+
 #[test]
 fn root_a_program_that_the_charter_does_not_list_is_refused_and_loses_nothing() {
     let listed = Digest::of(&fs::read(PROGRAM).unwrap());
     let programs: String = SIGNING.iter().map(|role| format!("{role} = [\"{listed}\"]\n")).collect();
-    let it = Installation::make_with(&format!("[programs]\n{programs}"));
+    let it = Installation::make_with(&format!("[programs]\n{programs}{ROLES}"));
     it.up();
     it.first_release();
 
@@ -54,14 +65,35 @@ fn root_a_program_that_the_charter_does_not_list_is_refused_and_loses_nothing() 
     assert_eq!(it.visit("visit-under-another"), ["visits-000001", "visits-000001"]);
     assert_eq!(self::components(&it), components);
 
+    // The amendment quorum puts it beside the one that there is, in the log and not on the host.
     it.ok(&["down", "--leave-components"]);
     it.up();
     assert_eq!(it.visit("visit-back"), ["visits-000001", "visits-000001"]);
+    let both_listed = SIGNING.iter().map(|role| (role.parse().unwrap(), vec![listed, Digest::of(&bytes)])).collect();
+    amend(&it, vec![Edit::Programs(both_listed)]);
+    it.ok(&["down", "--leave-components"]);
+    up_with(&it, &other);
     it.approve("visits-000002");
     assert_eq!(it.wait_end("visits-000002"), "live", "{}", it.story());
+    let said = it.statements().into_iter().rfind(|s| s["predicateType"].as_str().unwrap().ends_with("/milestone/v1"));
+    assert_eq!(said.unwrap()["predicate"]["header"]["program"], Digest::of(&bytes).to_string());
     let kept = it.kept();
     assert!(["visit-first", "visit-under-another", "visit-back"].iter().all(|v| kept.get(*v) == Some(&1)), "{kept:?}");
     it.ok(&["audit"]);
+}
+
+/// Changes the charter as one person proposes it and two others agree.
+fn amend(it: &Installation, edits: Vec<Edit>) {
+    let text = fs::read_to_string(it.dir().join("charter.jsonl")).unwrap();
+    let first = Envelope::parse(text.lines().next().unwrap().as_bytes()).unwrap();
+    let Claim::Charter(charter) = Statement::from_bytes(first.payload()).unwrap().claim else { panic!("no charter") };
+    let becomes = ledger::charter::apply(&charter, &edits).unwrap().digest();
+    let amendment = Amendment { from: charter.digest(), becomes, edits };
+    let index = it.say("fay", "release-manager", Claim::Amendment(Box::new(amendment))).index();
+    for person in ["cora", "dan"] {
+        let consent = Consent { amendment: index, becomes, shown: Digest::of(b"shown") };
+        it.say(person, "release-manager", Claim::Consent(consent)).index();
+    }
 }
 
 /// Starts the processes with another program.
