@@ -13,7 +13,6 @@ mod refused;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,7 +24,13 @@ use ledger::{
 };
 use model::{Clock as _, RoleName};
 
-use self::{board::Observed, metrics::Scrape, neighbours::Neighbours, probes::Prober, refused::Attempts};
+use self::{
+    board::Observed,
+    metrics::Scrape,
+    neighbours::Neighbours,
+    probes::{Documents, Prober},
+    refused::Attempts,
+};
 use super::{Start, gate::sentinel::silent};
 use crate::{
     alarms::{
@@ -106,7 +111,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         speaker,
         sender,
         scrape,
-        images: start.layout.images(),
+        documents: Documents::new(start.layout.images()),
         began: Instant::now(),
         log_away: None,
         untrue: None,
@@ -136,7 +141,7 @@ struct Watch {
     scrape: Arc<Scrape>,
     prober: Prober,
     neighbours: Neighbours,
-    images: PathBuf,
+    documents: Documents,
     max_age_s: u64,
     began: Instant,
     /// When the log last did not answer.
@@ -222,7 +227,7 @@ impl Watch {
         self.read_log(&mut observed)?;
         self.attempts.look(self.view.facts(), SystemClock.now(), &mut observed);
         let neighbours = self.neighbours.look(&mut observed);
-        let targets = probes::targets(&neighbours, self.view.facts(), &self.images, troubles);
+        let targets = probes::targets(&neighbours, self.view.facts(), &mut self.documents, troubles);
         self.prober.set(targets);
         self.prober.look(&mut observed);
         if let Some(why) = &self.untrue {

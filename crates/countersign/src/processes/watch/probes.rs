@@ -4,9 +4,9 @@
 //! everything is asked again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -225,21 +225,24 @@ async fn dial(address: SocketAddr, source: Ipv4Addr) -> std::io::Result<TcpStrea
 pub(super) fn targets(
     placements: &[Placement],
     facts: &Facts,
-    images: &Path,
+    documents: &mut Documents,
     troubles: &mut Vec<String>,
 ) -> Vec<Target> {
     let mut targets = Vec::new();
+    let mut used = BTreeSet::new();
     let charter = facts.members().charter();
     for system in &charter.systems {
         for environment in &charter.environments {
             let Some(live) = facts.running(&system.name, &environment.name).first() else { continue };
-            let document = release(images, live.release);
+            used.insert(live.release);
+            let document = documents.read(live.release);
             if let Err(fault) = &document {
                 troubles.push(fault.message());
             }
             let release = document.ok();
+            let release = release.as_deref();
             let mut add = |component: &ComponentName, address: SocketAddr, exposed: bool| {
-                let health = release.as_ref().and_then(|r| r.component(component)).map(|c| &c.health);
+                let health = release.and_then(|r| r.component(component)).map(|c| &c.health);
                 targets.push(Target {
                     system: system.name.clone(),
                     environment: environment.name.clone(),
@@ -250,7 +253,7 @@ pub(super) fn targets(
                     timeout_ms: health.map_or(u32::MAX, |h| h.timeout_ms),
                 });
             };
-            let exposed = release.as_ref().and_then(|r| r.environment(&environment.name)).map(|e| &e.expose);
+            let exposed = release.and_then(|r| r.environment(&environment.name)).map(|e| &e.expose);
             for (component, address) in exposed.into_iter().flatten() {
                 add(component, *address, true);
             }
@@ -274,7 +277,30 @@ pub(super) fn targets(
             }
         }
     }
+    documents.known.retain(|digest, _| used.contains(digest));
     targets
+}
+
+/// The release documents of what runs, each read once: one of a thousand components is half a megabyte.
+pub(super) struct Documents {
+    images: PathBuf,
+    known: BTreeMap<Digest, Arc<Release>>,
+}
+
+impl Documents {
+    /// From this store of images.
+    pub(super) const fn new(images: PathBuf) -> Self {
+        Self { images, known: BTreeMap::new() }
+    }
+
+    fn read(&mut self, digest: Digest) -> Result<Arc<Release>, Fault> {
+        if let Some(known) = self.known.get(&digest) {
+            return Ok(known.clone());
+        }
+        let document = Arc::new(release(&self.images, digest)?);
+        self.known.insert(digest, document.clone());
+        Ok(document)
+    }
 }
 
 /// A release document, checked against its digest.
