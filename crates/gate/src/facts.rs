@@ -13,6 +13,7 @@ mod rollouts;
 mod said;
 mod stops;
 mod table;
+mod times;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -26,12 +27,12 @@ use ledger::{
         v1::{
             Acknowledgement, Alarm, Approval, Build, Cancellation, Change, Claim, Evidence, EvidenceOn,
             EvidenceOutcome, Exception, Halt, KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Resume, Rollback,
-            Silence, Tick, ValueApproval, ValueProposal,
+            Silence, ValueApproval, ValueProposal,
         },
     },
     tick::OpenTick,
 };
-use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RoleName, SuiteName, SystemName, Timestamp};
+use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RoleName, SuiteName, SystemName};
 
 pub use alarms::{Condition, Firing, SilenceRefusal, Silencing, hidden_roles, may_silence, reports_on};
 pub use live::{Live, Stack};
@@ -365,26 +366,6 @@ impl Facts {
         self.size = self.size.max(index);
     }
 
-    /// Time never runs backwards: a tick with older cosignatures than the last adds nothing, and one with a smaller
-    /// checkpoint takes nothing back of what was there by an earlier time.
-    fn keep_time(&mut self, tick: &Tick, opened: Option<&OpenTick>, index: u64) {
-        let charter = self.charters.members().charter();
-        let time = match opened {
-            Some(open) => LogTime::of_open(tick, open, index, charter),
-            None => LogTime::of(tick, index, charter),
-        };
-        let Some(time) = time else { return };
-        match self.times.last() {
-            None => self.times.push(time),
-            Some(last) if last.earliest <= time.earliest => self.times.push(LogTime {
-                covers: time.covers.max(last.covers),
-                latest: time.latest.max(last.latest),
-                ..time
-            }),
-            Some(_) => {}
-        }
-    }
-
     /// What a key signed from some index on is void, and whatever was derived from it is derived again.
     fn withdraw(&mut self, claim: &KeyWithdrawal, index: u64) {
         let (key, from) = (claim.key, claim.void_from);
@@ -482,38 +463,6 @@ impl Facts {
     pub fn is_founded(&self) -> bool {
         // The first charter's: who founded a log does not change.
         self.members_at(0).charter().founders().all(|m| self.founders.contains(&m.id))
-    }
-
-    /// The log's time now: what its last tick says.
-    pub fn time(&self) -> Option<LogTime> {
-        self.times.last().copied()
-    }
-
-    /// The first tick that covers an entry.
-    pub fn covered(&self, index: u64) -> Option<LogTime> {
-        let at = self.times.partition_point(|t| t.covers <= index);
-        self.times.get(at).copied()
-    }
-
-    /// The first tick after an entry by which it was at least this late.
-    pub(crate) fn first_time(&self, after: u64, at_least: Timestamp) -> Option<LogTime> {
-        let from = self.times.partition_point(|t| t.index <= after);
-        let later = self.times.get(from..)?;
-        // Time never runs backwards; see `keep_time`.
-        later.get(later.partition_point(|t| t.earliest < at_least)).copied()
-    }
-
-    /// The last tick before an entry: it was said then or later.
-    pub fn time_before(&self, index: u64) -> Option<LogTime> {
-        let at = self.times.partition_point(|t| t.index < index);
-        at.checked_sub(1).and_then(|at| self.times.get(at)).copied()
-    }
-
-    /// The log indices of the first ticks that said what this time has of theirs: no later tick takes it back.
-    pub(crate) fn sources(&self, time: LogTime) -> [Option<u64>; 2] {
-        let covers = self.times.partition_point(|t| t.covers < time.covers);
-        let latest = self.times.partition_point(|t| t.latest < time.latest);
-        [covers, latest].map(|at| self.times.get(at).map(|t| t.index))
     }
 
     /// Whether what this key signed at this index is void.

@@ -19,6 +19,7 @@ use nix::{
 use serde_json::Value;
 
 use crate::{
+    files::FILES,
     left::{command_line, left_behind, processes_of},
     request::get,
     wait::wait_for,
@@ -30,21 +31,6 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 /// Long enough for one thing.
 pub(crate) const SHORT: Duration = Duration::from_secs(20);
-
-/// The system's files, as a user's repository has them.
-const FILES: [(&str, &str); 11] = [
-    ("countersign.toml", include_str!("system/countersign.toml")),
-    ("make.sh", include_str!("system/make.sh")),
-    ("counter.sh", include_str!("system/counter.sh")),
-    ("list.sh", include_str!("system/list.sh")),
-    ("well.sh", include_str!("system/well.sh")),
-    ("greedy.sh", include_str!("system/greedy.sh")),
-    ("web.sh", include_str!("system/web.sh")),
-    ("account.sh", include_str!("system/account.sh")),
-    ("health", include_str!("system/health")),
-    ("unit/run.sh", include_str!("system/unit/run.sh")),
-    ("e2e/test_visits.py", include_str!("system/e2e/test_visits.py")),
-];
 
 /// Two who write, two who release (`cora` with two keys), `fay` who does both, two who operate, three who guard the account;
 /// and `eve`, whom no charter names.

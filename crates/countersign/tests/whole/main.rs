@@ -14,6 +14,7 @@
 mod attacks;
 mod disks;
 mod faults;
+mod files;
 mod halts;
 mod installation;
 mod kills;
