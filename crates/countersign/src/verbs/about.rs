@@ -232,6 +232,9 @@ fn names(text: &str, subjects: &Subjects) -> Result<Vec<String>, Fault> {
     Ok(names)
 }
 
+/// Who is in force from which index on.
+type InForce = Vec<(u64, Members)>;
+
 struct Reading<'a> {
     source: &'a dyn Source,
     members: &'a Members,
@@ -242,7 +245,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// What every entry is about, who is in force from which index on, and how many entries are from a kept index.
-    fn subjects(&self, keep: Option<&Path>, common: &Flags) -> Result<(Subjects, Vec<(u64, Members)>, u64), Fault> {
+    fn subjects(&self, keep: Option<&Path>, common: &Flags) -> Result<(Subjects, InForce, u64), Fault> {
         let mut subjects = match keep {
             Some(path) => self.kept(path)?,
             None => Subjects::new(),

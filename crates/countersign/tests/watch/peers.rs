@@ -190,7 +190,7 @@ impl Server {
             .unwrap_or_else(|error| panic!("`{program}` is not there, `scripts/setup test` installs it: {error}"));
         let server = Self { address, child, _folder: folder };
         let deadline = Instant::now() + LIMIT;
-        while !request(address, "GET", ready, "").is_some_and(|(status, _)| status == 200) {
+        while request(address, "GET", ready, "").is_none_or(|(status, _)| status != 200) {
             let said = fs::read_to_string(server._folder.path().join("out")).unwrap_or_default();
             assert!(Instant::now() < deadline, "{program} is not ready: {said}");
             wait_a_little();

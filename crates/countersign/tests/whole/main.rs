@@ -4,6 +4,7 @@
 //! The tests are named `root_…`: they need root, and nextest runs them one at a time.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::indexing_slicing,

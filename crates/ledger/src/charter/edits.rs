@@ -216,7 +216,7 @@ pub fn diff(from: &Charter, to: &Charter) -> Result<Vec<Edit>, DiffError> {
         e,
     );
     let single = [
-        (a.witness_quorum != b.witness_quorum).then(|| Edit::WitnessQuorum(b.witness_quorum)),
+        (a.witness_quorum != b.witness_quorum).then_some(Edit::WitnessQuorum(b.witness_quorum)),
         (a.amendment != b.amendment).then(|| Edit::Amendment(b.amendment.clone())),
         (a.recovery != b.recovery).then(|| Edit::Recovery(b.recovery.clone())),
         (a.key_delay_s != b.key_delay_s).then_some(Edit::KeyDelay(b.key_delay_s)),

@@ -323,10 +323,10 @@ impl Charters {
         let mut over = Vec::new();
         for put in self.puts.values_mut() {
             let (at, recovery) = (put.index, put.amendment.clone());
-            if let State::Waiting { by, delay } = &mut put.state {
-                if delay.tick(index, open.size, earliest, latest, &mut self.rests_on) {
-                    over.push((at, recovery, by.clone()));
-                }
+            if let State::Waiting { by, delay } = &mut put.state
+                && delay.tick(index, open.size, earliest, latest, &mut self.rests_on)
+            {
+                over.push((at, recovery, by.clone()));
             }
         }
         for (at, amendment, by) in over {

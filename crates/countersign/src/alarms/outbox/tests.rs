@@ -88,7 +88,8 @@ fn what_was_not_acknowledged_is_due_again_after_a_crash_and_to_each_receiver() {
 fn it_is_told_again_until_a_person_has_seen_it_and_its_end_once() {
     let mut it = Box::new();
     it.outbox.set(at(100), &only("web", fires())).unwrap();
-    (it.tell(0, 100), it.tell(1, 100)).0;
+    it.tell(0, 100);
+    it.tell(1, 100);
     assert_eq!(it.due(159), [NOBODY, NOBODY]);
     assert_eq!(it.due(160), [vec![true], vec![true]], "nobody has seen it");
     it.outbox.set(at(160), &only("web", Current { acknowledged: true, ..fires() })).unwrap();
@@ -123,7 +124,8 @@ fn what_is_silenced_is_not_told_and_ends_where_it_is_kept() {
     // The silence ends, and the alarm does not.
     it.outbox.set(at(200), &only("web", fires())).unwrap();
     assert_eq!(it.due(200), [vec![true], vec![true]]);
-    (it.tell(0, 200), it.tell(1, 200)).0;
+    it.tell(0, 200);
+    it.tell(1, 200);
     // A silence over one that was told: nobody is told again, and Alertmanager is told that it is over.
     it.outbox.set(at(300), &only("web", silenced())).unwrap();
     assert_eq!(it.due(300), [vec![], vec![false]]);
