@@ -110,7 +110,7 @@ impl Installation {
             "the value is in force",
             SHORT,
             || self.story(),
-            || (self.show()["in_force"]["proposal"] == proposal).then_some(()),
+            || (self.show()["in_force"]["proposal"].as_u64() == proposal.parse().ok()).then_some(()),
         );
     }
 
@@ -122,7 +122,7 @@ impl Installation {
     fn proposed_with(&self, serial: &str, value: &str) -> String {
         let brings = |claim: &Value| {
             claim["serial"] == serial
-                && claim["values"].as_array().is_some_and(|v| v.iter().any(|v| v["proposal"] == value))
+                && claim["values"].as_array().is_some_and(|v| v.iter().any(|v| v["proposal"].as_u64() == value.parse().ok()))
         };
         let find =
             || self.claims("proposal").iter().find(|(_, claim)| brings(claim)).map(|(index, _)| index.to_string());
