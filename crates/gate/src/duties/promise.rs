@@ -17,7 +17,7 @@ use super::{
     DutiesError,
     acts::Act,
     rules::{self, Row},
-    trial::{Ground, Makers, Place, Trial, Vote, proposal_of},
+    trial::{Ground, Makers, Place, Vote, proposal_of},
     voices::{Link, Reach, Speaker, Voice, log_robot},
     votes::{Ballot, Booth, Part, ballots},
 };
@@ -237,7 +237,7 @@ fn is_taken<'a>(
 ) -> Result<bool, DutiesError> {
     for ballot in ballots {
         let Act::Release(environment) = ballot.act.clone() else { continue };
-        for proposer in booth.proposers.clone() {
+        for proposer in ballot.proposers.iter().flatten().copied().collect::<Vec<_>>() {
             for others_approve in [true, false] {
                 let mut barred: BTreeSet<&PersonId> = proposer.persons.iter().collect();
                 barred.extend(person.persons.iter().filter(|_| others_approve));
@@ -245,7 +245,7 @@ fn is_taken<'a>(
                     let is_author = |s: &&Speaker| !approvers.iter().any(|(a, _)| a.voice == s.voice);
                     let Some(author) = booth.ground.persons().find(is_author) else { continue };
                     let votes: Vec<Vote<'_>> = approvers.iter().map(|(person, roles)| Vote { person, roles }).collect();
-                    if is_granted(booth.ground, makers, author, proposer, &votes, &environment)? {
+                    if is_granted(booth, makers, author, proposer, &votes, &environment)? {
                         return Ok(true);
                     }
                 }
@@ -256,14 +256,14 @@ fn is_taken<'a>(
 }
 
 fn is_granted<'a>(
-    ground: &'a Ground,
+    booth: &Booth<'a>,
     makers: &Makers<'a>,
     author: &Speaker,
     proposer: &Speaker,
     votes: &[Vote<'_>],
     environment: &EnvironmentName,
 ) -> Result<bool, DutiesError> {
-    let mut trial = Trial::begin(ground)?;
+    let mut trial = booth.fresh.clone();
     let change = trial.good_change(author, None)?;
     let Some(made) = trial.make(makers, change, None)? else { return Ok(false) };
     let claim = proposal_of(&made, environment, None);

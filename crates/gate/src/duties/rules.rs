@@ -159,7 +159,7 @@ fn stage<'a>(
     environment: &EnvironmentName,
 ) -> Result<Option<Stage<'a>>, DutiesError> {
     let Some(makers) = booth.makers.clone() else { return Ok(None) };
-    for proposer in booth.proposers.clone() {
+    for proposer in ballot.proposers.iter().flatten().copied().collect::<Vec<_>>() {
         let behind: BTreeSet<&PersonId> = proposer.persons.iter().collect();
         for approvers in booth.filled(ballot, &behind)? {
             let is_author = |s: &&Speaker| !approvers.iter().any(|(a, _)| a.voice == s.voice);

@@ -22,7 +22,7 @@ use super::{
     acts::Act,
     seats::{Chosen, chosen},
     trial::{Ground, Made, Makers, Place, Trial, Vote, proposal_of},
-    voices::Speaker,
+    voices::{Speaker, Voice},
 };
 use crate::{EXCEPTION_PERSONS, values};
 
@@ -63,11 +63,15 @@ pub(super) struct Ballot<'a> {
     shares: Vec<Share>,
     /// The persons who may say the kind, each with the roles in which that is allowed.
     voters: Chosen<'a>,
+    /// Where each of them stands.
+    at: BTreeMap<&'a Voice, usize>,
+    /// Who puts up what it is about, where somebody must; of those alike, as many as make a difference.
+    pub(super) proposers: Vec<Vec<&'a Speaker>>,
     /// What the rules said to a set, by the set and by what the person who comes on top brings.
     known: BTreeMap<(Vec<u32>, Option<Brings>), Vec<Reason>>,
 }
 
-/// What makes a difference about a person: the roles, and behind which proposers the person stands.
+/// What makes a difference about a person: the roles, and behind which kinds of proposers the person stands everywhere.
 type Brings = (Vec<RoleName>, Vec<usize>);
 
 /// Every act of a charter that may take several people.
@@ -81,7 +85,11 @@ pub(super) fn ballots(ground: &Ground) -> Vec<Ballot<'_>> {
             let may: Vec<&RoleName> = roles(s).into_iter().filter_map(|at| s.roles.get(at)).collect();
             (!may.is_empty()).then_some((s, may))
         });
-        Ballot { act, voters: voters.collect(), shares, known: BTreeMap::new() }
+        let voters: Chosen<'_> = voters.collect();
+        let at = voters.iter().enumerate().map(|(at, (s, _))| (&s.voice, at)).collect();
+        let mut ballot = Ballot { act, voters, at, proposers: Vec::new(), shares, known: BTreeMap::new() };
+        ballot.proposers = alike(ground, &ballot);
+        ballot
     };
     let by_quorum = |act: Act, kind: Kind, quorum: &Quorum| {
         let mut shares: BTreeMap<&RoleName, u32> = BTreeMap::new();
@@ -116,6 +124,8 @@ pub(super) struct Booth<'a> {
     pub(super) ground: &'a Ground,
     pub(super) proposers: Vec<&'a Speaker>,
     plain: Trial<'a>,
+    /// A log in which nothing was said since it was founded.
+    pub(super) fresh: Trial<'a>,
     /// A release made of a change by each author that was needed so far.
     made: BTreeMap<PersonId, Option<(Trial<'a>, Made)>>,
     pub(super) makers: Option<Makers<'a>>,
@@ -125,10 +135,12 @@ pub(super) struct Booth<'a> {
 
 impl<'a> Booth<'a> {
     pub(super) fn new(ground: &'a Ground) -> Result<Self, DutiesError> {
+        let fresh = Trial::begin(ground)?;
         Ok(Self {
             ground,
             proposers: ground.who_may(Kind::Proposal).collect(),
-            plain: Trial::begin(ground)?,
+            plain: fresh.clone(),
+            fresh,
             made: BTreeMap::new(),
             makers: honest_makers(ground),
             asked: 0,
@@ -145,7 +157,7 @@ impl<'a> Booth<'a> {
 
     /// How a person takes part in a ballot.
     pub(super) fn part(&mut self, ballot: &mut Ballot<'a>, person: &'a Speaker) -> Result<Part, DutiesError> {
-        if !ballot.voters.iter().any(|(s, _)| s.voice == person.voice) {
+        if !ballot.at.contains_key(&person.voice) {
             return Ok(Part::None);
         }
         let (sets, _) = self.smallest(ballot, Some(person))?;
@@ -228,7 +240,7 @@ impl<'a> Booth<'a> {
         set: &[u32],
         with: Option<&'a Speaker>,
     ) -> Result<Vec<Reason>, DutiesError> {
-        let brings = with.map(|person| self.brings(ballot, person));
+        let brings = with.map(|person| Self::brings(ballot, person));
         let question = (set.to_vec(), brings);
         if let Some(known) = ballot.known.get(&question) {
             return Ok(known.clone());
@@ -239,16 +251,11 @@ impl<'a> Booth<'a> {
     }
 
     /// Two persons who bring the same are the same to every rule.
-    fn brings(&self, ballot: &Ballot<'a>, person: &Speaker) -> Brings {
-        let roles = ballot.voters.iter().find(|(s, _)| s.voice == person.voice).map(|(_, roles)| roles);
-        let counted = |role: &RoleName| ballot.shares.iter().any(|(r, _)| r.as_ref().is_none_or(|r| r == role));
-        let mut roles: Vec<RoleName> =
-            roles.into_iter().flatten().filter(|r| counted(r)).map(|r| (*r).clone()).collect();
-        roles.sort_unstable();
+    fn brings(ballot: &Ballot<'a>, person: &Speaker) -> Brings {
         let stands_behind = |s: &Speaker| s.persons.iter().any(|p| person.persons.contains(p));
-        let proposers = self.proposers_of(ballot);
-        let behind = proposers.iter().enumerate().filter(|(_, s)| stands_behind(s)).map(|(at, _)| at);
-        (roles, behind.collect())
+        let kinds = ballot.proposers.iter().enumerate();
+        let behind = kinds.filter(|(_, kind)| kind.iter().all(|s| stands_behind(s))).map(|(at, _)| at);
+        (ballot.counted(&person.voice), behind.collect())
     }
 
     fn hold(
@@ -290,16 +297,6 @@ impl<'a> Booth<'a> {
         }
     }
 
-    /// Whoever may put up what a ballot is about, where somebody must.
-    fn proposers_of(&self, ballot: &Ballot<'a>) -> Vec<&'a Speaker> {
-        match ballot.act {
-            Act::Release(_) | Act::Emergency(_) => self.proposers.clone(),
-            Act::Amend => self.ground.who_may(Kind::Amendment).collect(),
-            Act::SetValue(..) => self.ground.who_may(Kind::ValueProposal).collect(),
-            _ => Vec::new(),
-        }
-    }
-
     /// Asks with each proposer in turn, none of whom is among those who say yes but for the one on top.
     fn put_up_by_another(
         &mut self,
@@ -309,7 +306,7 @@ impl<'a> Booth<'a> {
         mut is_yes: impl FnMut(&mut Self, &'a Speaker, &[Vote<'_>]) -> Result<bool, DutiesError>,
     ) -> Result<Vec<Reason>, DutiesError> {
         let mut last = no("proposal", "somebody who may put it up");
-        for proposer in self.proposers_of(ballot) {
+        for proposer in ballot.proposers.iter().flatten().copied() {
             let barred = proposer.persons.iter().collect();
             // Whoever proposes does not count, so nothing changes by having the one on top propose.
             if with.is_some_and(|w| w.voice == proposer.voice) {
@@ -330,7 +327,7 @@ impl<'a> Booth<'a> {
 
     /// Whether an amendment that is put up comes into force by these consents.
     fn amends(&self, proposer: &Speaker, votes: &[Vote<'_>]) -> Result<bool, DutiesError> {
-        let mut trial = Trial::begin(self.ground)?;
+        let mut trial = self.fresh.clone();
         let charter = self.ground.charter();
         let edits = vec![Edit::KeyDelay(charter.key_delay_s.saturating_add(1))];
         let becomes = apply(charter, &edits).map_err(|_| DutiesError::Word)?.digest();
@@ -342,7 +339,7 @@ impl<'a> Booth<'a> {
 
     /// Whether a value that is put up comes into force by these approvals, when its time has gone by.
     fn sets_value(&self, proposer: &Speaker, votes: &[Vote<'_>], rule: &ValueRule) -> Result<bool, DutiesError> {
-        let mut trial = Trial::begin(self.ground)?;
+        let mut trial = self.fresh.clone();
         let place = Place::Of(&rule.system, &rule.environment);
         let value = Digest::of(b"a value");
         let (name, replaces) = (rule.name.clone(), None);
@@ -368,14 +365,8 @@ impl<'a> Booth<'a> {
     ) -> Result<Vec<Reason>, DutiesError> {
         let ground = self.ground;
         let mut last = no("proposal", "a release that somebody may put up");
-        let mut tried: BTreeSet<Vec<&PersonId>> = BTreeSet::new();
-        for proposer in self.proposers.clone() {
-            let mut behind: Vec<&PersonId> = proposer.persons.iter().collect();
-            behind.sort_unstable();
-            if !tried.insert(behind.clone()) {
-                continue;
-            }
-            let behind: BTreeSet<&PersonId> = behind.into_iter().collect();
+        for proposer in ballot.proposers.iter().flatten() {
+            let behind: BTreeSet<&PersonId> = proposer.persons.iter().collect();
             let Some(votes) = chosen(&ballot.shares, &ballot.voters, set, with, &behind) else {
                 last = no("people", "enough who did not propose it");
                 continue;
@@ -424,7 +415,7 @@ impl<'a> Booth<'a> {
         if !self.made.contains_key(person) {
             let made = match &self.makers {
                 Some(makers) => {
-                    let mut trial = Trial::begin(self.ground)?;
+                    let mut trial = self.fresh.clone();
                     let change = trial.good_change(author, None)?;
                     trial.make(makers, change, None)?.map(|made| (trial, made))
                 }
@@ -516,6 +507,46 @@ impl<'a> Booth<'a> {
         }
         Ok(erasures.complete(subject).is_some())
     }
+}
+
+impl Ballot<'_> {
+    /// The roles of a person that count in it.
+    fn counted(&self, voice: &Voice) -> Vec<RoleName> {
+        let roles = self.at.get(voice).and_then(|at| self.voters.get(*at)).map(|(_, roles)| roles);
+        let counts = |role: &RoleName| self.shares.iter().any(|(r, _)| r.as_ref().is_none_or(|r| r == role));
+        let mut roles: Vec<RoleName> =
+            roles.into_iter().flatten().filter(|r| counts(r)).map(|r| (*r).clone()).collect();
+        roles.sort_unstable();
+        roles
+    }
+}
+
+/// Whoever may put up what a ballot is about. Proposers are alike if both are people or robots that act in the same
+/// places, and who stands behind them brings the same roles: of those it is enough to try one, and for each person behind
+/// that one another who is not that person's.
+fn alike<'a>(ground: &'a Ground, ballot: &Ballot<'a>) -> Vec<Vec<&'a Speaker>> {
+    let kind = match ballot.act {
+        Act::Release(_) | Act::Emergency(_) => Kind::Proposal,
+        Act::Amend => Kind::Amendment,
+        Act::SetValue(..) => Kind::ValueProposal,
+        _ => return Vec::new(),
+    };
+    let mut kinds: BTreeMap<_, Vec<&Speaker>> = BTreeMap::new();
+    for speaker in ground.who_may(kind) {
+        let robot = ground.charter().robots.iter().find(|r| speaker.voice == Voice::Robot(r.id.clone()));
+        let mut behind: Vec<Vec<RoleName>> =
+            speaker.persons.iter().map(|p| ballot.counted(&Voice::Person(p.clone()))).collect();
+        behind.sort();
+        kinds.entry((robot.map(|r| (&r.role, &r.environments)), behind)).or_default().push(speaker);
+    }
+    let few = |all: Vec<&'a Speaker>| {
+        let mut few: Vec<&Speaker> = all.iter().take(1).copied().collect();
+        for person in all.iter().take(1).flat_map(|s| &s.persons) {
+            few.extend(all.iter().find(|s| !s.persons.contains(person)));
+        }
+        few
+    };
+    kinds.into_values().map(few).collect()
 }
 
 /// The robots that make releases when all is in order: whoever may say changes, every builder, and a tester that is none.
