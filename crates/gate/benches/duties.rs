@@ -1,4 +1,5 @@
-//! How long the whole report on a charter takes: 1,000 persons, 50 roles and 40 acts, and no two persons in five alike.
+//! How long the whole report on a charter takes: 1,000 persons, 50 roles and 40 acts,
+//! where most persons are told apart by their roles.
 //!
 //! `cargo bench -p gate --bench duties [persons]`.
 
