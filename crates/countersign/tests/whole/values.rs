@@ -122,7 +122,9 @@ impl Installation {
     fn proposed_with(&self, serial: &str, value: &str) -> String {
         let brings = |claim: &Value| {
             claim["serial"] == serial
-                && claim["values"].as_array().is_some_and(|v| v.iter().any(|v| v["proposal"].as_u64() == value.parse().ok()))
+                && claim["values"]
+                    .as_array()
+                    .is_some_and(|v| v.iter().any(|v| v["proposal"].as_u64() == value.parse().ok()))
         };
         let find =
             || self.claims("proposal").iter().find(|(_, claim)| brings(claim)).map(|(index, _)| index.to_string());
