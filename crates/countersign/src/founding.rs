@@ -8,9 +8,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use ledger::statement::v1::{
     AlarmKind, Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member,
-    Quorum, Recovery, Robot, Role, SilenceRule, SystemRule, ValueFormat, ValueRule, WitnessKey,
+    Quorum, Recovery, Robot, Role, SilenceRule, SystemRule, ValueRule, WitnessKey,
 };
-use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName};
+use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName, value::Format};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Because as _, Fault, Kind};
@@ -199,7 +199,7 @@ pub struct FoundingValue {
     /// The environment that it holds in.
     pub environment: EnvironmentName,
     /// What it must look like.
-    pub format: ValueFormat,
+    pub format: Format,
     /// Who must approve another one.
     pub guardians: BTreeMap<RoleName, u32>,
     /// See the constants above.

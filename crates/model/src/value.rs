@@ -12,6 +12,7 @@ mod likeness;
 use std::fmt;
 
 use iban::{Iban, IbanLike as _, ParseIbanError};
+use serde::{Deserialize, Serialize};
 
 pub use likeness::{Alike, Likeness};
 
@@ -20,8 +21,9 @@ pub const VALUE_LIMIT_BYTES: usize = 1_024;
 /// 40 digits: more than any sum of money in its smallest unit has.
 const DECIMAL_LIMIT: usize = 40;
 
-/// What a guarded value must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a guarded value must look like. Its wire names stand in charters and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// A line of text.
     Text,

@@ -127,7 +127,7 @@ fn opened(view: &View, rule: &ValueRule, commitment: Digest) -> Result<Value, Fa
         }
     };
     let text = String::from_utf8(kept.bytes).because(Kind::Untrue, "the value is no text")?;
-    Value::parse_kept(rule.format.format(), &text)
+    Value::parse_kept(rule.format, &text)
         .because(Kind::Refused, format!("what is kept does not fit the charter's format for {}", place(rule)))
 }
 

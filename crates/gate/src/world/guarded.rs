@@ -1,9 +1,9 @@
 //! The world with a guarded value: an account that two of three guardians change, an hour ahead.
 
 use ledger::statement::v1::{
-    Cancellation, Charter, Claim, GuardedValue, Kind, Role, ValueApproval, ValueFormat, ValueProposal, ValueRule,
+    Cancellation, Charter, Claim, GuardedValue, Kind, Role, ValueApproval, ValueProposal, ValueRule,
 };
-use model::{Digest, ValueName};
+use model::{Digest, ValueName, value::Format};
 
 use super::{Put, World, charter, charter::member, dig, production, quorum, system};
 use crate::values::{self, ValueView, value_shown_digest};
@@ -35,7 +35,7 @@ pub(crate) fn guarded() -> Charter {
         name: payout(),
         system: system(),
         environment: production(),
-        format: ValueFormat::Iban,
+        format: Format::Iban,
         guardians: quorum(&[("guardian", 2)]),
         cool_off_s: COOL_OFF_S,
     }];

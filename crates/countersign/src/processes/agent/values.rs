@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{
-    bodies::KeptBody,
-    statement::v1::{GuardedValue, ValueFormat},
+use ledger::{bodies::KeptBody, statement::v1::GuardedValue};
+use model::{
+    Digest,
+    value::{Format, Value},
 };
-use model::{Digest, value::Value};
 use rollout::instance::GivenValue;
 
 use crate::{
@@ -45,7 +45,7 @@ impl Values {
         Ok(given)
     }
 
-    fn one(&mut self, log: &LogClient, value: &GuardedValue, format: ValueFormat) -> Result<GivenValue, Fault> {
+    fn one(&mut self, log: &LogClient, value: &GuardedValue, format: Format) -> Result<GivenValue, Fault> {
         if let Some(known) = self.known.get(&value.value).filter(|known| known.name == value.name) {
             return Ok(known.clone());
         }
@@ -66,7 +66,7 @@ impl Values {
         };
         let text =
             String::from_utf8(body.bytes).because(Kind::Untrue, format!("the guarded value `{name}` is no text"))?;
-        Value::parse_kept(format.format(), &text)
+        Value::parse_kept(format, &text)
             .because(Kind::Refused, format!("the guarded value `{name}` is not what the charter asks for"))?;
         let given = GivenValue { name: name.clone(), commitment: value.value, salt: body.salt, text };
         if !given.holds() {

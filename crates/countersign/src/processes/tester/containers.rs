@@ -119,7 +119,7 @@ impl Tester {
             let rule = rules.iter().find(|r| &r.name == name && r.system == release.system).ok_or_else(|| {
                 Fault::new(Kind::Input, format!("the charter has no guarded value `{name}` of {}", release.system))
             })?;
-            let (text, salt) = (rule.format.format().example().to_owned(), [0; 32]);
+            let (text, salt) = (rule.format.example().to_owned(), [0; 32]);
             let commitment = Digest::of(&[salt.as_slice(), text.as_bytes()].concat());
             Ok(GivenValue { name: name.clone(), commitment, salt, text })
         });

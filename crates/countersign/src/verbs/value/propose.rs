@@ -40,8 +40,8 @@ pub(super) fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<()
     let now = value_view(&view, &rule)?.in_force;
     let speaker = common.guardian(&members, &rule, Says::ValueProposal, rule.cool_off_s.saturating_add(LIFE_S))?;
     let who = people::person(&members, speaker.signer().key().id())?;
-    let new = Value::parse(rule.format.format(), &args.to)
-        .because(Kind::Input, format!("this can not become {}", place(&rule)))?;
+    let new =
+        Value::parse(rule.format, &args.to).because(Kind::Input, format!("this can not become {}", place(&rule)))?;
     let old = match &now {
         Some(now) => Some(opened(&view, &rule, now.value)?),
         None => None,

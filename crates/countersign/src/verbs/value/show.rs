@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<()
                      "in_force": now.as_ref().map(|(now, text)| json!({ "proposal": now.proposal, "since": now.since, "value": text.as_str() })) }),
         );
     }
-    line(out, format!("{}: {}", place(rule), rule.format.format().name()))?;
+    line(out, format!("{}: {}", place(rule), rule.format.name()))?;
     line(out, format!("guarded by {}, and then {} s", guardians.join(" and "), rule.cool_off_s))?;
     match &now {
         Some((now, text)) => {

@@ -1,6 +1,6 @@
 //! One statement of each kind with every field filled, for the tests of wire forms.
 
-use model::{CaseId, Digest, Serial, Timestamp};
+use model::{CaseId, Digest, Serial, Timestamp, value::Format};
 
 use super::super::{
     Statement,
@@ -10,8 +10,8 @@ use super::super::{
         Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, GuardedValue, Halt, Header,
         Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce, Placed,
         Proposal, Quorum, Reason, Recovery, Rejection, Resume, Robot, Role, Rollback, Ruling, Seen, Silence,
-        SilenceRule, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick, Totals, ValueApproval, ValueFormat,
-        ValueProposal, ValueRule, Verdict, WitnessKey,
+        SilenceRule, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick, Totals, ValueApproval, ValueProposal, ValueRule,
+        Verdict, WitnessKey,
     },
 };
 use crate::bodies::SubjectDigest;
@@ -125,7 +125,7 @@ pub(crate) fn charter() -> Charter {
             name: "payout".parse().unwrap(),
             system: "bank".parse().unwrap(),
             environment: "production".parse().unwrap(),
-            format: ValueFormat::Iban,
+            format: Format::Iban,
             guardians: quorum(2),
             cool_off_s: 9,
         }],

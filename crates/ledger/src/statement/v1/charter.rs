@@ -224,46 +224,11 @@ pub struct ValueRule {
     /// The environment that it holds in.
     pub environment: EnvironmentName,
     /// What it must look like.
-    pub format: ValueFormat,
+    pub format: Format,
     /// Who must approve another value; each of them alone can cancel one.
     pub guardians: Quorum,
     /// Seconds, by the log's ticks, between the approval that completes the quorum and the first use.
     pub cool_off_s: u64,
-}
-
-/// What a guarded value must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ValueFormat {
-    /// A line of text.
-    Text,
-    /// A decimal number.
-    Decimal,
-    /// An `https` address.
-    Url,
-    /// An international bank account number (ISO 13616).
-    Iban,
-    /// A business identifier code (ISO 9362).
-    Bic,
-    /// A Bitcoin address: Base58Check, Bech32 (BIP 173) or Bech32m (BIP 350).
-    Bitcoin,
-    /// An Ethereum address with its checksum in upper and lower case (EIP-55).
-    Ethereum,
-}
-
-impl ValueFormat {
-    /// The format as values are read and checked.
-    pub const fn format(self) -> Format {
-        match self {
-            Self::Text => Format::Text,
-            Self::Decimal => Format::Decimal,
-            Self::Url => Format::Url,
-            Self::Iban => Format::Iban,
-            Self::Bic => Format::Bic,
-            Self::Bitcoin => Format::Bitcoin,
-            Self::Ethereum => Format::Ethereum,
-        }
-    }
 }
 
 /// Which alarms may be kept quiet.

@@ -24,7 +24,7 @@ pub use build::{Build, Image};
 pub use change::{Asked, Change, ChangeProblem, CommitFact, CommitProblem, SuiteFact};
 pub use charter::{
     Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Recovery, Robot,
-    Role, SilenceRule, SystemRule, ValueFormat, ValueRule, WitnessKey,
+    Role, SilenceRule, SystemRule, ValueRule, WitnessKey,
 };
 pub use erasure::Erasure;
 pub use evidence::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteKind, SuiteOn, Totals};
