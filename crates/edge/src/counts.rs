@@ -220,6 +220,7 @@ impl VersionCounter {
                 .enumerate()
                 .map(|(i, n)| (bound_us(i), n.load(Ordering::Relaxed)))
                 .collect(),
+            quantiles_us: Vec::new(),
         }
     }
 }

@@ -1,8 +1,12 @@
 //! The route table that the edge carries traffic by: listeners, backends by version, and what to do meanwhile.
 
+mod split;
+
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+
+pub use split::{CohortRule, Flag, FlagCounts, Identity, MAX_FLAGS, Split, TickRow, TickTotals, Ticks, UNITS};
 
 use crate::{ComponentName, Serial};
 
@@ -35,6 +39,9 @@ pub struct Route {
     pub state: RouteState,
     /// Instances by version; weights count between versions, instances of one version take turns.
     pub backends: Vec<Backend>,
+    /// Two of the versions compared, if they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
 }
 
 /// Certificate chain and key files in PEM.
@@ -136,4 +143,8 @@ pub struct VersionCounts {
     /// bound and how many fell between the bound before and this one (not cumulative). Powers of two from 64 µs; the
     /// last bound, `u64::MAX`, takes everything slower.
     pub latency_us: Vec<(u64, u64)>,
+    /// The same time in the last minute: a quantile in parts of a million and the microseconds that it is at, to two
+    /// significant digits; empty without requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quantiles_us: Vec<(u32, u64)>,
 }

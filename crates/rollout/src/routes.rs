@@ -138,7 +138,7 @@ fn route(scene: &Scene<'_>, listen: SocketAddr, name: &ComponentName, serve: Ser
         }
     };
     let tls = if public { scene.place().tls.get(name).cloned() } else { None };
-    Route { listen, component: name.clone(), tls, state, backends }
+    Route { listen, component: name.clone(), tls, state, backends, split: None }
 }
 
 /// Gives the progress the table of its state, with a number that the edge will take.

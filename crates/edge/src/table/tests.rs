@@ -10,7 +10,14 @@ fn backend(ordinal: u64, weight: u32, instances: &[&str]) -> Backend {
 }
 
 fn route(listen: &str, state: RouteState, backends: Vec<Backend>) -> Route {
-    Route { listen: listen.parse().unwrap(), component: "web".parse().unwrap(), tls: None, state, backends }
+    Route {
+        listen: listen.parse().unwrap(),
+        component: "web".parse().unwrap(),
+        tls: None,
+        state,
+        backends,
+        split: None,
+    }
 }
 
 fn open(backends: Vec<Backend>) -> Route {

@@ -66,7 +66,7 @@ pub(crate) fn backend(ordinal: u64, weight: u32, instances: &[SocketAddr]) -> Ba
 }
 
 pub(crate) fn route(listen: SocketAddr, state: RouteState, backends: Vec<Backend>) -> Route {
-    Route { listen, component: "web".parse().unwrap(), tls: None, state, backends }
+    Route { listen, component: "web".parse().unwrap(), tls: None, state, backends, split: None }
 }
 
 pub(crate) fn table(generation: u64, revision: u64, routes: Vec<Route>) -> RouteTable {

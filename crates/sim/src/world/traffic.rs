@@ -159,6 +159,7 @@ impl World {
             clients: 0,
             held: 0,
             latency_us: Vec::new(),
+            quantiles_us: Vec::new(),
         });
         change(row);
     }

@@ -1,0 +1,150 @@
+//! Two versions compared on live traffic: which clients go to which, and what is counted of both, tick by tick.
+//!
+//! It refuses to know what the counts mean: that is the rollout's, which says beforehand what shall be counted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ComponentName, Digest, Serial};
+
+/// Clients are divided into this many units by a hash; a share is a number of units.
+pub const UNITS: u8 = 100;
+/// What [`Split::flags`] holds at most.
+pub const MAX_FLAGS: usize = 64;
+
+/// A comparison of two versions behind one route. While it stands, it says where a request goes, and the weights of the
+/// backends only which versions may take requests at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// Names the comparison. A client's unit is the first eight bytes of SHA-256(salt ‖ identity), big-endian, modulo
+    /// [`UNITS`]: the same for as long as the comparison lasts, and another one in the next.
+    pub salt: Digest,
+    /// The new version.
+    pub trial: Serial,
+    /// The version that it is compared with.
+    pub control: Serial,
+    /// Units below this number go to the trial.
+    pub share: u8,
+    /// How a client is known: the first of these that its request has, else its address.
+    pub identity: Vec<Identity>,
+    /// Clients that go to the trial whatever their unit. They are counted for the version but not compared, because they
+    /// were not chosen at random.
+    pub cohort: Vec<CohortRule>,
+    /// The length of a tick in milliseconds.
+    pub tick_ms: u32,
+    /// What is asked of each unit in each tick.
+    pub flags: Vec<Flag>,
+}
+
+/// Something that the edge verifies and a client can not choose to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Identity {
+    /// The certificate that the client proved to hold; its identity is the SHA-256 of its public key
+    /// (SubjectPublicKeyInfo, DER), in lower-case hexadecimal.
+    Certificate,
+    /// A signed token (JWT, RFC 7519, with EdDSA, ES256 or RS256) in this header, `Bearer ` before it or not.
+    Token {
+        /// The header's name.
+        header: String,
+        /// A file with the public keys that may sign (JWK Set, RFC 7517).
+        keys: String,
+        /// The claim that says who it is.
+        claim: String,
+    },
+    /// A cookie that the edge gave the client; it proves nothing but keeps a browser where it was.
+    Cookie {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Who belongs to a cohort.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum CohortRule {
+    /// The client with this verified identity: SHA-256 of the identity's text.
+    Named(Digest),
+    /// Clients whose signed token has this claim with this value.
+    Claim {
+        /// The claim.
+        name: String,
+        /// Its value; of a list, one of its elements.
+        value: String,
+    },
+}
+
+/// One yes-or-no question about one unit in one tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Flag {
+    /// Whether a request failed: an answer 5xx, no connection, or no whole answer.
+    Failed,
+    /// Whether at least so many requests took longer than a bound, from the choice of the version to the answer's head.
+    Slower {
+        /// The bound for the control, in microseconds.
+        control_us: u64,
+        /// The bound for the trial, in microseconds.
+        trial_us: u64,
+        /// So many requests.
+        count: u32,
+    },
+}
+
+/// The ticks that an edge still remembers, from the one that was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ticks {
+    /// Differs each time an edge starts: its ticks count from 0 again, and nothing counted before is counted twice.
+    pub start: u64,
+    /// Ask from here next time.
+    pub next: u64,
+    /// Finished ticks, oldest first.
+    pub rows: Vec<TickRow>,
+}
+
+/// What was counted in one tick of one comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TickRow {
+    /// Counts the finished ticks of this edge; never used twice.
+    pub tick: u64,
+    /// The component.
+    pub component: ComponentName,
+    /// The comparison.
+    pub salt: Digest,
+    /// The table that was in force during the whole tick; a tick in which the split changed is not reported.
+    pub generation: u64,
+    /// Its revision.
+    pub revision: u64,
+    /// Of the trial.
+    pub trial: TickTotals,
+    /// Of the control.
+    pub control: TickTotals,
+    /// One row a flag, in the order of [`Split::flags`].
+    pub flags: Vec<FlagCounts>,
+}
+
+/// Requests of compared clients that ended in a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TickTotals {
+    /// Requests.
+    pub requests: u64,
+    /// Of those, failed.
+    pub failed: u64,
+}
+
+/// How many units each version had in a tick and how many of them were flagged: the four integers that an analysis reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagCounts {
+    /// Units of the trial: the share, whether or not each had a request.
+    pub trial_units: u32,
+    /// Of those, flagged.
+    pub trial_flagged: u32,
+    /// Units of the control.
+    pub control_units: u32,
+    /// Of those, flagged.
+    pub control_flagged: u32,
+}
