@@ -17,6 +17,7 @@ fn the_text_is_openmetrics() {
         clients: 3,
         held: 4,
         latency_us,
+        quantiles_us: Vec::new(),
     };
     let component = ComponentCounts {
         component: "web".parse().unwrap(),

@@ -95,6 +95,7 @@ pub(crate) fn counted(edge: &Edge, ordinal: u64) -> VersionCounts {
         clients: 0,
         held: 0,
         latency_us: vec![],
+        quantiles_us: Vec::new(),
     };
     edge.counts().versions.into_iter().find(|row| row.serial == serial(ordinal)).unwrap_or(zeros)
 }
