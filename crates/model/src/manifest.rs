@@ -11,6 +11,7 @@
 //! - A volume is `exclusive` unless the manifest says otherwise: two writers by mistake cost data, one by mistake costs speed.
 //! - Values that look like secrets are refused and never printed, not even in the message that refuses them.
 
+mod analysis;
 mod component;
 mod compose;
 mod crosscheck;

@@ -3,8 +3,11 @@
 //! `v1` is a wire form: its field order and names never change. A release is composed once, from the
 //! manifest at a commit and the images that were built from it, and is promoted, rolled back and retired as one.
 
+mod analysis;
+
 use std::collections::BTreeMap;
 
+pub use analysis::{Analysis, Cohort, Margins, Slower};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -203,6 +206,10 @@ pub struct Environment {
     pub hold_ms: u32,
     /// Approvals in all, where that is more than the charter asks for; never fewer.
     pub approvals: Option<u32>,
+    /// How the new version is compared with the one that it replaces; without it only by its share of failed requests.
+    /// Present with [`Strategy::Canary`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<Analysis>,
 }
 
 /// The way of replacing one version by the next.
@@ -211,4 +218,6 @@ pub struct Environment {
 pub enum Strategy {
     /// The new set beside the old, then one switch.
     BlueGreen,
+    /// The new set beside the old, and clients in steps.
+    Canary,
 }

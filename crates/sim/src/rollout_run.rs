@@ -77,6 +77,7 @@ pub fn paydesk(ordinal: u64, migrations: &[(&str, bool)]) -> Version {
             drain_s: 3,
             hold_ms: 10_000,
             approvals: None,
+            analysis: None,
         }],
     };
     version(release, ordinal * 10)

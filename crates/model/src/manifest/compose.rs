@@ -112,6 +112,7 @@ impl Environment {
             drain_s: self.drain_s,
             hold_ms: self.hold_ms,
             approvals: self.approvals,
+            analysis: self.analysis.clone(),
         }
     }
 }

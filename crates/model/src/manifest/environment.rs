@@ -8,6 +8,7 @@ use std::{
 use crate::{ComponentName, EnvironmentName, release::Strategy};
 
 use super::{
+    analysis,
     diagnostic::quoted,
     findings::Findings,
     limits,
@@ -26,6 +27,7 @@ const KEYS: &[&str] = &[
     "approvals",
     "after",
     "soak_s",
+    "analysis",
 ];
 
 /// `[environments.*]`
@@ -41,7 +43,7 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
     let name = entry.named(findings);
     let section = entry.section(findings)?;
     section.only(KEYS, "an environment", findings);
-    let strategies = [("blue-green", Strategy::BlueGreen)];
+    let strategies = [("blue-green", Strategy::BlueGreen), ("canary", Strategy::Canary)];
     let strategy = section
         .required("strategy", "strategy = \"blue-green\"", findings)
         .and_then(|f| f.one_of(&strategies, findings));
@@ -80,6 +82,19 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
             "add `after = \"staging\"`",
         );
     }
+    let analysis = section.optional("analysis");
+    let analysis = match (strategy, analysis) {
+        (Some(strategy), Some(field)) => analysis::read(&field, strategy, findings),
+        (Some(Strategy::Canary), None) => {
+            findings.error(
+                section.place(),
+                "a canary needs the shares of clients that get the new version, step by step",
+                "add `analysis = { steps = [5, 25, 50] }`",
+            );
+            None
+        }
+        _ => None,
+    };
     Some(Environment {
         name: name?,
         strategy: strategy?,
@@ -92,6 +107,7 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
         approvals,
         after,
         soak_s,
+        analysis,
     })
 }
 

@@ -99,6 +99,41 @@ pub const APPROVALS: RangeInclusive<u32> = 1..=20;
 /// Seconds that a release must have run in the environment before; 30 days.
 pub const SOAK_S: RangeInclusive<u32> = 0..=2_592_000;
 
+/// Steps of a canary; more than ten are one step in disguise.
+pub const CANARY_STEPS: usize = 10;
+/// Percent of clients that a step gives the new version, or that stay with the old one.
+pub const SHARE_PERCENT: RangeInclusive<u32> = 1..=99;
+/// Seconds of a step if the manifest says nothing: a minute shows what a cache that warms up does.
+pub const STEP_S_DEFAULT: u32 = 60;
+/// Seconds of a step: at least one tick; a day for a cohort that works in one time zone.
+pub const STEP_S: RangeInclusive<u32> = 1..=86_400;
+/// Percent of clients kept on the old version if the manifest says nothing: enough to compare with at most loads.
+pub const KEEP_PERCENT_DEFAULT: u32 = 5;
+/// Percent of clients kept on the old version. More than half is not a promotion.
+pub const KEEP_PERCENT: RangeInclusive<u32> = 1..=50;
+/// Seconds until an undecided rollout goes back if the manifest says nothing: four hours.
+pub const UNDECIDED_S_DEFAULT: u32 = 14_400;
+/// Seconds until an undecided rollout goes back; a week, as the longest watch.
+pub const UNDECIDED_S: RangeInclusive<u32> = 1..=604_800;
+/// Seconds that the agent may be silent if the manifest says nothing: a restart of a host's processes takes less.
+pub const SILENCE_S_DEFAULT: u32 = 60;
+/// Seconds that the agent may be silent. Below 5 its own restart would end a rollout.
+pub const SILENCE_S: RangeInclusive<u32> = 5..=3_600;
+/// Milliseconds of a tick if the manifest says nothing; docs/statistics.md.
+pub const TICK_MS_DEFAULT: u32 = 1_000;
+/// Milliseconds of a tick.
+pub const TICK_MS: RangeInclusive<u32> = 250..=10_000;
+/// Names or claims of a cohort; what is larger is a claim of a token.
+pub const COHORT: usize = 256;
+/// A ratio of failures in percent of the old version's.
+pub const RATIO_PERCENT: RangeInclusive<u32> = 100..=10_000;
+/// Failures in a million requests: up to one in ten.
+pub const ADDED_PPM: RangeInclusive<u32> = 0..=100_000;
+/// By how many percent answers may be slower.
+pub const SLOWER_PERCENT: RangeInclusive<u32> = 0..=10_000;
+/// The chance of a false rollback in a million: at most one in twenty.
+pub const FALSE_ROLLBACK_PPM: RangeInclusive<u32> = 1..=50_000;
+
 /// Places that the runtime mounts or that the kernel makes; nothing of a component can be there.
 pub const RESERVED_PATHS: &[&str] = &["/proc", "/sys", "/dev", "/tmp", "/run"];
 /// Variables that start with this are set by Countersign.

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     BuildName, ComponentName, Digest, EnvironmentName, RequirementId, SecretName, SuiteName, ValueName, ZoneName,
-    release::{Health, Limits, Migration, Strategy, Volume},
+    release::{Analysis, Health, Limits, Migration, Strategy, Volume},
 };
 
 /// A way of building from source: dependencies first, with the network to the registries only, then the command,
@@ -310,6 +310,8 @@ pub struct Environment {
     pub hold_ms: u32,
     /// Approvals in all, where that is more than the charter asks for.
     pub approvals: Option<u32>,
+    /// How the new version is compared with the old one.
+    pub analysis: Option<Analysis>,
     /// The environment that the same release must have run in before.
     pub after: Option<EnvironmentName>,
     /// Seconds that it must have run there.

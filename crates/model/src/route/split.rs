@@ -30,6 +30,9 @@ pub struct Split {
     /// Clients that go to the trial whatever their unit. They are counted for the version but not compared, because they
     /// were not chosen at random.
     pub cohort: Vec<CohortRule>,
+    /// Milliseconds without anybody asking for ticks after which all go to the control, until the next table: whoever
+    /// compares is not there to go back.
+    pub silence_ms: u32,
     /// The length of a tick in milliseconds.
     pub tick_ms: u32,
     /// What is asked of each unit in each tick.

@@ -48,6 +48,7 @@ fn release() -> Release {
             drain_s: 1,
             hold_ms: 1,
             approvals: None,
+            analysis: None,
         }],
     }
 }

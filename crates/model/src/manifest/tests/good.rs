@@ -6,6 +6,7 @@ use crate::{
     ComponentName, Digest, Serial,
     manifest::{FetchTool, Manifest, Parsed, Source, SuiteKind, SuiteTarget, diagnostic::render_all, limits},
     release::{Flow, Origin, Release},
+    route::Identity,
 };
 
 pub(super) const PAYDESK: &str = include_str!("paydesk.toml");
@@ -87,6 +88,34 @@ fn the_examples_of_the_repository_are_right() {
         }
     }
     assert!(read >= 2, "there are at least two examples");
+}
+
+#[test]
+fn a_canary_is_read_whole() {
+    let canary = "strategy = \"canary\"\nanalysis.steps = [1, 10, 50]\nanalysis.identity = [\"certificate\", \"cookie\"]\n\
+        analysis.token = { header = \"Authorization\", keys = \"tokens.json\", claim = \"sub\" }\n\
+        analysis.cohort = { alone_s = 5, named = [\"ada\"], claims = { groups = \"staff\" } }\n\
+        analysis.margins = { error_added_ppm = 100, slower = { p99_percent = 20 } }";
+    let Parsed { manifest, warnings } = parsed(&SMALL.replace("strategy = \"blue-green\"", canary));
+    assert_eq!(warnings, []);
+    let analysis = manifest.environments.values().next().unwrap().analysis.as_ref().unwrap();
+    assert_eq!((analysis.steps.as_slice(), analysis.step_s, analysis.keep_percent), ([1, 10, 50].as_slice(), 60, 5));
+    let [Identity::Token { header, .. }, Identity::Certificate, Identity::Cookie { .. }] = &*analysis.identity else {
+        panic!("{:?}", analysis.identity)
+    };
+    assert_eq!(header, "authorization");
+    let cohort = analysis.cohort.as_ref().unwrap();
+    assert_eq!((cohort.alone_s, cohort.rules().len()), (5, 2));
+    let margins = analysis.margins;
+    assert_eq!((margins.error_ratio_percent, margins.error_added_ppm), (125, 100));
+    assert_eq!((margins.slower.p50_percent, margins.slower.p99_percent), (None, Some(20)));
+}
+
+#[test]
+fn blue_green_with_an_analysis_keeps_a_share_to_compare_with() {
+    let Parsed { manifest, .. } =
+        parsed(&SMALL.replace("strategy = \"blue-green\"", "strategy = \"blue-green\"\nanalysis.keep_percent = 20"));
+    assert_eq!(manifest.environments.values().next().unwrap().analysis.as_ref().unwrap().steps, [80]);
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn root_a_role_has_its_plan_checked_and_done_over_a_socket() {
             drain_s: 1,
             hold_ms: 1,
             approvals: None,
+            analysis: None,
         }],
     };
     let document = release.to_bytes().unwrap();
