@@ -457,7 +457,7 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
         ("watch", &[Says::Alarm]),
         ("builder", &[Says::Change, Says::Build, Says::Proposal]),
         ("tester", &[Says::Evidence]),
-        ("agent", &[Says::Milestone]),
+        ("agent", &[Says::Milestone, Says::Analysis]),
         ("outside-tester", &[Says::Evidence]),
         ("monitor", &[Says::Tick]),
         ("guardian", &[Says::ValueProposal, Says::ValueApproval, Says::Cancellation]),

@@ -16,7 +16,7 @@ pub use crate::facts::{Condition, Firing, SilenceRefusal, Silencing, hidden_role
 use crate::{
     decide::{DecideError, decide_with},
     emergency::emergencies,
-    facts::{Facts, Said, is_back},
+    facts::{Facts, Said},
     policy::Policy,
     values::{ValueAlarm, value_alarms},
 };
@@ -190,7 +190,7 @@ fn rollouts(
     for said in facts.any_milestones(system, environment) {
         let stands = !facts.is_void(said.key, said.index);
         match said.claim.what {
-            what if is_back(what) || what == MilestoneKind::Stuck => back = Some(said),
+            what if what.is_back() || what == MilestoneKind::Stuck => back = Some(said),
             MilestoneKind::Live if stands => back = None,
             MilestoneKind::Begun if stands => (quiet, drift) = (None, None),
             MilestoneKind::Watched if said.claim.requests == 0 => quiet = Some(said),

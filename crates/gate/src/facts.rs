@@ -42,7 +42,6 @@ pub(crate) use values::ValueKey;
 
 use crate::{policy::Policy, time::LogTime};
 use live::History;
-pub(crate) use live::is_back;
 use said::Names;
 use table::{Index, Table};
 
@@ -271,7 +270,7 @@ impl Facts {
             }
             Claim::Milestone(c) => {
                 let at = keep!(milestones, c.as_ref());
-                if is_back(c.what) {
+                if c.what.is_back() {
                     self.went_back.entry(c.proposal).or_insert(index);
                 }
                 let stands = !self.is_void(key, index);
@@ -305,7 +304,8 @@ impl Facts {
             }
             Claim::KeyWithdrawal(c) => self.withdraw(c, index),
             // What was forgotten beside the log changes nothing that is in it.
-            Claim::Verdict(_) | Claim::Erasure(_) => {}
+            // Nor does what was counted: what the agent did about it is in its milestones.
+            Claim::Verdict(_) | Claim::Erasure(_) | Claim::Analysis(_) => {}
             Claim::Cancellation(c) => {
                 let at = keep!(cancellations, c);
                 self.cancellations_of.add(c.of, at);

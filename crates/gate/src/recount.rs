@@ -21,7 +21,7 @@ use model::Timestamp;
 
 use crate::{
     decide::{DECIDE_VERSION, DecideError, decide_with},
-    facts::{Facts, FactsError, is_back},
+    facts::{Facts, FactsError},
     policy::{Policy, PolicyError},
 };
 
@@ -238,7 +238,7 @@ impl Recount {
             }
             MilestoneKind::Live => !self.rolling.remove(&m.proposal),
             what => {
-                if is_back(what) {
+                if what.is_back() {
                     self.rolling.remove(&m.proposal);
                 }
                 false

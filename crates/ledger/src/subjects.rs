@@ -371,6 +371,13 @@ impl Own {
                     self.part("digest", placed.image);
                 }
             }
+            Claim::Analysis(c) => {
+                self.refers.push(c.proposal);
+                self.thing("serial", &c.serial);
+                self.thing("digest", c.release);
+                self.part("digest", c.other);
+                c.metrics.iter().for_each(|m| self.part("component", &m.component));
+            }
             Claim::Halt(c) => {
                 self.is_thing = true;
                 c.reason.iter().for_each(|d| self.part("digest", d));

@@ -11,7 +11,7 @@ use std::{
 use hyper::Method;
 use ledger::statement::{
     Members,
-    v1::{Change, Claim, Milestone, MilestoneKind, Proposal},
+    v1::{Change, Claim, Milestone, Proposal},
 };
 use model::Commit;
 use serde_json::Value;
@@ -202,7 +202,7 @@ impl Watcher {
                 ))?;
             }
             told = happened.len();
-            if let Some((_, end)) = happened.into_iter().find(|(_, m)| is_end(m.what)) {
+            if let Some((_, end)) = happened.into_iter().find(|(_, m)| m.what.is_end()) {
                 return Ok(end);
             }
         }
@@ -266,17 +266,4 @@ impl Watcher {
         }
         waits
     }
-}
-
-/// Whether nothing more comes of a rollout.
-const fn is_end(what: MilestoneKind) -> bool {
-    matches!(
-        what,
-        MilestoneKind::Live
-            | MilestoneKind::Stuck
-            | MilestoneKind::WentBackUnhealthy
-            | MilestoneKind::WentBackErrors
-            | MilestoneKind::WentBackFailed
-            | MilestoneKind::WentBackWithdrawn
-    )
 }

@@ -87,10 +87,7 @@ fn told(view: &View, index: usize, proposal: u64, format: Format, out: &mut dyn 
     Ok(match m.what {
         MilestoneKind::Live => Some(End::Live),
         MilestoneKind::Stuck => Some(End::Stuck),
-        MilestoneKind::WentBackUnhealthy
-        | MilestoneKind::WentBackErrors
-        | MilestoneKind::WentBackFailed
-        | MilestoneKind::WentBackWithdrawn => Some(End::WentBack(m.what)),
+        what if what.is_back() => Some(End::WentBack(what)),
         _ => None,
     })
 }

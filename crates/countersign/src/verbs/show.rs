@@ -107,6 +107,21 @@ pub fn says(claim: &Claim) -> String {
                 if c.requests > 0 { format!(", {} requests, {} failed", c.requests, c.errors) } else { String::new() };
             format!("{} in {}: {}{component}{counts}", c.serial, c.environment, milestone(c.what))
         }
+        Claim::Analysis(c) => {
+            let requests = c.ticks.iter().fold((0_u64, 0_u64), |(new, old), tick| {
+                (new.saturating_add(tick.requests), old.saturating_add(tick.other_requests))
+            });
+            let last = c.ticks.last().map_or(0, |tick| tick.share);
+            format!(
+                "{} in {}: {} over {} ticks at {last} %, {} requests beside {}",
+                c.serial,
+                c.environment,
+                wire_name(&c.answer).replace('-', " "),
+                c.ticks.len(),
+                requests.0,
+                requests.1
+            )
+        }
         Claim::Halt(c) => {
             c.environment.as_ref().map_or_else(|| "every environment".to_owned(), |e| format!("environment {e}"))
         }
@@ -204,6 +219,8 @@ pub fn milestone(what: MilestoneKind) -> String {
         MilestoneKind::WentBackErrors => "went back: too many requests failed".to_owned(),
         MilestoneKind::WentBackFailed => "went back: a step could not be done".to_owned(),
         MilestoneKind::WentBackWithdrawn => "went back: its verdict was withdrawn, or a person said so".to_owned(),
+        MilestoneKind::WentBackWorse => "went back: it was worse than the version before".to_owned(),
+        MilestoneKind::WentBackUndecided => "went back: nothing could be shown in time".to_owned(),
         other => wire_name(&other).replace('-', " "),
     }
 }

@@ -19,7 +19,7 @@ use super::verify::fold;
 use crate::{
     WHOLE_SUITE,
     decide::{DecideError, decide_with},
-    facts::{Facts, FactsError, Live, Said, Stack, is_back},
+    facts::{Facts, FactsError, Live, Said, Stack},
     lineage::{Base, Lineage},
     policy::{Policy, PolicyError},
     time::LogTime,
@@ -135,7 +135,7 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
         read.extend(facts.any_approvals(*proposal).map(|a| a.index));
     }
     let moves = facts.milestones(system, environment).filter(|m| {
-        let is_move = m.claim.what == MilestoneKind::Live || is_back(m.claim.what);
+        let is_move = m.claim.what == MilestoneKind::Live || m.claim.what.is_back();
         is_move && (every_milestone || proposals.contains(&m.claim.proposal))
     });
     read.extend(moves.map(|m| m.index));

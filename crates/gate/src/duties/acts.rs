@@ -92,6 +92,7 @@ const fn words(kind: Kind) -> &'static str {
         Kind::Rejection => "reject a release",
         Kind::Verdict => "sign a verdict, which nobody takes on trust",
         Kind::Milestone => "say what runs",
+        Kind::Analysis => "say what was counted of two versions",
         Kind::Halt => "halt",
         Kind::Resume => "resume",
         Kind::Rollback => "order back",

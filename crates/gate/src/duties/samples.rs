@@ -5,10 +5,10 @@
 use ledger::{
     bodies::SubjectDigest,
     statement::v1::{
-        Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Approval, Build, Cancellation, Change, Claim,
-        Consent, Erasure, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt, KeyWithdrawal, Kind, Milestone,
-        MilestoneKind, Proposal, Rejection, Resume, Rollback, Ruling, Silence, SuiteKind, Tick, Totals, ValueApproval,
-        ValueProposal, Verdict,
+        Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Analysis, AnalysisAnswer, Approval, Build,
+        Cancellation, Change, Claim, Consent, Erasure, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt,
+        KeyWithdrawal, Kind, Milestone, MilestoneKind, Proposal, Rejection, Resume, Rollback, Ruling, Silence,
+        SuiteKind, Tick, Totals, ValueApproval, ValueProposal, Verdict,
     },
 };
 use model::{Commit, Digest, EnvironmentName, KeyId, Serial, SystemName, Timestamp};
@@ -137,6 +137,21 @@ pub(super) fn claim<'a>(
                 placed: Vec::new(),
             };
             (Claim::Milestone(Box::new(milestone)), here)
+        }
+        Kind::Analysis => {
+            let analysis = Analysis {
+                environment: environment.clone(),
+                release: any,
+                serial: serial(),
+                other: any,
+                proposal: 0,
+                salt: any,
+                metrics: Vec::new(),
+                first: 0,
+                ticks: Vec::new(),
+                answer: AnalysisAnswer::Promote,
+            };
+            (Claim::Analysis(Box::new(analysis)), here)
         }
         Kind::Halt => (Claim::Halt(Halt { environment: Some(environment.clone()), reason: None }), here),
         Kind::Resume => (Claim::Resume(Resume { halt: 0 }), here),

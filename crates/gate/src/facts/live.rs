@@ -82,7 +82,7 @@ impl History {
             };
             let below = known.map_or(top, |at| self.standing_below(at));
             self.put(index, live, below);
-        } else if let Some(at) = known.filter(|_| is_back(m.what)) {
+        } else if let Some(at) = known.filter(|_| m.what.is_back()) {
             if Some(at) == top {
                 self.take_top(index, at);
             } else if let Some(node) = self.nodes.get_mut(at) {
@@ -207,15 +207,4 @@ impl<'a> Stack<'a> {
             .filter(move |node| node.gone.is_none_or(|gone| gone >= self.size))
             .map(|node| &node.live)
     }
-}
-
-/// Whether a milestone says that a release was gone back from.
-pub(crate) const fn is_back(what: MilestoneKind) -> bool {
-    matches!(
-        what,
-        MilestoneKind::WentBackUnhealthy
-            | MilestoneKind::WentBackErrors
-            | MilestoneKind::WentBackFailed
-            | MilestoneKind::WentBackWithdrawn
-    )
 }

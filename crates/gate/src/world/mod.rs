@@ -280,6 +280,7 @@ fn place(claim: &Claim) -> (Option<SystemName>, Option<EnvironmentName>) {
         Claim::Approval(c) => (Some(system()), Some(c.environment.clone())),
         Claim::Verdict(c) => (Some(system()), Some(c.environment.clone())),
         Claim::Milestone(c) => (Some(system()), Some(c.environment.clone())),
+        Claim::Analysis(c) => (Some(system()), Some(c.environment.clone())),
         Claim::Rollback(c) => (Some(system()), Some(c.environment.clone())),
         Claim::Halt(c) => (Some(system()), c.environment.clone()),
         Claim::Rejection(_) => (Some(system()), Some(production())),

@@ -172,6 +172,7 @@ impl Statement {
             Claim::Rejection(c) => subjects.push(sha256("release", &c.release)),
             Claim::Verdict(c) => subjects.push(sha256("release", &c.release)),
             Claim::Milestone(c) => subjects.push(sha256("release", &c.release)),
+            Claim::Analysis(c) => subjects.push(sha256("release", &c.release)),
             Claim::Rollback(c) => subjects.push(sha256("release", &c.from)),
             Claim::Exception(c) => subjects.push(sha256("case", &c.case)),
             Claim::KeyWithdrawal(c) => subjects.push(sha256("key", &c.key.digest())),

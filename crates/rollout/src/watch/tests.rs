@@ -18,6 +18,7 @@ fn counts(rows: &[(&str, u64, u64)]) -> EdgeCounts {
         clients: 0,
         held: 0,
         latency_us: Vec::new(),
+        quantiles_us: Vec::new(),
     };
     EdgeCounts { versions: rows.iter().map(row).collect(), ..EdgeCounts::default() }
 }

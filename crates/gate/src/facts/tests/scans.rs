@@ -20,7 +20,7 @@ use ledger::{
 };
 use model::{Digest, EnvironmentName, KeyId, PersonId, RoleName, SystemName, Timestamp};
 
-use super::super::{Heading, Live, Said, is_back, said::Names};
+use super::super::{Heading, Live, Said, said::Names};
 use crate::time::LogTime;
 
 /// The first `size` statements of a log.
@@ -280,7 +280,7 @@ impl Scans {
                     before: again.as_ref().map_or(m.other, |l| l.before),
                     returned: is_below || again.is_some_and(|l| l.returned),
                 });
-            } else if let Some(at) = known.filter(|_| is_back(m.what)) {
+            } else if let Some(at) = known.filter(|_| m.what.is_back()) {
                 let was_top = at + 1 == stack.len();
                 stack.remove(at);
                 if let Some(top) = stack.last_mut().filter(|_| was_top) {
@@ -297,7 +297,7 @@ impl Scans {
         let said = self.proposal(proposal)?;
         let (system, environment) = (said.claim.serial.system(), &said.claim.environment);
         // Bad news stands, also by an agent's key that was withdrawn since.
-        let back = self.milestones.values().find(|m| m.claim.proposal == proposal && is_back(m.claim.what));
+        let back = self.milestones.values().find(|m| m.claim.proposal == proposal && m.claim.what.is_back());
         let ordered =
             self.rollbacks(system, environment).find(|r| r.index > proposal && r.claim.from == said.claim.release);
         back.map(|m| m.index).or(ordered.map(|r| r.index))

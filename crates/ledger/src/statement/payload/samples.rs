@@ -5,13 +5,13 @@ use model::{CaseId, Digest, Serial, Timestamp, value::Format};
 use super::super::{
     Statement,
     v1::{
-        Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Approval, Asked, Build, Cancellation, Change,
-        ChangeProblem, Charter, Claim, CommitFact, CommitProblem, Consent, Edit, EmergencyRule, EnvironmentRule,
-        Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, Exception, Group, GuardedValue, Halt, Header,
-        Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member, Milestone, MilestoneKind, Nonce, Placed,
-        Proposal, Quorum, Reason, Recovery, Rejection, Resume, Robot, Role, Rollback, Ruling, Seen, Silence,
-        SilenceRule, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick, Totals, ValueApproval, ValueProposal, ValueRule,
-        Verdict, WitnessKey,
+        Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Analysis, AnalysisAnswer, AnalysisTick,
+        Approval, Asked, Asks, Build, Cancellation, Change, ChangeProblem, Charter, Claim, CommitFact, CommitProblem,
+        Consent, Edit, EmergencyRule, EnvironmentRule, Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason,
+        Exception, Group, GuardedValue, Halt, Header, Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member,
+        Metric, Milestone, MilestoneKind, Nonce, Placed, Proposal, Quorum, Reason, Recovery, Rejection, Resume, Robot,
+        Role, Rollback, Ruling, Seen, Silence, SilenceRule, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick, Totals,
+        ValueApproval, ValueProposal, ValueRule, Verdict, WitnessKey,
     },
 };
 use crate::bodies::SubjectDigest;
@@ -331,6 +331,32 @@ fn of_people() -> Vec<(&'static str, Claim)> {
                 about,
                 ends: at(9),
                 reason: dig("reason"),
+            })),
+        ),
+        (
+            "analysis",
+            Claim::Analysis(Box::new(Analysis {
+                environment: "production".parse().unwrap(),
+                release: dig("release"),
+                serial: serial(),
+                other: dig("old"),
+                proposal: 7,
+                salt: dig("salt"),
+                metrics: vec![
+                    Metric { component: "web".parse().unwrap(), asks: Asks::Failed },
+                    Metric {
+                        component: "web".parse().unwrap(),
+                        asks: Asks::Slower { quantile_ppm: 990_000, control_us: 100, trial_us: 110, count: 3 },
+                    },
+                ],
+                first: 60,
+                ticks: vec![AnalysisTick {
+                    share: 5,
+                    requests: 50,
+                    other_requests: 950,
+                    counts: vec![[5, 1, 95, 2], [5, 0, 95, 9]],
+                }],
+                answer: AnalysisAnswer::GoBack,
             })),
         ),
     ]

@@ -81,8 +81,34 @@ pub enum MilestoneKind {
     WentBackFailed,
     /// It went back: the verdict was withdrawn or a person said so.
     WentBackWithdrawn,
+    /// A share of clients, or a larger one, is sent to the new set.
+    Stepped,
+    /// It went back: it was worse than the version before.
+    WentBackWorse,
+    /// It went back: in the time that it had, neither was shown.
+    WentBackUndecided,
     /// What runs is not what was started.
     Drifted,
     /// What was asked for was not done, as it had no verdict.
     Refused,
+}
+
+impl MilestoneKind {
+    /// Whether it says that a release was gone back from.
+    pub const fn is_back(self) -> bool {
+        matches!(
+            self,
+            Self::WentBackUnhealthy
+                | Self::WentBackErrors
+                | Self::WentBackFailed
+                | Self::WentBackWithdrawn
+                | Self::WentBackWorse
+                | Self::WentBackUndecided
+        )
+    }
+
+    /// Whether nothing more comes of a rollout.
+    pub const fn is_end(self) -> bool {
+        self.is_back() || matches!(self, Self::Live | Self::Stuck)
+    }
 }

@@ -3,6 +3,7 @@
 
 mod alarm;
 mod amendment;
+mod analysis;
 mod approval;
 mod build;
 mod change;
@@ -19,6 +20,7 @@ mod verdict;
 
 pub use alarm::{Acknowledgement, Alarm, AlarmAbout, AlarmKind, AlarmKindError, Silence};
 pub use amendment::{Amendment, Cancellation, Consent, Edit};
+pub use analysis::{Analysis, AnalysisAnswer, AnalysisTick, Asks, Metric};
 pub use approval::{Action, Approval, Exception, KeyWithdrawal, Rejection};
 pub use build::{Build, Image};
 pub use change::{Asked, Change, ChangeProblem, CommitFact, CommitProblem, SuiteFact};
@@ -160,6 +162,7 @@ kinds! {
     Alarm(Alarm), "alarm", Robot;
     Acknowledgement(Acknowledgement), "acknowledgement", Person;
     Silence(Box<Silence>), "silence", Person;
+    Analysis(Box<Analysis>), "analysis", Robot;
 }
 
 /// The predicate type of verdicts (`slsa-framework/slsa:spec/verification_summary.md`).
@@ -219,7 +222,8 @@ impl Claim {
             | Self::Consent(_)
             | Self::ValueApproval(_)
             | Self::Alarm(_)
-            | Self::Acknowledgement(_) => [("", None), ("", None)],
+            | Self::Acknowledgement(_)
+            | Self::Analysis(_) => [("", None), ("", None)],
         };
         named.into_iter().filter_map(|(name, digest)| Some((name, digest?))).collect()
     }

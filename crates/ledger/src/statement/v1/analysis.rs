@@ -1,0 +1,86 @@
+//! What an agent counted while it compared two versions on live traffic, and what followed from it. From these integers
+//! and the two release documents anybody computes the same answers again.
+
+use model::{ComponentName, Digest, EnvironmentName, Serial};
+use serde::{Deserialize, Serialize};
+
+/// Some ticks of one comparison, in order. The next statement of the same comparison goes on where this one ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analysis {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The new release.
+    pub release: Digest,
+    /// Its serial.
+    pub serial: Serial,
+    /// The release that it is compared with.
+    pub other: Digest,
+    /// The log index of the proposal that the verdict was about.
+    pub proposal: u64,
+    /// Names the comparison; the edge divides clients by it.
+    pub salt: Digest,
+    /// What is counted, one row a metric.
+    pub metrics: Vec<Metric>,
+    /// The number of the first of these ticks in the comparison, which counts from 0.
+    pub first: u64,
+    /// The ticks.
+    pub ticks: Vec<AnalysisTick>,
+    /// What followed from all ticks up to the last of these.
+    pub answer: AnalysisAnswer,
+}
+
+/// One yes-or-no question that is asked of each unit of clients in each tick.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Of which component.
+    pub component: ComponentName,
+    /// The question.
+    pub asks: Asks,
+}
+
+/// What is asked of each unit in each tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Asks {
+    /// Whether a request failed.
+    Failed,
+    /// Whether at least so many requests took longer than a bound.
+    Slower {
+        /// The quantile that the bound was at for the old version, in parts of a million.
+        quantile_ppm: u32,
+        /// The bound for the old version, in microseconds.
+        control_us: u64,
+        /// The bound for the new version, with its margin, in microseconds.
+        trial_us: u64,
+        /// So many requests.
+        count: u32,
+    },
+}
+
+/// One tick.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnalysisTick {
+    /// The share of clients that had the new version, in percent.
+    pub share: u8,
+    /// Requests of the new version.
+    pub requests: u64,
+    /// Requests of the old version.
+    pub other_requests: u64,
+    /// A row a metric: units of the new version, of those flagged, units of the old version, of those flagged.
+    pub counts: Vec<[u32; 4]>,
+}
+
+/// What followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnalysisAnswer {
+    /// Neither is shown.
+    NotYet,
+    /// It is worse: go back.
+    GoBack,
+    /// It is no worse than it may be.
+    Promote,
+}
