@@ -313,7 +313,7 @@ impl Inner {
         let (generation, revision) =
             self.table.load().as_ref().map_or((0, 0), |table| (table.generation, table.revision));
         let (versions, components) = (self.counts.version_rows(), self.counts.component_rows());
-        EdgeCounts { generation, revision, versions, held: self.counts.held_now(), components }
+        EdgeCounts { generation, revision, versions, held: self.counts.held_now(), components, cut: Vec::new() }
     }
 
     pub(crate) async fn health(&self) -> Health {

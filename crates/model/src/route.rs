@@ -1,12 +1,14 @@
 //! The route table that the edge carries traffic by: listeners, backends by version, and what to do meanwhile.
 
+mod clients;
 mod split;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use split::{CohortRule, Flag, FlagCounts, Identity, MAX_FLAGS, Split, TickRow, TickTotals, Ticks, UNITS};
+pub use clients::{Client, Clients, CutSessions, Identity, VersionClients};
+pub use split::{Arm, CohortRule, Flag, FlagCounts, MAX_FLAGS, Split, TickRow, TickTotals, Ticks, UNITS, unit};
 
 use crate::{ComponentName, Serial};
 
@@ -33,15 +35,44 @@ pub struct Route {
     pub listen: SocketAddr,
     /// The component, for counters.
     pub component: ComponentName,
+    /// What clients speak.
+    #[serde(default, skip_serializing_if = "Protocol::is_http")]
+    pub protocol: Protocol,
     /// Certificate chain and key files in PEM, for TLS in front.
     pub tls: Option<TlsFiles>,
+    /// How a client is known: the first of these that its request has, else its address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity: Vec<Identity>,
     /// Whether requests go through, wait, or are turned away.
     pub state: RouteState,
     /// Instances by version; weights count between versions, instances of one version take turns.
     pub backends: Vec<Backend>,
+    /// Milliseconds that a long session (a WebSocket, a plain TCP connection) may stay on a version after that takes
+    /// nothing new; then it is cut and listed in [`EdgeCounts::cut`]. Without it sessions stay until they end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_ms: Option<u32>,
     /// Two of the versions compared, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+}
+
+/// What clients speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Protocol {
+    /// HTTP/1.1, HTTP/2 over TLS, WebSocket.
+    #[default]
+    Http,
+    /// Whatever is spoken over TCP (FIX): a connection is carried as it is and counts as one request.
+    Tcp,
+}
+
+impl Protocol {
+    /// The usual one, which is not written down.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    const fn is_http(&self) -> bool {
+        matches!(self, Self::Http)
+    }
 }
 
 /// Certificate chain and key files in PEM.
@@ -52,6 +83,10 @@ pub struct TlsFiles {
     pub certificates: String,
     /// The private key (PKCS#8, SEC1 or PKCS#1).
     pub key: String,
+    /// The authorities whose certificates clients may show. A client without one is served and known otherwise; one whose
+    /// certificate does not verify gets no connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<String>,
 }
 
 /// Whether requests go through.
@@ -96,6 +131,10 @@ pub struct EdgeCounts {
     /// One row a component: what happened before a version was chosen, or between two.
     #[serde(default)]
     pub components: Vec<ComponentCounts>,
+    /// Long sessions that were cut because their version took nothing new for as long as the route allows; one row a
+    /// component and version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<CutSessions>,
 }
 
 /// What the edge has counted of one component, whatever the version.
@@ -135,7 +174,7 @@ pub struct VersionCounts {
     pub errors: u64,
     /// Requests in flight now.
     pub in_flight: u64,
-    /// Different client addresses seen; stops growing at 65,536.
+    /// Different clients remembered, as [`VersionClients::clients`].
     pub clients: u64,
     /// Requests that were held before they came here, in all.
     pub held: u64,

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use model::{
     ComponentName,
     release::Component,
-    route::{Backend, Route, RouteState, RouteTable},
+    route::{Backend, Protocol, Route, RouteState, RouteTable},
 };
 
 use crate::{
@@ -138,7 +138,21 @@ fn route(scene: &Scene<'_>, listen: SocketAddr, name: &ComponentName, serve: Ser
         }
     };
     let tls = if public { scene.place().tls.get(name).cloned() } else { None };
-    Route { listen, component: name.clone(), tls, state, backends, split: None }
+    let drain_ms = match serve {
+        Serve::Open { to, .. } => to.environment(&scene.place().environment).map(|e| e.drain_s.saturating_mul(1_000)),
+        Serve::Hold { .. } => None,
+    };
+    Route {
+        listen,
+        component: name.clone(),
+        protocol: Protocol::Http,
+        tls,
+        identity: Vec::new(),
+        state,
+        backends,
+        drain_ms,
+        split: None,
+    }
 }
 
 /// Gives the progress the table of its state, with a number that the edge will take.

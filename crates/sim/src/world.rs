@@ -277,6 +277,7 @@ impl World {
             versions: self.counts.values().cloned().collect(),
             held: u64::try_from(held).unwrap_or(u64::MAX),
             components: Vec::new(),
+            cut: Vec::new(),
         }
     }
 

@@ -33,6 +33,7 @@ fn the_text_is_openmetrics() {
         revision: 3,
         versions: vec![version],
         held: 6,
+        cut: vec![],
         components: vec![component],
     });
     for line in [

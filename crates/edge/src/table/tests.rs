@@ -1,6 +1,6 @@
 //! Tests of the table: its checks as a truth table, shares and turns.
 
-use model::route::Backend;
+use model::route::{Backend, Protocol};
 
 use super::*;
 
@@ -13,9 +13,12 @@ fn route(listen: &str, state: RouteState, backends: Vec<Backend>) -> Route {
     Route {
         listen: listen.parse().unwrap(),
         component: "web".parse().unwrap(),
+        protocol: Protocol::Http,
         tls: None,
+        identity: Vec::new(),
         state,
         backends,
+        drain_ms: None,
         split: None,
     }
 }

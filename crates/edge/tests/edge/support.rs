@@ -25,7 +25,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use model::{
     Serial,
-    route::{Backend, Route, RouteState, RouteTable, VersionCounts},
+    route::{Backend, Protocol, Route, RouteState, RouteTable, VersionCounts},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -66,7 +66,17 @@ pub(crate) fn backend(ordinal: u64, weight: u32, instances: &[SocketAddr]) -> Ba
 }
 
 pub(crate) fn route(listen: SocketAddr, state: RouteState, backends: Vec<Backend>) -> Route {
-    Route { listen, component: "web".parse().unwrap(), tls: None, state, backends, split: None }
+    Route {
+        listen,
+        component: "web".parse().unwrap(),
+        protocol: Protocol::Http,
+        tls: None,
+        identity: Vec::new(),
+        state,
+        backends,
+        drain_ms: None,
+        split: None,
+    }
 }
 
 pub(crate) fn table(generation: u64, revision: u64, routes: Vec<Route>) -> RouteTable {

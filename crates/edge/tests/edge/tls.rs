@@ -21,7 +21,7 @@ use crate::support::*;
 fn certificate(folder: &Path, name: &str) -> (TlsFiles, CertificateDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
     let path = |end: &str| folder.join(format!("{name}.{end}")).to_str().unwrap().to_owned();
-    let files = TlsFiles { certificates: path("pem"), key: path("key") };
+    let files = TlsFiles { certificates: path("pem"), key: path("key"), clients: None };
     put(&files.certificates, made.cert.pem());
     put(&files.key, made.signing_key.serialize_pem());
     (files, made.cert.der().clone())
@@ -198,7 +198,7 @@ async fn bad_certificates_are_refused_and_change_nothing() {
         ),
     ];
     for (certificates, key, wanted) in cases {
-        match edge.apply(with_tls(2, listen, &instance, TlsFiles { certificates, key })).await {
+        match edge.apply(with_tls(2, listen, &instance, TlsFiles { certificates, key, clients: None })).await {
             Err(error @ ApplyError::Tls { .. }) => {
                 assert_eq!(error.to_string(), format!("the listener `{listen}` can not have TLS"));
                 assert_eq!(std::error::Error::source(&error).unwrap().to_string(), wanted);

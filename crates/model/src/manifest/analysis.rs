@@ -113,12 +113,13 @@ fn identity(section: &Section<'_>, token: Option<Identity>, findings: &mut Findi
 
 fn token(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Identity> {
     let section = field.section(findings)?;
-    section.only(&["header", "keys", "claim"], "a token", findings);
+    section.only(&["header", "keys", "claim", "audience"], "a token", findings);
     let mut line =
         |key, example| section.required(key, example, findings).and_then(|f| f.line(findings)).map(str::to_owned);
     let header = line("header", "header = \"authorization\"");
     let keys = line("keys", "keys = \"tokens.json\"");
     let claim = line("claim", "claim = \"sub\"");
+    let audience = section.optional("audience").and_then(|f| f.line(findings).map(str::to_owned));
     let keys = keys?;
     if keys.contains('/') || keys.starts_with('.') {
         let place = section.optional("keys")?;
@@ -129,7 +130,7 @@ fn token(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Identity> {
         );
         return None;
     }
-    Some(Identity::Token { header: header?.to_ascii_lowercase(), keys, claim: claim? })
+    Some(Identity::Token { header: header?.to_ascii_lowercase(), keys, claim: claim?, audience })
 }
 
 fn cohort(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Cohort> {

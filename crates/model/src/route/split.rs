@@ -16,8 +16,8 @@ pub const MAX_FLAGS: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Split {
-    /// Names the comparison. A client's unit is the first eight bytes of SHA-256(salt ‖ identity), big-endian, modulo
-    /// [`UNITS`]: the same for as long as the comparison lasts, and another one in the next.
+    /// Names the comparison. A client keeps its [`unit`] for as long as the comparison lasts, and has another one in the
+    /// next.
     pub salt: Digest,
     /// The new version.
     pub trial: Serial,
@@ -25,8 +25,6 @@ pub struct Split {
     pub control: Serial,
     /// Units below this number go to the trial.
     pub share: u8,
-    /// How a client is known: the first of these that its request has, else its address.
-    pub identity: Vec<Identity>,
     /// Clients that go to the trial whatever their unit. They are counted for the version but not compared, because they
     /// were not chosen at random.
     pub cohort: Vec<CohortRule>,
@@ -39,34 +37,12 @@ pub struct Split {
     pub flags: Vec<Flag>,
 }
 
-/// Something that the edge verifies and a client can not choose to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Identity {
-    /// The certificate that the client proved to hold; its identity is the SHA-256 of its public key
-    /// (SubjectPublicKeyInfo, DER), in lower-case hexadecimal.
-    Certificate,
-    /// A signed token (JWT, RFC 7519, with EdDSA, ES256 or RS256) in this header, `Bearer ` before it or not.
-    Token {
-        /// The header's name.
-        header: String,
-        /// A file with the public keys that may sign (JWK Set, RFC 7517).
-        keys: String,
-        /// The claim that says who it is.
-        claim: String,
-    },
-    /// A cookie that the edge gave the client; it proves nothing but keeps a browser where it was.
-    Cookie {
-        /// Its name.
-        name: String,
-    },
-}
-
 /// Who belongs to a cohort.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CohortRule {
-    /// The client with this verified identity: SHA-256 of the identity's text.
+    /// The client with this verified identity: SHA-256 of its text, as [`Identity`](super::Identity) gives it
+    /// (`token:alice`). Cookies and addresses prove nothing and match nobody.
     Named(Digest),
     /// Clients whose signed token has this claim with this value.
     Claim {
@@ -77,11 +53,47 @@ pub enum CohortRule {
     },
 }
 
+/// The two versions of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Arm {
+    /// The new version.
+    Trial,
+    /// The version that it is compared with.
+    Control,
+}
+
+/// The unit of a client: the first eight bytes of SHA-256(salt ‖ identity), big-endian, modulo [`UNITS`]. The identity is
+/// a text as [`Identity`](super::Identity) gives it.
+pub fn unit(salt: &Digest, identity: &str) -> u8 {
+    let text = [salt.as_bytes(), identity.as_bytes()].concat();
+    let first = Digest::of(&text).as_bytes().first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    // A remainder by 100 fits.
+    u8::try_from(first % u64::from(UNITS)).unwrap_or(0)
+}
+
+impl Split {
+    /// Where the clients of a unit go.
+    pub const fn arm(&self, unit: u8) -> Arm {
+        if unit < self.share { Arm::Trial } else { Arm::Control }
+    }
+
+    /// The version of an arm.
+    pub const fn version(&self, arm: Arm) -> &Serial {
+        match arm {
+            Arm::Trial => &self.trial,
+            Arm::Control => &self.control,
+        }
+    }
+}
+
 /// One yes-or-no question about one unit in one tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Flag {
-    /// Whether a request failed: an answer 5xx, no connection, or no whole answer.
+    /// Whether a request failed: an answer 5xx, no connection, or no whole answer. Tries of the edge on several instances
+    /// of a version are one request; a client that tries again is not told from one that asks twice, but both fall into
+    /// its unit.
     Failed,
     /// Whether at least so many requests took longer than a bound, from the choice of the version to the answer's head.
     Slower {
@@ -102,8 +114,12 @@ pub struct Ticks {
     pub start: u64,
     /// Ask from here next time.
     pub next: u64,
-    /// Finished ticks, oldest first.
+    /// Finished ticks, oldest first. If there are more than fit in an answer, `next` is where the rest begins.
     pub rows: Vec<TickRow>,
+    /// Comparisons in force whose clients all go to the control by now, because nobody asked for ticks for
+    /// [`Split::silence_ms`]. It lasts until the next table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub silenced: Vec<Digest>,
 }
 
 /// What was counted in one tick of one comparison.
@@ -151,3 +167,6 @@ pub struct FlagCounts {
     /// Of those, flagged.
     pub control_flagged: u32,
 }
+
+#[cfg(test)]
+mod tests;

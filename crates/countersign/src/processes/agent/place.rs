@@ -410,7 +410,8 @@ fn driver<T>(
     })
 }
 
-/// Certificates of public listeners: `certificates/<component>.pem` and `.key` under the folder.
+/// Certificates of public listeners: `certificates/<component>.pem` and `.key` under the folder, and
+/// `.clients` with the authorities of clients' certificates if they may show one.
 fn certificates(start: &Start) -> Result<std::collections::BTreeMap<model::ComponentName, TlsFiles>, Fault> {
     let folder = start.layout.root().join("certificates");
     let mut found = std::collections::BTreeMap::new();
@@ -427,9 +428,11 @@ fn certificates(start: &Start) -> Result<std::collections::BTreeMap<model::Compo
         let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let component =
             name.parse().because(Kind::Input, format!("`{}` is not named after a component", path.display()))?;
+        let clients = path.with_extension("clients");
         let files = TlsFiles {
             certificates: path.to_string_lossy().into_owned(),
             key: path.with_extension("key").to_string_lossy().into_owned(),
+            clients: clients.exists().then(|| clients.to_string_lossy().into_owned()),
         };
         found.insert(component, files);
     }
