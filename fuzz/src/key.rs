@@ -8,7 +8,7 @@ use crate::{bytes::Choices, fixed};
 
 /// A key has one form on the wire; no signature verifies that the key did not make.
 pub fn run(data: &[u8]) {
-    for scheme in [Scheme::Ed25519, Scheme::SshSig] {
+    for scheme in [Scheme::Ed25519, Scheme::SshSig, Scheme::SkSshSig] {
         if let Ok(key) = PublicKey::from_wire(scheme, data) {
             assert_eq!(key.wire(), data, "a key has one form on the wire");
         }

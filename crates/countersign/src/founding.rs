@@ -6,9 +6,12 @@ mod rehearsal;
 
 use std::{collections::BTreeMap, path::Path};
 
-use ledger::statement::v1::{
-    AlarmKind, Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member,
-    Quorum, Recovery, Robot, Role, SilenceRule, SystemRule, ValueRule, WitnessKey,
+use ledger::{
+    keys::PublicKey,
+    statement::v1::{
+        AlarmKind, Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member,
+        Quorum, Recovery, Robot, Role, SilenceRule, SystemRule, ValueRule, WitnessKey,
+    },
 };
 use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName, value::Format};
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,9 @@ const VALUE_COOL_OFF_S: u64 = 86_400;
 const KEY_DELAY_S: u64 = 86_400;
 /// Any member has a week to cancel what recovery keys put up: longer than anybody is away without somebody else.
 const RECOVERY_DELAY_S: u64 = 7 * 86_400;
+
+/// 80 characters of a key or a path are enough to recognise it by in a message.
+const QUOTED_LIMIT: usize = 80;
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -277,7 +283,7 @@ impl Founding {
             let public = person.keys.iter().map(|k| public_key(folder, k)).collect::<Result<Vec<_>, _>>()?;
             members.push(Member {
                 id: id.clone(),
-                keys: public.into_iter().map(|public| Key { scheme: KeyScheme::Sshsig, public }).collect(),
+                keys: public.iter().map(of_person).collect(),
                 roles: person.roles.clone(),
                 identity: identity.commitment()?,
                 founder: person.founder,
@@ -287,7 +293,7 @@ impl Founding {
         let mut robots = Vec::new();
         for (id, robot) in &self.robots {
             let public = match (&robot.key, keys.robots.get(id)) {
-                (Some(key), _) => public_key(folder, key)?,
+                (Some(key), _) => robot_key(folder, id, key)?,
                 (None, Some(key)) => key.clone(),
                 (None, None) => {
                     return Err(Fault::new(Kind::Internal, format!("no key was made for the robot `{id}`")));
@@ -306,7 +312,7 @@ impl Founding {
             Some(recovery) => {
                 let keys = recovery.keys.iter().map(|k| public_key(folder, k)).collect::<Result<Vec<_>, _>>()?;
                 Some(Recovery {
-                    keys: keys.into_iter().map(|public| Key { scheme: KeyScheme::Sshsig, public }).collect(),
+                    keys: keys.iter().map(of_person).collect(),
                     count: recovery.count,
                     delay_s: recovery.delay_s.unwrap_or(RECOVERY_DELAY_S),
                 })
@@ -398,8 +404,9 @@ fn quorum(groups: &BTreeMap<RoleName, u32>) -> Quorum {
 }
 
 /// The key itself, or the first line of the file that is named; without its comment, which may be an address.
-fn public_key(folder: &Path, text: &str) -> Result<String, Fault> {
-    let line = if text.starts_with("ssh-") {
+fn public_key(folder: &Path, text: &str) -> Result<PublicKey, Fault> {
+    let names_itself = text.starts_with("ssh-") || text.starts_with("sk-");
+    let line = if names_itself {
         text.to_owned()
     } else {
         std::fs::read_to_string(folder.join(text)).map_err(|e| {
@@ -408,13 +415,30 @@ fn public_key(folder: &Path, text: &str) -> Result<String, Fault> {
                 .hint("write `ssh-ed25519 AAAA…` or the path of a `.pub` file")
         })?
     };
-    let mut words = line.split_whitespace();
-    match (words.next(), words.next()) {
-        (Some("ssh-ed25519"), Some(key)) => Ok(format!("ssh-ed25519 {key}")),
-        (Some(other), _) => Err(Fault::new(Kind::Input, format!("`{other}` is not a key that people sign with here"))
-            .hint("make an Ed25519 key: `ssh-keygen -t ed25519`")),
-        _ => Err(Fault::new(Kind::Input, "a public key is empty")),
+    PublicKey::of_person(&line).map_err(|e| {
+        Fault::from_error(Kind::Input, e)
+            .context(format!(
+                "the public key `{}` can not be used",
+                text.chars().take(QUOTED_LIMIT).collect::<String>()
+            ))
+            .hint("write `ssh-ed25519 AAAA…`, `sk-ssh-ed25519@openssh.com AAAA…` or the path of a `.pub` file")
+    })
+}
+
+/// How the charter lists a person's key.
+fn of_person(key: &PublicKey) -> Key {
+    let scheme = if key.algorithm().is_hardware() { KeyScheme::SkSshsig } else { KeyScheme::Sshsig };
+    Key { scheme, public: key.to_openssh() }
+}
+
+/// A robot signs many times a minute with nobody there to touch anything.
+fn robot_key(folder: &Path, robot: &RobotId, text: &str) -> Result<String, Fault> {
+    let key = public_key(folder, text)?;
+    if key.algorithm().is_hardware() {
+        return Err(Fault::new(Kind::Input, format!("the key of the robot `{robot}` is in a security key"))
+            .hint("nobody is there to touch it; give the robot an Ed25519 key in a file"));
     }
+    Ok(key.to_openssh())
 }
 
 /// The roles that a firm starts with.

@@ -1,23 +1,26 @@
-//! Public keys and what can sign: Ed25519, raw for robots and as SSHSIG for people.
+//! Public keys and what can sign: Ed25519, raw for robots and as SSHSIG for people, who may also keep theirs in hardware.
 //!
 //! It refuses to know whose a key is and what it may say; that is the charter's business.
 
 mod agent;
 mod file;
+mod material;
+mod security_key;
 mod sshsig;
 mod wire;
 
 use std::fmt;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use ed25519_dalek::{Signature, VerifyingKey};
 use model::KeyId;
+
+use material::Material;
 
 pub use agent::{AgentError, AgentKey, SshAgent};
 pub use file::{KeyFileError, PrivateKey};
-pub use sshsig::{NAMESPACE, SshSigError, armored};
-
-const ALGORITHM: &str = "ssh-ed25519";
+pub use material::Algorithm;
+pub use security_key::SecurityKeyError;
+pub use sshsig::{NAMESPACE, SshSigError, armored, dearmored};
 
 /// How a key signs. The same key under another scheme keeps its [`KeyId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +29,8 @@ pub enum Scheme {
     Ed25519,
     /// An SSHSIG blob over the message in our [`NAMESPACE`] (openssh `PROTOCOL.sshsig`). People.
     SshSig,
+    /// The same by a key in hardware that was touched for it (openssh `PROTOCOL.u2f`). People.
+    SkSshSig,
 }
 
 impl Scheme {
@@ -34,6 +39,7 @@ impl Scheme {
         match self {
             Self::Ed25519 => "ed25519",
             Self::SshSig => "sshsig",
+            Self::SkSshSig => "sk-sshsig",
         }
     }
 }
@@ -44,6 +50,7 @@ impl std::str::FromStr for Scheme {
         match text {
             "ed25519" => Ok(Self::Ed25519),
             "sshsig" => Ok(Self::SshSig),
+            "sk-sshsig" => Ok(Self::SkSshSig),
             _ => Err(KeyError::Scheme(text.chars().take(QUOTED_LIMIT).collect())),
         }
     }
@@ -59,8 +66,7 @@ impl fmt::Display for Scheme {
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     scheme: Scheme,
-    /// Decompressed once: verifying with it does not have to.
-    key: VerifyingKey,
+    material: Material,
     /// Follows from the key; kept, because every signature that is verified asks for it.
     id: KeyId,
 }
@@ -71,20 +77,38 @@ const QUOTED_LIMIT: usize = 80;
 /// Why a text or bytes are not a public key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Not `ssh-ed25519 <base64> [comment]`.
+    /// Not `ssh-ed25519 <base64> [comment]` or the like.
     #[error("`{0}` is not a public key line: it starts with `ssh-ed25519` and base64")]
     Line(String),
     /// Another algorithm.
-    #[error("`{0}` keys are not accepted: make one with `ssh-keygen -t ed25519`")]
+    #[error(
+        "`{0}` keys are not accepted: make one with `ssh-keygen -t ed25519`, or with `-t ed25519-sk` on a security key"
+    )]
     Algorithm(String),
-    /// The bytes are not an Ed25519 public key in SSH wire form.
-    #[error("not an Ed25519 public key in SSH wire form")]
-    Wire,
+    /// The key exists, but can not sign in this way.
+    #[error("`{algorithm}` keys do not sign as `{scheme}`")]
+    OtherScheme {
+        /// The key's algorithm.
+        algorithm: Algorithm,
+        /// The scheme that was asked for.
+        scheme: Scheme,
+    },
+    /// The bytes are not a public key of that algorithm in SSH wire form.
+    #[error("not a `{0}` public key in SSH wire form")]
+    Wire(Algorithm),
+    /// The bytes are no public key at all.
+    #[error("not a public key in SSH wire form")]
+    NoKey,
     /// Not a point of the curve, or one of small order, for which anyone can make signatures.
-    #[error("not a usable Ed25519 public key")]
-    Weak,
+    #[error("not a usable `{0}` public key")]
+    Weak(Algorithm),
+    /// A key in hardware that was made for something else than SSH, such as logging in to a web site.
+    #[error(
+        "the key was made for the application `{0}`, which does not start with `ssh:` (`ssh-keygen -O application=`)"
+    )]
+    Application(String),
     /// An unknown signature scheme.
-    #[error("`{0}` is not a signature scheme: use `ed25519` or `sshsig`")]
+    #[error("`{0}` is not a signature scheme: use `ed25519`, `sshsig` or `sk-sshsig`")]
     Scheme(String),
 }
 
@@ -100,6 +124,12 @@ pub enum VerifyError {
     /// The SSHSIG blob around it is wrong.
     #[error("not a usable SSH signature")]
     SshSig(#[from] SshSigError),
+    /// The key is in hardware, and what the hardware says around the signature is wrong.
+    #[error("not a usable signature of a security key")]
+    SecurityKey(#[from] SecurityKeyError),
+    /// An SSH signature by a key that can not be used.
+    #[error("the key in the SSH signature can not be used")]
+    Key(#[from] KeyError),
 }
 
 /// Why nothing was signed.
@@ -122,69 +152,69 @@ pub trait Signer: Send + Sync {
 }
 
 impl PublicKey {
-    /// From the 32 bytes of RFC 8032.
+    /// An Ed25519 key from the 32 bytes of RFC 8032, for a scheme of a key that is not in hardware.
     pub fn from_raw(scheme: Scheme, raw: &[u8; 32]) -> Result<Self, KeyError> {
-        let key = VerifyingKey::from_bytes(raw).map_err(|_| KeyError::Weak)?;
-        if key.is_weak() {
-            return Err(KeyError::Weak);
-        }
-        Ok(Self { scheme, key, id: KeyId::of_wire(&wire_of(key.as_bytes())) })
+        Self::new(scheme, Material::ed25519(raw)?)
     }
 
-    /// From SSH wire form (RFC 8709 section 4).
+    /// From SSH wire form (RFC 8709 section 4, `PROTOCOL.u2f`).
     pub fn from_wire(scheme: Scheme, wire: &[u8]) -> Result<Self, KeyError> {
-        let mut reader = wire::Reader::new(wire);
-        let algorithm = reader.string().ok_or(KeyError::Wire)?;
-        if algorithm != ALGORITHM.as_bytes() {
-            let name: String = String::from_utf8_lossy(algorithm).chars().take(QUOTED_LIMIT).collect();
-            return Err(KeyError::Algorithm(name));
-        }
-        let raw = reader.string().and_then(|raw| <&[u8; 32]>::try_from(raw).ok()).ok_or(KeyError::Wire)?;
-        if !reader.is_empty() {
-            return Err(KeyError::Wire);
-        }
-        Self::from_raw(scheme, raw)
+        Self::new(scheme, Material::from_wire(wire)?)
     }
 
     /// From a line of a `.pub` or `authorized_keys` file without options: `ssh-ed25519 AAAA… comment`.
     pub fn from_openssh(scheme: Scheme, line: &str) -> Result<Self, KeyError> {
-        let quoted = || KeyError::Line(line.trim().chars().take(QUOTED_LIMIT).collect());
-        let mut words = line.split_ascii_whitespace();
-        let algorithm = words.next().ok_or_else(quoted)?;
-        let encoded = words.next().ok_or_else(quoted)?;
-        if algorithm != ALGORITHM {
-            let looks_like_one = encoded.starts_with("AAAA");
-            return Err(if looks_like_one {
-                KeyError::Algorithm(algorithm.chars().take(QUOTED_LIMIT).collect())
-            } else {
-                quoted()
-            });
+        Self::new(scheme, material_of_line(line)?)
+    }
+
+    /// A person's key from such a line: the scheme follows from whether it is in hardware.
+    pub fn of_person(line: &str) -> Result<Self, KeyError> {
+        let material = material_of_line(line)?;
+        Self::new(material.algorithm().scheme_of_people(), material)
+    }
+
+    /// The same from SSH wire form.
+    pub fn of_person_wire(wire: &[u8]) -> Result<Self, KeyError> {
+        let material = Material::from_wire(wire)?;
+        Self::new(material.algorithm().scheme_of_people(), material)
+    }
+
+    fn new(scheme: Scheme, material: Material) -> Result<Self, KeyError> {
+        let algorithm = material.algorithm();
+        if algorithm.is_hardware() != (scheme == Scheme::SkSshSig) {
+            return Err(KeyError::OtherScheme { algorithm, scheme });
         }
-        let wire = BASE64_STANDARD.decode(encoded).map_err(|_| quoted())?;
-        Self::from_wire(scheme, &wire)
+        let id = KeyId::of_wire(&material.wire());
+        Ok(Self { scheme, material, id })
     }
 
     /// `ssh-ed25519 AAAA…`, without a comment.
     pub fn to_openssh(&self) -> String {
-        format!("{ALGORITHM} {}", BASE64_STANDARD.encode(self.wire()))
+        format!("{} {}", self.algorithm(), BASE64_STANDARD.encode(self.wire()))
     }
 
-    /// A `PUBLIC KEY` block as OpenSSL and most libraries read it (RFC 8410 section 4, RFC 7468 section 13).
-    pub fn to_pem(&self) -> String {
+    /// SSH wire form (RFC 8709 section 4, `PROTOCOL.u2f`).
+    pub fn wire(&self) -> Vec<u8> {
+        self.material.wire()
+    }
+
+    /// The 32 bytes of RFC 8032, of an Ed25519 key that is not in hardware.
+    pub fn raw(&self) -> Option<&[u8; 32]> {
+        self.material.raw()
+    }
+
+    /// A `PUBLIC KEY` block as OpenSSL and most libraries read it (RFC 8410 section 4, RFC 7468 section 13), of an Ed25519
+    /// key that is not in hardware: what hardware signs is more than the message, which those libraries do not know.
+    pub fn to_pem(&self) -> Option<String> {
         // SEQUENCE { SEQUENCE { OID 1.3.101.112 }, BIT STRING of 32 bytes }
         let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-        der.extend_from_slice(self.raw());
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(der))
+        der.extend_from_slice(self.raw()?);
+        Some(format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(der)))
     }
 
-    /// SSH wire form (RFC 8709 section 4).
-    pub fn wire(&self) -> Vec<u8> {
-        wire_of(self.key.as_bytes())
-    }
-
-    /// The 32 bytes of RFC 8032.
-    pub fn raw(&self) -> &[u8; 32] {
-        self.key.as_bytes()
+    /// What kind of key it is.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.material.algorithm()
     }
 
     /// How it signs.
@@ -192,10 +222,9 @@ impl PublicKey {
         self.scheme
     }
 
-    /// The same key, signing in another way.
-    #[must_use]
-    pub fn with_scheme(&self, scheme: Scheme) -> Self {
-        Self { scheme, key: self.key, id: self.id }
+    /// The same key, signing in another way; a key in hardware has one way only.
+    pub fn with_scheme(&self, scheme: Scheme) -> Result<Self, KeyError> {
+        Self::new(scheme, self.material.clone())
     }
 
     /// The id: SHA-256 over the SSH wire form, so the same for every scheme.
@@ -204,31 +233,52 @@ impl PublicKey {
     }
 
     /// Checks a signature in this key's scheme. Ed25519 is checked strictly (`verify_strict`): no small-order points,
-    /// no second encodings.
+    /// no second encodings. A key in hardware must say that it was touched.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
         match self.scheme {
-            Scheme::Ed25519 => self.verify_raw(message, signature),
-            Scheme::SshSig => {
-                let blob = sshsig::Blob::parse(signature)?;
+            Scheme::Ed25519 => self.material.verify(self.id, message, signature),
+            Scheme::SshSig | Scheme::SkSshSig => {
+                let blob = sshsig::Blob::parse(NAMESPACE, signature)?;
                 if blob.key != self.wire() {
                     return Err(SshSigError::OtherKey.into());
                 }
-                self.verify_raw(&blob.signed_data(message), blob.signature)
+                self.verify_blob(&blob, message)
             }
         }
     }
 
-    fn verify_raw(&self, message: &[u8], signature: &[u8]) -> Result<(), VerifyError> {
-        let bytes = <&[u8; 64]>::try_from(signature).map_err(|_| VerifyError::Length(signature.len()))?;
-        self.key.verify_strict(message, &Signature::from_bytes(bytes)).map_err(|_| VerifyError::Mismatch(self.id()))
+    /// The key that made an SSHSIG blob (without armour) over a message in this namespace. For what is not ours, such as
+    /// git's commits.
+    pub fn that_signed(namespace: &str, message: &[u8], blob: &[u8]) -> Result<Self, VerifyError> {
+        let blob = sshsig::Blob::parse(namespace, blob)?;
+        let key = Self::of_person_wire(blob.key)?;
+        key.verify_blob(&blob, message)?;
+        Ok(key)
+    }
+
+    fn verify_blob(&self, blob: &sshsig::Blob<'_>, message: &[u8]) -> Result<(), VerifyError> {
+        let signature = sshsig::signature_of(self.algorithm(), blob.signature)?;
+        self.material.verify(self.id, &blob.signed_data(message), signature)
     }
 }
 
-fn wire_of(raw: &[u8; 32]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(51);
-    wire::put_string(&mut out, ALGORITHM.as_bytes());
-    wire::put_string(&mut out, raw);
-    out
+fn material_of_line(line: &str) -> Result<Material, KeyError> {
+    let quoted = || KeyError::Line(line.trim().chars().take(QUOTED_LIMIT).collect());
+    let mut words = line.split_ascii_whitespace();
+    let name = words.next().ok_or_else(quoted)?;
+    let encoded = words.next().ok_or_else(quoted)?;
+    let Some(algorithm) = Algorithm::named(name.as_bytes()) else {
+        let looks_like_one = encoded.starts_with("AAAA");
+        return Err(if looks_like_one {
+            KeyError::Algorithm(name.chars().take(QUOTED_LIMIT).collect())
+        } else {
+            quoted()
+        });
+    };
+    let wire = BASE64_STANDARD.decode(encoded).map_err(|_| quoted())?;
+    let material = Material::from_wire(&wire)?;
+    // The word in front is for people to read, and must not tell them something else than the key is.
+    if material.algorithm() == algorithm { Ok(material) } else { Err(quoted()) }
 }
 
 impl fmt::Debug for PublicKey {

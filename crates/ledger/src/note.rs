@@ -41,6 +41,8 @@ pub struct VerifierKey {
     name: String,
     key_type: NoteKeyType,
     key: PublicKey,
+    /// The key's 32 bytes: only raw Ed25519 keys sign notes.
+    raw: [u8; 32],
 }
 
 /// A text and the signature lines below it. Parsed is not verified.
@@ -105,7 +107,9 @@ impl VerifierKey {
     /// A vkey for this name and key.
     pub fn new(name: &str, key_type: NoteKeyType, key: &PublicKey) -> Result<Self, VkeyError> {
         check_name(name)?;
-        Ok(Self { name: name.to_owned(), key_type, key: key.with_scheme(Scheme::Ed25519) })
+        let raw = *key.raw().ok_or(VkeyError::Scheme)?;
+        let key = key.with_scheme(Scheme::Ed25519).map_err(|_| VkeyError::Scheme)?;
+        Ok(Self { name: name.to_owned(), key_type, key, raw })
     }
 
     /// The name; for a log its origin.
@@ -128,7 +132,7 @@ impl VerifierKey {
         let mut bytes = self.name.clone().into_bytes();
         bytes.push(b'\n');
         bytes.push(self.key_type.byte());
-        bytes.extend_from_slice(self.key.raw());
+        bytes.extend_from_slice(&self.raw);
         let [a, b, c, d, ..] = *Digest::of(&bytes).as_bytes();
         [a, b, c, d]
     }
@@ -141,7 +145,7 @@ impl VerifierKey {
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut material = vec![self.key_type.byte()];
-        material.extend_from_slice(self.key.raw());
+        material.extend_from_slice(&self.raw);
         write!(f, "{}+{}+{}", self.name, hex::encode(self.id()), BASE64_STANDARD.encode(material))
     }
 }
@@ -172,7 +176,7 @@ impl FromStr for VerifierKey {
         };
         let raw = <&[u8; 32]>::try_from(raw).map_err(|_| VkeyError::Key(name.to_owned()))?;
         let key = PublicKey::from_raw(Scheme::Ed25519, raw).map_err(|_| VkeyError::Key(name.to_owned()))?;
-        let vkey = Self { name: name.to_owned(), key_type, key };
+        let vkey = Self { name: name.to_owned(), key_type, key, raw: *raw };
         if hex::encode(vkey.id()) == id { Ok(vkey) } else { Err(VkeyError::Id(name.to_owned())) }
     }
 }

@@ -241,14 +241,14 @@ impl Reading {
         match items {
             ["log", vkey, url @ ..] if url.len() < 2 => {
                 let vkey = key(line, vkey, NoteKeyType::Ed25519)?;
-                if self.logs.iter().any(|l| l.vkey.key().raw() == vkey.key().raw()) {
+                if self.logs.iter().any(|l| l.vkey.key().id() == vkey.key().id()) {
                     return Err(wrong("the key of this log is listed twice"));
                 }
                 self.logs.push(PolicyLog { vkey, url: url.first().map(|u| (*u).to_owned()) });
             }
             ["witness", name, vkey, url @ ..] if url.len() < 2 => {
                 let vkey = key(line, vkey, NoteKeyType::Cosignature)?;
-                if self.witnesses.iter().any(|w| w.vkey.key().raw() == vkey.key().raw()) {
+                if self.witnesses.iter().any(|w| w.vkey.key().id() == vkey.key().id()) {
                     return Err(wrong("the key of this witness is listed twice"));
                 }
                 self.define(line, name)?;

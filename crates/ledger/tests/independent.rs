@@ -230,7 +230,8 @@ fn cosignatures_are_verified_by_another_implementation() {
     note.add(log.sign(&text, Timestamp::default()).unwrap());
     note.add(witness.sign(&text, Timestamp::from_unix(1_679_315_147)).unwrap());
     let known = |number: u8| -> VerifierList {
-        let key = VerifyingKey::from_bytes(signer("x", NoteKeyType::Cosignature, number).vkey().key().raw()).unwrap();
+        let key = VerifyingKey::from_bytes(signer("x", NoteKeyType::Cosignature, number).vkey().key().raw().unwrap())
+            .unwrap();
         let material = [&[4][..], key.as_bytes()].concat();
         let id = signed_note::key_id("w.example", &material);
         VerifierList::new(vec![

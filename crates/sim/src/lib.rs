@@ -11,6 +11,7 @@ pub mod rollout_run;
 #[cfg(test)]
 mod rollout_stories;
 pub mod s3_server;
+pub mod security_key;
 #[cfg(test)]
 mod store_laws;
 pub mod tls;

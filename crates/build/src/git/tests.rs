@@ -43,7 +43,7 @@ impl Repository {
             Command::new("ssh-keygen").args(["-q", "-t", kind, "-N", "", "-C", "test", "-f"]).arg(&path).status();
         assert!(made.unwrap().success());
         let public = fs::read_to_string(path.with_extension("pub")).unwrap();
-        (path, ssh_key::PublicKey::from_openssh(&public).ok().map(|k| k.to_bytes().unwrap()))
+        (path, ledger::keys::PublicKey::of_person(&public).ok().map(|k| k.wire()))
     }
 
     fn write(&self, path: &str, content: &str) {

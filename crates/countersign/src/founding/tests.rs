@@ -1,10 +1,12 @@
+use ledger::keys::{Algorithm, PrivateKey, Scheme, Signer as _};
+use sim::security_key::{APPLICATION, SecurityKey};
+
 use super::*;
 
 const KEYS: [&str; 5] = ["ada", "ben", "cem", "olga", "pim"];
 
 /// The example of `init --example`, with real keys put in.
 fn example() -> (tempfile::TempDir, Founding) {
-    use ledger::keys::{PrivateKey, Scheme, Signer as _};
     let folder = tempfile::tempdir().unwrap();
     for name in KEYS {
         let key = PrivateKey::generate(Scheme::SshSig).unwrap();
@@ -20,10 +22,7 @@ fn example() -> (tempfile::TempDir, Founding) {
 }
 
 fn made() -> MadeKeys {
-    use ledger::{
-        keys::{PrivateKey, Scheme, Signer as _},
-        note::{NoteKeyType, VerifierKey},
-    };
+    use ledger::note::{NoteKeyType, VerifierKey};
     let log = PrivateKey::generate(Scheme::Ed25519).unwrap();
     let robots = ["gate", "builder", "tester", "agent", "watch"]
         .into_iter()
@@ -69,14 +68,44 @@ fn header() -> ledger::statement::v1::Header {
 }
 
 #[test]
-fn keys_without_comment_and_only_ed25519() {
+fn keys_without_comment_and_only_those_that_sign_here() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(public_key(folder.path(), "ssh-ed25519 AAAAB3 ada@home").unwrap(), "ssh-ed25519 AAAAB3");
+    let key = PrivateKey::generate(Scheme::SshSig).unwrap().key().clone();
+    let line = format!("{} ada@home", key.to_openssh());
+    assert_eq!(of_person(&public_key(folder.path(), &line).unwrap()).public, key.to_openssh());
+    assert_eq!(robot_key(folder.path(), &"gate".parse().unwrap(), &line).unwrap(), key.to_openssh());
     let fault = public_key(folder.path(), "ssh-rsa AAAAB3").unwrap_err();
-    assert_eq!(fault.message(), "`ssh-rsa` is not a key that people sign with here");
-    assert_eq!(fault.hint_text(), Some("make an Ed25519 key: `ssh-keygen -t ed25519`"));
+    assert_eq!(
+        fault.message(),
+        "the public key `ssh-rsa AAAAB3` can not be used: `ssh-rsa` keys are not accepted: make one with `ssh-keygen -t ed25519`, or with `-t ed25519-sk` on a security key"
+    );
     let fault = public_key(folder.path(), "nobody.pub").unwrap_err();
     assert!(fault.message().starts_with("the public key `nobody.pub` can not be read"));
+}
+
+#[test]
+fn people_may_keep_their_keys_in_hardware_and_robots_may_not() {
+    let (folder, mut founding) = example();
+    for (kind, scheme) in [(Algorithm::SkEd25519, "sk-ssh-ed25519"), (Algorithm::SkEcdsaP256, "sk-ecdsa-sha2")] {
+        let device = SecurityKey::new(kind, 1, APPLICATION).unwrap();
+        let line = PublicKey::of_person_wire(&device.wire()).unwrap().to_openssh();
+        let path = folder.path().join("id_sk.pub");
+        ledger::durable::write(&path, format!("{line} ben@desk\n").as_bytes(), 0o644).unwrap();
+        founding.people.get_mut(&"ben".parse::<PersonId>().unwrap()).unwrap().keys = vec!["id_sk.pub".to_owned()];
+        let (charter, _) = founding.charter(folder.path(), &made(), false).unwrap();
+        let ben = charter.member(&"ben".parse().unwrap()).unwrap();
+        assert_eq!(ben.keys, [Key { scheme: KeyScheme::SkSshsig, public: line.clone() }]);
+        assert!(line.starts_with(scheme));
+        gate::duties::check(&charter).unwrap();
+        // Listed as a key in a file, it would be one that nobody can sign with.
+        let mut wrong = charter.clone();
+        wrong.members.iter_mut().for_each(|m| m.keys.iter_mut().for_each(|k| k.scheme = KeyScheme::Sshsig));
+        assert!(
+            gate::duties::check(&wrong).is_err() || ledger::statement::Members::of(wrong, Digest::of(b"")).is_err()
+        );
+        let fault = robot_key(folder.path(), &"gate".parse().unwrap(), "id_sk.pub").unwrap_err();
+        assert_eq!(fault.message(), "the key of the robot `gate` is in a security key");
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use ledger::keys::{PrivateKey, Scheme, Signer, SshAgent};
+use ledger::keys::{AgentError, KeyFileError, PrivateKey, PublicKey, Scheme, Signer, SshAgent};
 use ledger::statement::{MEMBER_ROLE, Members, RECOVERY_ROLE, Signatory, v1::Kind as Says};
 use model::RoleName;
 use serde::Serialize;
@@ -89,7 +89,8 @@ pub struct Flags {
     /// How to print
     #[arg(long, global = true, value_enum, default_value_t)]
     pub format: Format,
-    /// The private key to sign with: a file, or `agent` for the only suitable key in ssh-agent
+    /// The key to sign with: a private key file; the public half of one in ssh-agent or in a security key; or `agent` for
+    /// the only suitable one in ssh-agent
     #[arg(long, global = true)]
     pub key: Option<String>,
 }
@@ -176,11 +177,30 @@ impl Flags {
     }
 }
 
-/// Reads a person's key file.
+/// What signs with the key in a file: the file itself, or ssh-agent where the file is a public key (as in git's
+/// `user.signingKey`) or stands for a key in hardware.
 pub fn file_signer(path: &Path) -> Result<Arc<dyn Signer>, Fault> {
-    let key = PrivateKey::read(Scheme::SshSig, path, &mut ask_passphrase)
-        .because(Kind::Usage, format!("the key `{}` can not be used", path.display()))?;
-    Ok(Arc::new(key))
+    if path.extension().is_some_and(|extension| extension == "pub") {
+        let line = std::fs::read_to_string(path)
+            .because(Kind::Usage, format!("the public key `{}` can not be read", path.display()))?;
+        let key = PublicKey::of_person(&line)
+            .because(Kind::Usage, format!("the key `{}` can not be used", path.display()))?;
+        return signer_of_agent(&key);
+    }
+    match PrivateKey::read(Scheme::SshSig, path, &mut ask_passphrase) {
+        Ok(key) => Ok(Arc::new(key)),
+        Err(KeyFileError::InHardware { key, .. }) => signer_of_agent(&key),
+        Err(e) => Err(e).because(Kind::Usage, format!("the key `{}` can not be used", path.display())),
+    }
+}
+
+fn signer_of_agent(key: &PublicKey) -> Result<Arc<dyn Signer>, Fault> {
+    let agent = SshAgent::from_environment().because(Kind::Usage, "the key signs by ssh-agent, and there is none")?;
+    let signer = agent.signer(key.id()).map_err(|e| {
+        let kind = if matches!(e, AgentError::NoKey(_)) { Kind::Usage } else { Kind::Unavailable };
+        Fault::from_error(kind, e).context("ssh-agent does not sign").hint("add the key with `ssh-add`")
+    })?;
+    Ok(Arc::new(signer))
 }
 
 /// Keys with a passphrase are for ssh-agent, which asks for it in its own way and keeps it out of our memory.
@@ -198,7 +218,7 @@ fn agent_signer(members: &Members) -> Result<Arc<dyn Signer>, Fault> {
     })?;
     if fitting.next().is_some() {
         return Err(Fault::new(Kind::Usage, "ssh-agent holds several keys that the charter lists")
-            .hint("name a file with `--key`"));
+            .hint("name the public half of the one to use, such as `--key ~/.ssh/id_ed25519_sk.pub`"));
     }
     Ok(Arc::new(agent.signer(id).because(Kind::Unavailable, "ssh-agent does not sign")?))
 }

@@ -76,7 +76,7 @@ pub(super) fn speakers(charter: &Charter) -> Result<Vec<Speaker>, EntitlementErr
 /// The robot whose key is the log's own.
 pub(super) fn log_robot(charter: &Charter) -> Option<&Robot> {
     let log: VerifierKey = charter.log.vkey.parse().ok()?;
-    charter.robots.iter().find(|r| public_key(&r.key).is_ok_and(|key| key.raw() == log.key().raw()))
+    charter.robots.iter().find(|r| public_key(&r.key).is_ok_and(|key| key.id() == log.key().id()))
 }
 
 /// One link of the chain by which a person comes to something.

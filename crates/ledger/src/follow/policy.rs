@@ -57,7 +57,7 @@ impl WitnessPolicy {
             if witness.vkey.key_type() != NoteKeyType::Cosignature {
                 return Err(PolicyError::Type(witness.vkey.name().to_owned()));
             }
-            if !keys.insert(*witness.vkey.key().raw()) {
+            if !keys.insert(witness.vkey.key().id()) {
                 return Err(PolicyError::Twice(witness.vkey.name().to_owned()));
             }
         }

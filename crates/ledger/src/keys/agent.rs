@@ -1,4 +1,5 @@
-//! A small client for ssh-agent (draft-ietf-sshm-ssh-agent): it lists Ed25519 keys and asks for signatures.
+//! A small client for ssh-agent (draft-ietf-sshm-ssh-agent): it lists the keys that we can use and asks for signatures.
+//! For a key in hardware the agent talks to the device, and the person touches it.
 //!
 //! It never adds, removes or sees a private key. What it makes is SSHSIG in our own namespace, and it checks
 //! every signature before passing it on.
@@ -13,7 +14,7 @@ use std::{
 
 use model::KeyId;
 
-use super::{PublicKey, Scheme, SignError, Signer, SshSigError, sshsig, wire};
+use super::{PublicKey, SignError, Signer, sshsig, wire};
 
 const FAILURE: u8 = 5;
 const REQUEST_IDENTITIES: u8 = 11;
@@ -43,12 +44,9 @@ pub enum AgentError {
     /// It holds no such key.
     #[error("the ssh-agent does not hold key {0}; add it with `ssh-add`")]
     NoKey(KeyId),
-    /// It refused to sign: locked, not confirmed, or the key is gone.
-    #[error("the ssh-agent refused to sign")]
+    /// It refused to sign: locked, not confirmed, not touched, or the key is gone.
+    #[error("the ssh-agent refused to sign; is it locked, was the security key touched in time, is it plugged in?")]
     Refused,
-    /// What it signed is not Ed25519.
-    #[error("the ssh-agent made a signature of another kind")]
-    Signature(#[from] SshSigError),
 }
 
 /// Where an agent listens.
@@ -71,7 +69,7 @@ impl SshAgent {
         }
     }
 
-    /// The Ed25519 keys that it holds, with their comments; keys of other kinds are left out.
+    /// The keys that it holds and people sign with here, with their comments; keys of other kinds are left out.
     pub fn keys(&self) -> Result<Vec<(PublicKey, String)>, AgentError> {
         let answer = self.ask(&[REQUEST_IDENTITIES], IDENTITIES_ANSWER)?;
         let mut reader = wire::Reader::new(&answer);
@@ -80,7 +78,7 @@ impl SshAgent {
         for _ in 0..count {
             let blob = reader.string().ok_or(AgentError::Protocol)?;
             let comment = reader.string().ok_or(AgentError::Protocol)?;
-            if let Ok(key) = PublicKey::from_wire(Scheme::SshSig, blob) {
+            if let Ok(key) = PublicKey::of_person_wire(blob) {
                 keys.push((key, String::from_utf8_lossy(comment).into_owned()));
             }
         }
@@ -94,15 +92,15 @@ impl SshAgent {
         Ok(AgentKey { agent: self.clone(), public })
     }
 
-    fn sign_raw(&self, key: &PublicKey, data: &[u8]) -> Result<Vec<u8>, AgentError> {
+    /// The signature with its type in front.
+    fn sign_typed(&self, key: &PublicKey, data: &[u8]) -> Result<Vec<u8>, AgentError> {
         let mut request = vec![SIGN_REQUEST];
         wire::put_string(&mut request, &key.wire());
         wire::put_string(&mut request, data);
         request.extend_from_slice(&0_u32.to_be_bytes());
         let answer = self.ask(&request, SIGN_RESPONSE)?;
         let mut reader = wire::Reader::new(&answer);
-        let signature = reader.string().ok_or(AgentError::Protocol)?;
-        Ok(sshsig::raw_signature(signature)?.to_vec())
+        Ok(reader.string().ok_or(AgentError::Protocol)?.to_vec())
     }
 
     /// One question, one answer, one connection; returns what follows the answer's type.
@@ -130,7 +128,7 @@ impl SshAgent {
     }
 }
 
-/// A key inside an agent; signs as SSHSIG.
+/// A key inside an agent, or in hardware that the agent reaches; signs as SSHSIG.
 #[derive(Debug)]
 pub struct AgentKey {
     agent: SshAgent,
@@ -143,8 +141,8 @@ impl Signer for AgentKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        let raw = self.agent.sign_raw(&self.public, &sshsig::to_sign(message))?;
-        let blob = sshsig::blob(&self.public.wire(), &raw);
+        let signature = self.agent.sign_typed(&self.public, &sshsig::to_sign(message))?;
+        let blob = sshsig::blob(&self.public.wire(), &signature);
         self.public.verify(message, &blob)?;
         Ok(blob)
     }

@@ -1,4 +1,5 @@
-//! Private keys in OpenSSH's file format (openssh-portable `PROTOCOL.key`), Ed25519 only.
+//! Private keys in OpenSSH's file format (openssh-portable `PROTOCOL.key`), Ed25519 only. The file of a security key holds
+//! no private key; it is told from the others, so that the agent can be asked.
 //!
 //! The `ssh-key` crate reads and writes the format; signing is ours. A key file that others can read is refused,
 //! because then nobody knows who signed. Writing goes through [`crate::durable`]: a crash leaves a whole file or none.
@@ -10,15 +11,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ed25519_dalek::{Signer as _, SigningKey};
 use ssh_key::private::{Ed25519Keypair, KeypairData};
 use zeroize::Zeroizing;
 
-use super::{PublicKey, Scheme, SignError, Signer, sshsig};
+use super::{PublicKey, Scheme, SignError, Signer, sshsig, wire};
 use crate::durable;
 
 /// 64 KiB: an OpenSSH key file has about 400 bytes; what is longer is not one.
 const FILE_LIMIT_BYTES: u64 = 64 * 1024;
+/// What a private key in OpenSSH's format starts with (`PROTOCOL.key`).
+const MAGIC: &[u8] = b"openssh-key-v1\0";
 /// Group and others.
 const OTHERS: u32 = 0o077;
 
@@ -42,6 +46,14 @@ pub enum KeyFileError {
     /// A key of another kind.
     #[error("`{}` holds a key of another kind: make one with `ssh-keygen -t ed25519`", .0.display())]
     Kind(PathBuf),
+    /// The private key is in a security key, which the agent talks to.
+    #[error("the private key of `{}` is in a security key: add it to ssh-agent with `ssh-add`", path.display())]
+    InHardware {
+        /// The file.
+        path: PathBuf,
+        /// The public half.
+        key: PublicKey,
+    },
     /// The two halves in the file do not belong together.
     #[error("the private and the public key in `{}` do not belong together", .0.display())]
     Halves(PathBuf),
@@ -88,6 +100,11 @@ impl PrivateKey {
         passphrase: &mut dyn FnMut() -> Option<Zeroizing<String>>,
     ) -> Result<Self, KeyFileError> {
         let pem = read_private(path)?;
+        if let Some(key) = public_half(&pem)
+            && key.algorithm().is_hardware()
+        {
+            return Err(KeyFileError::InHardware { path: path.to_owned(), key });
+        }
         let format = |e| match e {
             ssh_key::Error::AlgorithmUnknown | ssh_key::Error::AlgorithmUnsupported { .. } => {
                 KeyFileError::Kind(path.to_owned())
@@ -102,7 +119,7 @@ impl PrivateKey {
         let pair = key.key_data().ed25519().ok_or_else(|| KeyFileError::Kind(path.to_owned()))?;
         let seed = Zeroizing::new(pair.private.to_bytes());
         let read = Self::from_seed(scheme, &seed).ok_or_else(|| KeyFileError::Kind(path.to_owned()))?;
-        let halves_match = read.public.raw() == &pair.public.0;
+        let halves_match = read.public.raw() == Some(&pair.public.0);
         if halves_match { Ok(read) } else { Err(KeyFileError::Halves(path.to_owned())) }
     }
 
@@ -125,9 +142,10 @@ impl Signer for PrivateKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         Ok(match self.public.scheme() {
             Scheme::Ed25519 => self.signing.sign(message).to_bytes().to_vec(),
-            Scheme::SshSig => {
+            // A key in hardware is never here: `PublicKey` has no such scheme for raw Ed25519.
+            Scheme::SshSig | Scheme::SkSshSig => {
                 let raw = self.signing.sign(&sshsig::to_sign(message)).to_bytes();
-                sshsig::blob(&self.public.wire(), &raw)
+                sshsig::blob(&self.public.wire(), &sshsig::typed(&raw))
             }
         })
     }
@@ -138,6 +156,20 @@ impl std::fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PrivateKey({:?})", self.public)
     }
+}
+
+/// The public key of a private key file, which is never encrypted: magic, three strings about the cipher, the number of
+/// keys, and it. `None` for what is not one key in this format, or of a kind that we do not use.
+fn public_half(pem: &[u8]) -> Option<PublicKey> {
+    let text = std::str::from_utf8(pem).ok()?;
+    let encoded: String = text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect();
+    let bytes = Zeroizing::new(BASE64_STANDARD.decode(encoded).ok()?);
+    let mut reader = wire::Reader::new(bytes.strip_prefix(MAGIC)?);
+    (reader.string()?, reader.string()?, reader.string()?);
+    if reader.u32()? != 1 {
+        return None;
+    }
+    PublicKey::of_person_wire(reader.string()?).ok()
 }
 
 /// Opens first and asks the open file for its mode, so that nobody can swap it in between.

@@ -31,15 +31,8 @@ fn ssh_keygen(arguments: &[&str], folder: &Path, input: &[u8]) -> (bool, String)
     (output.status.success(), text)
 }
 
-fn armoured(blob: &[u8]) -> String {
-    let encoded = BASE64_STANDARD.encode(blob);
-    let lines: Vec<&str> = encoded.as_bytes().chunks(70).map(|c| std::str::from_utf8(c).unwrap()).collect();
-    format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n", lines.join("\n"))
-}
-
 fn unarmoured(text: &str) -> Vec<u8> {
-    let inner: String = text.lines().filter(|l| !l.starts_with("-----")).collect();
-    BASE64_STANDARD.decode(inner).unwrap()
+    dearmored(text).unwrap()
 }
 
 /// RFC 8032 section 7.1, test 2.
@@ -47,7 +40,10 @@ fn unarmoured(text: &str) -> Vec<u8> {
 fn raw_signatures_are_rfc_8032() {
     let seed = hex::decode("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb").unwrap();
     let key = PrivateKey::from_seed(Scheme::Ed25519, &seed.try_into().unwrap()).unwrap();
-    assert_eq!(hex::encode(key.key().raw()), "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
+    assert_eq!(
+        hex::encode(key.key().raw().unwrap()),
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
+    );
     let signature = key.sign(&[0x72]).unwrap();
     assert!(hex::encode(&signature).starts_with("92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"));
     key.key().verify(&[0x72], &signature).unwrap();
@@ -63,9 +59,9 @@ fn public_keys_go_round_in_every_form() {
         PublicKey::from_openssh(Scheme::SshSig, &format!("{} ada@desk\n", public.to_openssh())).unwrap(),
         public
     );
-    assert_eq!(public.with_scheme(Scheme::Ed25519).id(), public.id(), "one key, one id");
-    assert_ne!(public.with_scheme(Scheme::Ed25519), public);
-    for scheme in [Scheme::Ed25519, Scheme::SshSig] {
+    assert_eq!(public.with_scheme(Scheme::Ed25519).unwrap().id(), public.id(), "one key, one id");
+    assert_ne!(public.with_scheme(Scheme::Ed25519).unwrap(), public);
+    for scheme in [Scheme::Ed25519, Scheme::SshSig, Scheme::SkSshSig] {
         assert_eq!(scheme.to_string().parse::<Scheme>().unwrap(), scheme);
     }
 }
@@ -86,7 +82,7 @@ fn unusable_public_keys_are_refused_with_the_reason() {
     assert_eq!(refused(""), "`` is not a public key line: it starts with `ssh-ed25519` and base64");
     assert_eq!(
         refused("ssh-rsa AAAAB3NzaC1yc2E= x"),
-        "`ssh-rsa` keys are not accepted: make one with `ssh-keygen -t ed25519`"
+        "`ssh-rsa` keys are not accepted: make one with `ssh-keygen -t ed25519`, or with `-t ed25519-sk` on a security key"
     );
     assert_eq!(
         refused("hello world"),
@@ -97,10 +93,13 @@ fn unusable_public_keys_are_refused_with_the_reason() {
         raw[0] = 1;
         raw
     };
-    assert!(matches!(PublicKey::from_raw(Scheme::Ed25519, &identity), Err(KeyError::Weak)), "a point of small order");
+    assert!(
+        matches!(PublicKey::from_raw(Scheme::Ed25519, &identity), Err(KeyError::Weak(_))),
+        "a point of small order"
+    );
     let mut longer = key(Scheme::SshSig, 1).key().wire();
     longer.push(0);
-    assert!(matches!(PublicKey::from_wire(Scheme::SshSig, &longer), Err(KeyError::Wire)));
+    assert!(matches!(PublicKey::from_wire(Scheme::SshSig, &longer), Err(KeyError::Wire(_))));
 }
 
 #[test]
@@ -109,7 +108,7 @@ fn ssh_keygen_accepts_what_we_sign() {
     let key = key(Scheme::SshSig, 7);
     durable::write(&folder.path().join("allowed"), format!("ada {}\n", key.key().to_openssh()).as_bytes(), 0o600)
         .unwrap();
-    durable::write(&folder.path().join("message.sig"), armoured(&key.sign(b"a statement").unwrap()).as_bytes(), 0o600)
+    durable::write(&folder.path().join("message.sig"), armored(&key.sign(b"a statement").unwrap()).as_bytes(), 0o600)
         .unwrap();
     let verify = ["-Y", "verify", "-f", "allowed", "-I", "ada", "-n", NAMESPACE, "-s", "message.sig"];
     let (good, text) = ssh_keygen(&verify, folder.path(), b"a statement");
@@ -140,11 +139,11 @@ fn we_accept_what_ssh_keygen_signs_and_nothing_that_was_signed_for_something_els
         assert!(matches!(public.verify(b"other", &blob), Err(VerifyError::Mismatch(_))));
         let stranger = key(Scheme::SshSig, 9);
         assert!(matches!(stranger.key().verify(b"msg", &blob), Err(VerifyError::SshSig(SshSigError::OtherKey))));
-        assert!(public.with_scheme(Scheme::Ed25519).verify(b"msg", &blob).is_err(), "one scheme a key");
+        assert!(public.with_scheme(Scheme::Ed25519).unwrap().verify(b"msg", &blob).is_err(), "one scheme a key");
     }
     let for_git = sign("git", "sha512");
     assert!(
-        matches!(public.verify(b"msg", &for_git), Err(VerifyError::SshSig(SshSigError::Namespace(n))) if n == "git")
+        matches!(public.verify(b"msg", &for_git), Err(VerifyError::SshSig(SshSigError::Namespace { made, .. })) if made == "git")
     );
     let read = PrivateKey::read(Scheme::SshSig, &folder.path().join("k"), &mut nobody).unwrap();
     assert_eq!(read.key(), &public);
@@ -178,7 +177,7 @@ fn key_files_are_written_closed_and_ssh_keygen_reads_them() {
     let again = PrivateKey::read(Scheme::Ed25519, &path, &mut nobody).unwrap();
     assert_eq!(again.key(), key.key());
     assert!(
-        !format!("{again:?}").contains(&hex::encode(again.key().raw())[..8])
+        !format!("{again:?}").contains(&hex::encode(again.key().raw().unwrap())[..8])
             || format!("{again:?}").starts_with("PrivateKey(PublicKey(")
     );
 }

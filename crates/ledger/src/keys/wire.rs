@@ -27,6 +27,15 @@ impl<'a> Reader<'a> {
         self.take(length)
     }
 
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.take(1).and_then(|b| b.first().copied())
+    }
+
+    /// What was not read yet.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }

@@ -167,7 +167,8 @@ struct Inner {
 pub fn public_key(key: &Key) -> Result<PublicKey, EntitlementError> {
     let scheme = match key.scheme {
         KeyScheme::Ed25519 => Scheme::Ed25519,
-        KeyScheme::Sshsig | KeyScheme::SkSshsig => Scheme::SshSig,
+        KeyScheme::Sshsig => Scheme::SshSig,
+        KeyScheme::SkSshsig => Scheme::SkSshSig,
     };
     PublicKey::from_openssh(scheme, &key.public).map_err(|_| EntitlementError::PublicKey(key.public.clone()))
 }

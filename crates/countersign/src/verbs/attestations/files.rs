@@ -93,8 +93,11 @@ impl Files {
         for (id, who) in members.keys() {
             let key = members.key(id).because(Kind::Input, "a key of the charter does not hold up")?;
             match key.scheme() {
-                Scheme::Ed25519 => self.put(&format!("keys/{}.pem", id.digest().hex()), key.to_pem())?,
-                Scheme::SshSig => {
+                Scheme::Ed25519 => {
+                    let pem = key.to_pem().ok_or_else(|| Fault::new(Kind::Internal, "a robot's key is in hardware"))?;
+                    self.put(&format!("keys/{}.pem", id.digest().hex()), pem)?;
+                }
+                Scheme::SshSig | Scheme::SkSshSig => {
                     allowed.push_str(&format!("{who} namespaces=\"{NAMESPACE}\" {}\n", key.to_openssh()));
                 }
             }
@@ -118,7 +121,7 @@ impl Files {
         let key = members.key(envelope.signer()).because(Kind::Untrue, "an entry is signed by an unknown key")?;
         match key.scheme() {
             Scheme::Ed25519 => self.put(&format!("{stem}.sigstore.json"), sigstore::bundle(envelope)),
-            Scheme::SshSig => {
+            Scheme::SshSig | Scheme::SkSshSig => {
                 self.put(&format!("{stem}.sshsig.sigstore.json"), sigstore::bundle(envelope))?;
                 self.put(&format!("{stem}.pae"), pae(envelope.payload_type(), envelope.payload()))?;
                 self.put(&format!("{stem}.pae.sig"), armored(envelope.signature()))

@@ -98,7 +98,7 @@ pub struct Member {
 pub struct Key {
     /// How it signs.
     pub scheme: KeyScheme,
-    /// The public key in OpenSSH's one-line form without a comment: `ssh-ed25519 AAAA…`.
+    /// The public key in OpenSSH's one-line form without a comment: `ssh-ed25519 AAAA…`, or what `SkSshsig` names.
     pub public: String,
 }
 
@@ -110,7 +110,8 @@ pub enum KeyScheme {
     Ed25519,
     /// SSHSIG (OpenSSH PROTOCOL.sshsig) in Countersign's own namespace over the same bytes.
     Sshsig,
-    /// The same by a key in hardware (OpenSSH PROTOCOL.u2f, `sk-ssh-ed25519@openssh.com`), touched for each signature.
+    /// The same by a key in hardware (OpenSSH PROTOCOL.u2f: `sk-ssh-ed25519@openssh.com` and
+    /// `sk-ecdsa-sha2-nistp256@openssh.com`), touched for each signature.
     SkSshsig,
 }
 

@@ -35,7 +35,7 @@ fn write(path: &Path, text: impl AsRef<[u8]>) {
 fn write_key(folder: &Path, key: &PublicKey) {
     let keys = folder.join("keys");
     crate::durable::create_folder(&keys, 0o755).unwrap();
-    write(&keys.join(format!("{}.pem", key.id().digest().hex())), key.to_pem());
+    write(&keys.join(format!("{}.pem", key.id().digest().hex())), key.to_pem().unwrap());
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn python_libraries_accept_what_robots_sign_and_refuse_what_was_changed() {
     // The script can say no: another key under the same id, and a bundle that is not its envelope's.
     write(
         &folder.path().join("keys").join(format!("{}.pem", robot.key().id().digest().hex())),
-        key(Scheme::Ed25519, 2).key().to_pem(),
+        key(Scheme::Ed25519, 2).key().to_pem().unwrap(),
     );
     let (content, text) = check(folder.path());
     assert!(!content && text.contains("not verified"), "{text}");
