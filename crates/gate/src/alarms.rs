@@ -96,7 +96,9 @@ pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<BTre
                 | AlarmKind::ValueRefused
                 | AlarmKind::AmendmentByWithdrawnKey
         );
-        !(once && seen(facts, condition))
+        let lasts = condition.what == AlarmKind::ValueRefused
+            && condition.about.statement.is_some_and(|statement| facts.is_withdrawal(statement));
+        lasts || !(once && seen(facts, condition))
     });
     Ok(called)
 }
@@ -146,6 +148,9 @@ fn value_words(facts: &Facts, alarm: &ValueAlarm) -> String {
             )
         }
         (AlarmKind::ValueInForce, _) => format!("the value of {name} proposed with statement {statement} is in force"),
+        (_, None) if facts.is_withdrawal(statement) => format!(
+            "the value of {name} in force rested on a key that statement {statement} withdrew: none is in force until another one is"
+        ),
         (_, Some(by)) => format!("{by} tried to change {name} and was refused, with statement {statement}"),
         (_, None) => format!("an attempt to change {name} was refused, with statement {statement}"),
     }

@@ -114,7 +114,8 @@ pub struct Facts {
     /// Every environment of every system of the charter.
     places: BTreeMap<SystemName, BTreeMap<EnvironmentName, Place>>,
     void_from: BTreeMap<KeyId, u64>,
-    withdrawals: BTreeMap<KeyId, u64>,
+    /// Every withdrawal of a key, in order: its log index, and from where on the key is void by it.
+    withdrawals: BTreeMap<KeyId, Vec<(u64, u64)>>,
     times: Vec<LogTime>,
 }
 
@@ -371,7 +372,7 @@ impl Facts {
         let (key, from) = (claim.key, claim.void_from);
         let before = self.void_from.get(&key).copied().unwrap_or(u64::MAX);
         self.void_from.insert(key, from.min(before));
-        self.withdrawals.entry(key).or_insert(index);
+        self.withdrawals.entry(key).or_default().push((index, from));
         if self.milestones.within(from..before).iter().any(|m| m.key == key) {
             self.tell_histories_again();
         }
@@ -472,7 +473,18 @@ impl Facts {
 
     /// The log index of the withdrawal of a key.
     pub fn withdrawal(&self, key: KeyId) -> Option<u64> {
-        self.withdrawals.get(&key).copied()
+        self.withdrawals.get(&key)?.first().map(|(at, _)| *at)
+    }
+
+    /// The log index of the withdrawal by which what this key signed at this index is void, the first one if there are
+    /// several: until then it stood.
+    pub(crate) fn voided(&self, key: KeyId, index: u64) -> Option<u64> {
+        self.withdrawals.get(&key)?.iter().find(|(_, from)| index >= *from).map(|(at, _)| *at)
+    }
+
+    /// Whether the statement at a log index withdraws a key.
+    pub(crate) fn is_withdrawal(&self, index: u64) -> bool {
+        self.withdrawals.values().flatten().any(|(at, _)| *at == index)
     }
 
     fn stands<T>(&self, said: &Said<T>) -> bool {

@@ -4,6 +4,10 @@
 //! and the cool-off has passed by the log's ticks without one guardian cancelling it; and only if what it says it
 //! replaces is what was in force then. Once in force it stays until another one replaces it. It refuses to know the
 //! values themselves: they are kept beside the log, and every statement names them by a salted digest.
+//!
+//! *Invariant forward:* what has come into force is never undone. A withdrawal of a key that the value in force needed
+//! leaves none in force, and not the one before it, nor one that waited: else whoever withdraws keys chose where money
+//! goes. Only what is proposed after that helps.
 
 mod alarms;
 mod release;
@@ -37,8 +41,19 @@ pub struct ValueView<'a> {
     pub rule: &'a ValueRule,
     /// What is in force.
     pub in_force: Option<InForce>,
-    /// Every proposal that stands, oldest first.
+    /// If what was in force last rests on a key withdrawn since: none is in force, until one that is proposed later.
+    pub fell: Option<Fell>,
+    /// Every proposal that stands or was in force, oldest first.
     pub proposals: Vec<Standing<'a>>,
+}
+
+/// A value that was in force and rests on a key that was withdrawn since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fell {
+    /// The log index of its proposal.
+    pub proposal: u64,
+    /// The log index of the withdrawal.
+    pub by: u64,
 }
 
 /// A value that is in force.
@@ -82,6 +97,8 @@ pub enum State {
     InForce,
     /// It was in force until this proposal came into force.
     Replaced(u64),
+    /// It was in force until a key that it rests on was withdrawn, in the statement at this index.
+    Fell(u64),
     /// A guardian stopped it, in the statement at this index.
     Cancelled(u64),
     /// What it says it replaces is not what is in force, or was not when its time had come.
@@ -98,6 +115,7 @@ impl State {
             Self::CoolingOff => "cools off".to_owned(),
             Self::InForce => "is in force".to_owned(),
             Self::Replaced(by) => format!("was replaced by {by}"),
+            Self::Fell(by) => format!("rests on a key that was withdrawn in {by}"),
             Self::Cancelled(by) => format!("was cancelled in {by}"),
             Self::Stale => "replaces something that is not in force".to_owned(),
             Self::Expired => "ran out before its time had come".to_owned(),
@@ -160,8 +178,13 @@ fn key(rule: &ValueRule) -> ValueKey {
 /// When a proposal would come into force, if what it replaces is there then.
 #[derive(Clone, Copy, Debug)]
 enum Coming {
-    /// By this statement.
-    At(u64),
+    /// By a statement.
+    At {
+        /// Its log index.
+        index: u64,
+        /// The withdrawal since, if any, by which too little of what it needed stands.
+        fell: Option<u64>,
+    },
     /// Not yet.
     NotYet,
     /// Not any more.
@@ -173,52 +196,88 @@ enum Coming {
 fn view<'a>(facts: &'a Facts, rule: &'a ValueRule) -> ValueView<'a> {
     let mut coming = Vec::new();
     let mut proposals: Vec<Standing<'_>> = Vec::new();
-    for proposal in facts.value_proposals_of(&key(rule)) {
+    for proposal in facts.any_value_proposals_of(&key(rule)) {
         let (standing, when) = stand(facts, rule, proposal);
-        if let Coming::At(index) = when {
-            coming.push((index, standing.completed, proposals.len()));
+        if let Coming::At { index, fell } = when {
+            coming.push((index, standing.completed, proposals.len(), fell));
+        } else if facts.is_void(proposal.key, proposal.index) {
+            continue;
         }
         proposals.push(standing);
     }
     // Those whose time has come, in the order of that, and of their quorums where one tick ends both: each only over what
     // it says it replaces.
     coming.sort_unstable();
-    let mut now: Option<(usize, InForce)> = None;
-    for (since, _, at) in coming {
+    let mut now: Option<Holder> = None;
+    let mut fell: Option<Fell> = None;
+    for (since, _, at, fell_by) in coming {
+        now = now.and_then(|holder| holder.until(since, &mut proposals, &mut fell));
         let Some(standing) = proposals.get_mut(at) else { continue };
         let claim = &standing.proposal.claim;
-        if claim.replaces != now.as_ref().map(|(_, value)| value.proposal) {
+        let is_late = fell.is_some_and(|fell| standing.proposal.index < fell.by);
+        if is_late || claim.replaces != now.as_ref().map(|holder| holder.value.proposal) {
             standing.state = State::Stale;
             continue;
         }
-        let approvals =
-            votes(facts, rule, standing.proposal).0.iter().map(|v| v.index).filter(|i| *i < since + 1).collect();
+        let counted = |v: &&Said<ValueApproval>| v.index <= since && stood(facts, v, since);
+        let approvals = votes(facts, rule, standing.proposal).0.into_iter().filter(counted).map(|v| v.index).collect();
         let value = InForce { proposal: standing.proposal.index, value: claim.value, since, approvals };
         standing.state = State::InForce;
+        fell = None;
         let by = value.proposal;
-        if let Some((before, _)) = now.replace((at, value))
-            && let Some(before) = proposals.get_mut(before)
+        if let Some(before) = now.replace(Holder { at, value, fell: fell_by })
+            && let Some(before) = proposals.get_mut(before.at)
         {
             before.state = State::Replaced(by);
         }
     }
-    let in_force = now.map(|(_, value)| value);
+    let in_force = now.and_then(|holder| holder.until(u64::MAX, &mut proposals, &mut fell)).map(|holder| holder.value);
     let current = in_force.as_ref().map(|value| value.proposal);
-    for standing in proposals.iter_mut().filter(|s| s.state.is_open() && s.proposal.claim.replaces != current) {
-        standing.state = State::Stale;
+    let is_late = |s: &Standing<'_>| fell.is_some_and(|fell| s.proposal.index < fell.by);
+    for standing in proposals.iter_mut().filter(|s| s.state.is_open()) {
+        if is_late(standing) || standing.proposal.claim.replaces != current {
+            standing.state = State::Stale;
+        }
     }
-    ValueView { rule, in_force, proposals }
+    ValueView { rule, in_force, fell, proposals }
+}
+
+/// What is in force while the log is gone through.
+struct Holder {
+    /// Where its proposal is in the list.
+    at: usize,
+    value: InForce,
+    /// The withdrawal by which too little of what it needed stands.
+    fell: Option<u64>,
+}
+
+impl Holder {
+    /// The same, unless it fell before a log index: that is noted then.
+    fn until(self, index: u64, proposals: &mut [Standing<'_>], fell: &mut Option<Fell>) -> Option<Self> {
+        let Some(by) = self.fell.filter(|by| *by < index) else { return Some(self) };
+        if let Some(standing) = proposals.get_mut(self.at) {
+            standing.state = State::Fell(by);
+        }
+        *fell = Some(Fell { proposal: self.value.proposal, by });
+        None
+    }
+}
+
+/// Whether something stood when the log had the statement at an index: withdrawals after that come later.
+fn stood<T>(facts: &Facts, said: &Said<T>, index: u64) -> bool {
+    facts.voided(said.key, said.index).is_none_or(|by| by > index)
 }
 
 /// How far one proposal is, whatever else was proposed.
 fn stand<'a>(facts: &'a Facts, rule: &ValueRule, proposal: &'a Said<ValueProposal>) -> (Standing<'a>, Coming) {
     let (votes, unfit) = votes(facts, rule, proposal);
     let time = facts.time();
-    // A role must hold when signed, which readers check, and when used: by the charter in force then.
-    let tally_of = |last: u64, alive_at: Timestamp, members: &Members| {
+    // A role must hold when signed, which readers check, and when used: by the charter in force then. What was void then
+    // does not count, and what is void only since did.
+    let tally_of = |last: u64, alive_at: Timestamp, members: &Members, then: u64| {
         let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
         let Some(rule) = rule_of(members, rule) else { return tally(&NOBODY, &spoke) };
-        for vote in votes.iter().filter(|v| v.index <= last && v.header.expires > alive_at) {
+        for vote in votes.iter().filter(|v| v.index <= last && v.header.expires > alive_at && stood(facts, *v, then)) {
             let role = &vote.header.role;
             if is_guardian(rule, role) && members.holds(vote.key, &vote.by, role) {
                 for person in vote.by.persons() {
@@ -234,11 +293,12 @@ fn stand<'a>(facts: &'a Facts, rule: &ValueRule, proposal: &'a Said<ValueProposa
     for vote in &votes {
         let members = facts.members_at(vote.index);
         let Some(rule) = rule_of(members, rule) else { continue };
-        if !tally_of(vote.index, Timestamp::default(), members).is_met() {
-            continue;
-        }
         let began = facts.covered(vote.index);
         let over = comes_at(facts, rule.cool_off_s, vote.index, began);
+        let at = over.map_or(u64::MAX, |(index, _)| index);
+        if !tally_of(vote.index, Timestamp::default(), members, at).is_met() {
+            continue;
+        }
         // What has run out by then counts for nothing; a later approval may complete the quorum anew.
         let (then, used) = match over {
             Some((index, then)) => (then, facts.members_at(index)),
@@ -246,9 +306,16 @@ fn stand<'a>(facts: &'a Facts, rule: &ValueRule, proposal: &'a Said<ValueProposa
         };
         completed = Some(vote.index);
         cool_off = CoolOff::of(rule.cool_off_s, began, time);
-        let is_met = tally_of(vote.index, then, used).is_met() && proposal.header.expires > then;
+        let is_met = tally_of(vote.index, then, used, at).is_met()
+            && proposal.header.expires > then
+            && stood(facts, proposal, at);
         when = Some(match over {
-            Some((index, _)) if is_met => Coming::At(index),
+            Some((index, _)) if is_met => {
+                let enough = |by: &u64| stood(facts, proposal, *by) && tally_of(vote.index, then, used, *by).is_met();
+                let since = votes.iter().filter_map(|v| facts.voided(v.key, v.index));
+                let since = since.chain(facts.voided(proposal.key, proposal.index)).filter(|by| *by > index);
+                Coming::At { index, fell: since.filter(|by| !enough(by)).min() }
+            }
             None if is_met => Coming::NotYet,
             _ => Coming::Expired,
         });
@@ -259,17 +326,17 @@ fn stand<'a>(facts: &'a Facts, rule: &ValueRule, proposal: &'a Said<ValueProposa
     let now = time.map(|t| t.latest).unwrap_or_default();
     let mut when = when.unwrap_or(if proposal.header.expires > now { Coming::NotYet } else { Coming::Expired });
     let before = match when {
-        Coming::At(index) => index,
+        Coming::At { index, .. } => index,
         Coming::NotYet | Coming::Expired | Coming::Cancelled(_) => u64::MAX,
     };
     if let Some(by) = cancelled(facts, rule, proposal.index).filter(|by| *by < before) {
         when = Coming::Cancelled(by);
     }
-    let tally = tally_of(u64::MAX, Timestamp::default(), facts.members());
+    let tally = tally_of(u64::MAX, Timestamp::default(), facts.members(), u64::MAX);
     let state = match when {
         Coming::Cancelled(by) => State::Cancelled(by),
         Coming::Expired => State::Expired,
-        Coming::At(_) => State::InForce,
+        Coming::At { .. } => State::InForce,
         Coming::NotYet if completed.is_some() => State::CoolingOff,
         Coming::NotYet => State::Open,
     };
@@ -287,7 +354,7 @@ fn comes_at(facts: &Facts, cool_off_s: u64, approval: u64, began: Option<LogTime
     Some((over.index, over.latest))
 }
 
-/// The approvals of a proposal that fit it, in the order of the log, and those that do not.
+/// The approvals of a proposal that fit it, also by keys withdrawn since, in the order of the log, and those that do not.
 fn votes<'a>(
     facts: &'a Facts,
     rule: &ValueRule,
@@ -295,7 +362,7 @@ fn votes<'a>(
 ) -> (Vec<&'a Said<ValueApproval>>, BTreeMap<u64, Unfit>) {
     let text = value_shown_digest(facts, proposal.index);
     let (mut cast, mut unfit) = (Vec::new(), BTreeMap::new());
-    for approval in facts.value_approvals_of(proposal.index) {
+    for approval in facts.any_value_approvals(proposal.index) {
         let wrong = if approval.by.persons().iter().any(|person| proposal.by.persons().contains(person)) {
             Some(Unfit::Proposer)
         } else if !fits(approval, proposal) {

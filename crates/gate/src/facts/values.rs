@@ -14,14 +14,22 @@ impl Facts {
         self.standing(self.value_proposals.iter())
     }
 
-    /// The proposals of one guarded value that stand, oldest first.
-    pub(crate) fn value_proposals_of(&self, key: &ValueKey) -> impl DoubleEndedIterator<Item = &Said<ValueProposal>> {
-        self.standing(self.value_proposals.by(&self.value_proposals_of, key))
+    /// The proposals of one guarded value, also by keys withdrawn since, oldest first.
+    pub(crate) fn any_value_proposals_of(
+        &self,
+        key: &ValueKey,
+    ) -> impl DoubleEndedIterator<Item = &Said<ValueProposal>> {
+        self.value_proposals.by(&self.value_proposals_of, key)
     }
 
     /// A proposal of a guarded value.
     pub fn value_proposal(&self, index: u64) -> Option<&Said<ValueProposal>> {
         self.value_proposals.get(index).filter(|said| self.stands(said))
+    }
+
+    /// The same, also if its signer's key was withdrawn since.
+    pub(crate) fn any_value_proposal(&self, index: u64) -> Option<&Said<ValueProposal>> {
+        self.value_proposals.get(index)
     }
 
     /// All approvals of guarded values that stand, oldest first.
@@ -32,11 +40,6 @@ impl Facts {
     /// The approvals of a proposal of a guarded value, also by keys withdrawn since.
     pub(crate) fn any_value_approvals(&self, proposal: u64) -> impl DoubleEndedIterator<Item = &Said<ValueApproval>> {
         self.value_approvals.by(&self.value_approvals_of, &proposal)
-    }
-
-    /// Those of them that stand.
-    pub(crate) fn value_approvals_of(&self, proposal: u64) -> impl DoubleEndedIterator<Item = &Said<ValueApproval>> {
-        self.standing(self.any_value_approvals(proposal))
     }
 
     /// Who cancelled what stands at a log index, also by keys withdrawn since: stopping is not undone by a withdrawal.

@@ -28,7 +28,8 @@ pub struct ValueAlarm {
 /// - `value-proposed` about each proposal that may still come into force, and, when its quorum is there, about the
 ///   approval that completed it: the cool-off has begun, and a guardian can still cancel;
 /// - `value-in-force` about each proposal that came into force within the last day: the cool-off has ended;
-/// - `value-refused` about each proposal and approval of the last day that can not count.
+/// - `value-refused` about each proposal and approval of the last day that can not count; and about the withdrawal of a
+///   key that the value in force rested on, until another one is in force.
 pub fn value_alarms(facts: &Facts) -> Vec<ValueAlarm> {
     let mut alarms = Vec::new();
     for view in all(facts) {
@@ -38,6 +39,7 @@ pub fn value_alarms(facts: &Facts) -> Vec<ValueAlarm> {
             environment: Some(view.rule.environment.clone()),
             about: about(&view.rule.name, statement),
         };
+        alarms.extend(view.fell.map(|fell| alarm(AlarmKind::ValueRefused, fell.by)));
         for standing in &view.proposals {
             let index = standing.proposal.index;
             match standing.state {
@@ -53,7 +55,7 @@ pub fn value_alarms(facts: &Facts) -> Vec<ValueAlarm> {
                     }
                 }
                 State::Stale if is_new(facts, index) => alarms.push(alarm(AlarmKind::ValueRefused, index)),
-                State::Stale | State::Replaced(_) | State::Cancelled(_) | State::Expired => {}
+                State::Stale | State::Fell(_) | State::Replaced(_) | State::Cancelled(_) | State::Expired => {}
             }
             let unfit = standing.unfit.keys().filter(|index| is_new(facts, **index));
             alarms.extend(unfit.map(|index| alarm(AlarmKind::ValueRefused, *index)));

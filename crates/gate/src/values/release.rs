@@ -77,7 +77,7 @@ pub(crate) fn read_for(facts: &Facts, claim: &Proposal, names: &[ValueName]) -> 
     let names: BTreeSet<&ValueName> = names.iter().chain(given).collect();
     for name in names {
         let key: ValueKey = (claim.serial.system().clone(), claim.environment.clone(), name.clone());
-        for proposal in facts.value_proposals_of(&key) {
+        for proposal in facts.any_value_proposals_of(&key) {
             read.insert(proposal.index);
             read.extend(facts.cancellations(proposal.index).map(|said| said.index));
             for approval in facts.any_value_approvals(proposal.index) {

@@ -11,13 +11,14 @@ use crate::facts::Facts;
 
 /// The text for a proposal of a value. `None` if there is no such proposal, or the charter has no such value.
 pub fn value_shown(facts: &Facts, proposal: u64) -> Option<String> {
-    let said = facts.value_proposal(proposal)?;
+    // Whatever was withdrawn since: the text stays the same for ever, and so do the approvals of it.
+    let said = facts.any_value_proposal(proposal)?;
     let claim = &said.claim;
     let (system, environment) = (said.header.system.as_ref()?, said.header.environment.as_ref()?);
     let rule = rule_in(facts.members_at(proposal), system, environment, &claim.name)?;
     let replaces = match claim.replaces {
         None => "replaces nothing: it is the first value".to_owned(),
-        Some(index) => match facts.value_proposal(index).filter(|_| index < proposal) {
+        Some(index) => match facts.any_value_proposal(index).filter(|_| index < proposal) {
             Some(old) => format!("replaces {} of proposal {index}", old.claim.value),
             None => format!("REPLACES {index}, WHICH IS NO PROPOSAL OF A VALUE"),
         },

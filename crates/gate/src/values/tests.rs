@@ -258,6 +258,87 @@ fn a_withdrawn_key_takes_its_word_with_it() {
     }
 }
 
+/// Whoever withdraws keys must not choose where money goes: by the first value, by one that waited, or by one that lost.
+#[test]
+fn a_withdrawal_brings_no_other_value_into_force() {
+    for whose in ["gil", "tom"] {
+        let mut world = world();
+        let first = world.value_in_force("first", None);
+        let (second, rival) = (
+            world.propose_value("tom", "treasurer", "second", Some(first)),
+            world.propose_value("una", "other-guardian", "rival", Some(first)),
+        );
+        let early = world.propose_value("una", "other-guardian", "early", None);
+        for who in ["gil", "ida"] {
+            world.approve_value(who, second);
+        }
+        world.wait(60);
+        for (who, proposal) in [("hal", rival), ("ida", rival), ("hal", early), ("ida", early)] {
+            world.approve_value(who, proposal);
+        }
+        world.wait(60);
+        world.wait(COOL_OFF_S);
+        assert_eq!(world.payout_in_force(), Some(second));
+        let by = world.withdraw("oli", whose, second);
+        for _ in 0..3 {
+            assert_eq!(world.payout_in_force(), None, "{whose}");
+            assert_eq!(state(&world, second), State::Fell(by));
+            assert_eq!(state(&world, first), State::Replaced(second));
+            assert_eq!((state(&world, rival), state(&world, early)), (State::Stale, State::Stale));
+            let told = value_alarms(&world.facts());
+            assert!(
+                told.iter().any(|a| (a.what, a.about.statement) == (AlarmKind::ValueRefused, Some(by))),
+                "{told:?}"
+            );
+            world.wait(2 * DAY);
+        }
+        // Nothing that waited from before comes either, also if its quorum is complete only now.
+        let again = world.propose_value("una", "other-guardian", "again", None);
+        world.approve_value("hal", again);
+        world.approve_value("ida", again);
+        world.wait(60);
+        world.wait(COOL_OFF_S);
+        assert_eq!(world.payout_in_force(), Some(again), "what is proposed after it does");
+        assert!(!value_alarms(&world.facts()).iter().any(|a| a.about.statement == Some(by)));
+    }
+}
+
+#[test]
+fn a_proposal_from_before_a_withdrawal_stays_out_if_it_is_approved_after_it() {
+    let mut world = world();
+    let first = world.value_in_force("first", None);
+    let waiting = [None, Some(first)].map(|replaces| world.propose_value("una", "other-guardian", "waits", replaces));
+    world.withdraw("oli", "hal", first);
+    for proposal in waiting {
+        world.approve_value("gil", proposal);
+        world.approve_value("ida", proposal);
+    }
+    world.wait(60);
+    world.wait(COOL_OFF_S);
+    assert_eq!(world.payout_in_force(), None);
+    assert_eq!(waiting.map(|proposal| state(&world, proposal)), [State::Stale; 2]);
+}
+
+#[test]
+fn a_withdrawal_before_the_time_has_come_counts_at_once_and_one_of_what_was_replaced_does_not() {
+    let mut world = world();
+    let first = world.value_in_force("first", None);
+    let second = world.propose_value("una", "other-guardian", "second", Some(first));
+    for who in ["gil", "hal"] {
+        world.approve_value(who, second);
+    }
+    world.wait(60);
+    let mut early = world.clone();
+    early.withdraw("oli", "gil", second);
+    early.wait(COOL_OFF_S);
+    assert_eq!((early.payout_in_force(), state(&early, second)), (Some(first), State::Open));
+    world.wait(COOL_OFF_S);
+    // The first value's proposer and one of its guardians: it was replaced, by a quorum of its own.
+    world.withdraw("oli", "tom", 0);
+    world.withdraw("oli", "ida", 0);
+    assert_eq!(world.payout_in_force(), Some(second));
+}
+
 /// A charter in which release managers amend, and an amendment that takes hal's role away, in force at once.
 fn without_hal(world: &mut World) {
     let mut changed = world.charter.clone();
