@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
-use model::route::{EdgeCounts, RouteTable};
+use model::route::{Clients, EdgeCounts, RouteTable, Ticks};
 use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, time::timeout};
 
@@ -126,6 +126,25 @@ impl EdgeClient {
         self.read(status, &answer)
     }
 
+    /// The ticks from a number on, or all that are remembered if no tick has that number yet. Asked by a user who may
+    /// steer, it keeps comparisons from silence.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn ticks(&self, from: u64) -> Result<Ticks, ClientError> {
+        let (status, answer) = self.ask(Method::GET, &format!("/ticks?from={from}"), Vec::new()).await?;
+        self.read(status, &answer)
+    }
+
+    /// The clients of each version.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn clients(&self) -> Result<Clients, ClientError> {
+        let (status, answer) = self.ask(Method::GET, "/clients", Vec::new()).await?;
+        self.read(status, &answer)
+    }
+
     /// The counts as OpenMetrics text.
     ///
     /// # Errors
@@ -229,6 +248,22 @@ impl BlockingEdgeClient {
     /// As there.
     pub fn counts(&self) -> Result<EdgeCounts, ClientError> {
         self.wait(self.client.counts())
+    }
+
+    /// As [`EdgeClient::ticks`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ticks(&self, from: u64) -> Result<Ticks, ClientError> {
+        self.wait(self.client.ticks(from))
+    }
+
+    /// As [`EdgeClient::clients`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn clients(&self) -> Result<Clients, ClientError> {
+        self.wait(self.client.clients())
     }
 
     /// As [`EdgeClient::health`].

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -18,6 +18,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use model::{Digest, route::Protocol};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -27,30 +28,55 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    counts::VersionCounter,
+    clients::{SessionCount, Visit},
+    counts::{Counts, InFlight},
     forward::forward,
     headers::Origin,
+    identity::{Caller, Known},
     limits::{BUFFER_BYTES, HANDSHAKE_TIMEOUT, MAX_HEAD_BYTES, MAX_STREAMS},
     listener::{Listener, Phase, reached},
+    tcp,
     timed::Timed,
+    tls,
 };
 
 /// The client at the other end of one connection.
 pub(crate) struct Visitor {
     pub(crate) origin: Origin,
-    /// The id of the version that this client was last counted for, so that a connection takes the lock of the set of
-    /// clients once and not for each request.
-    counted_for: AtomicU64,
+    pub(crate) caller: Caller,
+    /// The version that the last request went to, so that a connection takes the lock of the version's clients once and
+    /// not for each request.
+    visit: Mutex<Option<Visit>>,
     /// Grows with each request and each piece of an answer on an HTTP/2 connection.
     moves: AtomicU64,
 }
 
 impl Visitor {
+    /// The client at `peer`, over TLS or not, with the key of the certificate that it showed.
+    pub(crate) fn new(peer: SocketAddr, tls: bool, certificate: Option<Digest>) -> Arc<Self> {
+        let origin = Origin::new(peer, tls);
+        let caller = Caller::new(&origin.ip.to_string(), certificate, tls);
+        Arc::new(Self { origin, caller, visit: Mutex::default(), moves: AtomicU64::new(0) })
+    }
+
     /// Counts the client for a version.
-    pub(crate) fn visits(&self, version: &VersionCounter) {
-        if self.counted_for.swap(version.id(), Ordering::Relaxed) != version.id() {
-            version.seen(self.origin.ip);
+    pub(crate) fn visits(&self, counts: &Counts, in_flight: &InFlight, known: &Known) {
+        let (version, now) = (in_flight.version(), counts.watch.at(in_flight.began()));
+        let mut visit = self.visit();
+        match &*visit {
+            Some(visit) if visit.is_of(version, &known.text) => visit.touch(now),
+            _ => *visit = Some(Visit::new(version, &known.text, now, &counts.clients_in_all)),
         }
+    }
+
+    /// A long session begins on the version that was visited last.
+    pub(crate) fn session(&self, counts: &Counts) -> Option<SessionCount> {
+        self.visit().as_ref().map(|visit| visit.session(&counts.watch))
+    }
+
+    fn visit(&self) -> MutexGuard<'_, Option<Visit>> {
+        // It is replaced whole.
+        self.visit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something moved on the connection.
@@ -69,24 +95,36 @@ pub(crate) async fn serve(
     // A client that is gone already shows at the first read.
     let _ignored = stream.set_nodelay(true);
     let stream = Timed::new(stream, listener.limits.idle_timeout());
+    let is_tcp = listener.route.load().protocol == Protocol::Tcp;
     let Some(config) = listener.tls.load_full() else {
-        return serve_http1(listener, stream, Origin::new(peer, false), phases).await;
+        let visitor = Visitor::new(peer, false, None);
+        return if is_tcp {
+            tcp::serve(listener, stream, Timed::stream, visitor, phases).await;
+        } else {
+            serve_http1(listener, stream, visitor, phases).await;
+        };
     };
     match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-            serve_http2(listener, stream, Origin::new(peer, true), phases).await;
+        Ok(Ok(stream)) => {
+            let connection = stream.get_ref().1;
+            let visitor = Visitor::new(peer, true, tls::client_key(connection));
+            if is_tcp {
+                tcp::serve(listener, stream, |stream| stream.get_ref().0.stream(), visitor, phases).await;
+            } else if connection.alpn_protocol() == Some(b"h2") {
+                serve_http2(listener, stream, visitor, phases).await;
+            } else {
+                serve_http1(listener, stream, visitor, phases).await;
+            }
         }
-        Ok(Ok(stream)) => serve_http1(listener, stream, Origin::new(peer, true), phases).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-async fn serve_http1<S>(listener: Arc<Listener>, stream: S, origin: Origin, phases: watch::Receiver<Phase>)
+async fn serve_http1<S>(listener: Arc<Listener>, stream: S, visitor: Arc<Visitor>, phases: watch::Receiver<Phase>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let visitor = visitor(origin);
     let header_timeout = listener.limits.header_timeout();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -104,11 +142,10 @@ where
     drive(connection, |connection| connection.graceful_shutdown(), phases, None).await;
 }
 
-async fn serve_http2<S>(listener: Arc<Listener>, stream: S, origin: Origin, phases: watch::Receiver<Phase>)
+async fn serve_http2<S>(listener: Arc<Listener>, stream: S, visitor: Arc<Visitor>, phases: watch::Receiver<Phase>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let visitor = visitor(origin);
     let idle = listener.limits.idle_timeout();
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -127,10 +164,6 @@ where
         );
     let idle = Some((idle, Arc::clone(&visitor)));
     drive(connection, |connection| connection.graceful_shutdown(), phases, idle).await;
-}
-
-fn visitor(origin: Origin) -> Arc<Visitor> {
-    Arc::new(Visitor { origin, counted_for: AtomicU64::new(0), moves: AtomicU64::new(0) })
 }
 
 /// Drives a connection to its end. Asks it to finish when the listener does, or when nothing moved for `idle`, and cuts it

@@ -5,6 +5,8 @@
 //! | `PUT /table` with a route table | 200 `{"applied":"switched"}` or `"unchanged"`; 400, 403, 409, 413, 422, 503 |
 //! | `GET /table` | 200 the table in force, 404 without one |
 //! | `GET /counts` | 200 `model::route::EdgeCounts` |
+//! | `GET /ticks?from=N` | 200 `model::route::Ticks` from that number on, without one all; asked by who may steer, it keeps comparisons from silence |
+//! | `GET /clients` | 200 `model::route::Clients` |
 //! | `GET /metrics` | 200 OpenMetrics text |
 //! | `GET /health` | 200 [`Health`] when it serves or waits for its first table, 503 otherwise |
 //!
@@ -190,6 +192,15 @@ async fn respond(edge: Weak<Inner>, may_steer: bool, request: Request<Incoming>)
             None => fault(StatusCode::NOT_FOUND, "no table is in force".to_owned(), "the agent sends one"),
         },
         (&Method::GET, "/counts") => json(StatusCode::OK, &edge.counts()),
+        (&Method::GET, "/ticks") => match from(request.uri().query()) {
+            Some(from) => json(StatusCode::OK, &edge.ticks(from, may_steer)),
+            None => fault(
+                StatusCode::BAD_REQUEST,
+                "the number of a tick can not be read".to_owned(),
+                "ask for `/ticks?from=N`, with the `next` of the answer before",
+            ),
+        },
+        (&Method::GET, "/clients") => json(StatusCode::OK, &edge.clients()),
         (&Method::GET, "/metrics") => {
             with_type(StatusCode::OK, metrics::MEDIA_TYPE, metrics::render(&edge.counts()).into())
         }
@@ -198,7 +209,7 @@ async fn respond(edge: Weak<Inner>, may_steer: bool, request: Request<Incoming>)
             let well = matches!(health, Health::Waiting | Health::Serving { .. });
             json(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health)
         }
-        (_, "/table" | "/counts" | "/metrics" | "/health") => fault(
+        (_, "/table" | "/counts" | "/ticks" | "/clients" | "/metrics" | "/health") => fault(
             StatusCode::METHOD_NOT_ALLOWED,
             format!("`{}` is not served here", request.method()),
             "GET them; PUT a table",
@@ -206,9 +217,14 @@ async fn respond(edge: Weak<Inner>, may_steer: bool, request: Request<Incoming>)
         (_, path) => fault(
             StatusCode::NOT_FOUND,
             format!("`{path}` is not served here"),
-            "there are /table, /counts, /metrics and /health",
+            "there are /table, /counts, /ticks, /clients, /metrics and /health",
         ),
     }
+}
+
+/// The number in `from=N`, and 0 without a query.
+fn from(query: Option<&str>) -> Option<u64> {
+    query.map_or(Some(0), |query| query.strip_prefix("from=")?.parse().ok())
 }
 
 async fn put_table(edge: &Arc<Inner>, body: Incoming) -> Response<Full<Bytes>> {
@@ -246,9 +262,10 @@ async fn put_table(edge: &Arc<Inner>, body: Incoming) -> Response<Full<Bytes>> {
                 ApplyError::LowerGeneration { .. }
                 | ApplyError::LowerRevision { .. }
                 | ApplyError::OtherTable { .. } => StatusCode::CONFLICT,
-                ApplyError::Table(_) | ApplyError::Tls { .. } | ApplyError::Bind { .. } => {
-                    StatusCode::UNPROCESSABLE_ENTITY
-                }
+                ApplyError::Table(_)
+                | ApplyError::Tls { .. }
+                | ApplyError::Identity { .. }
+                | ApplyError::Bind { .. } => StatusCode::UNPROCESSABLE_ENTITY,
                 ApplyError::Keep(_) | ApplyError::Ending => StatusCode::SERVICE_UNAVAILABLE,
             };
             fault(status, chain(&error), error.hint())

@@ -4,8 +4,7 @@
 //! It refuses to know what a number means for a rollout.
 
 use std::{
-    collections::{HashMap, HashSet},
-    net::IpAddr,
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -16,10 +15,15 @@ use std::{
 use hyper::header::HeaderValue;
 use model::{
     ComponentName, Serial,
-    route::{ComponentCounts, VersionCounts},
+    route::{Clients, ComponentCounts, CutSessions, VersionClients, VersionCounts},
 };
 
-use crate::limits::{MAX_CLIENTS, MAX_COUNTED_VERSIONS};
+use crate::{
+    clients::{Remembered, Watch},
+    compare::Compared,
+    limits::MAX_COUNTED_VERSIONS,
+    recent::Recent,
+};
 
 /// Bounds from 64 µs in powers of two; the 21st is 67 s, above the longest wait for an answer by default.
 pub(crate) const LATENCY_BOUNDS: usize = 21;
@@ -32,6 +36,10 @@ pub(crate) struct Counts {
     versions: Mutex<Versions>,
     components: Mutex<HashMap<ComponentName, Arc<ComponentCounter>>>,
     held_now: AtomicU64,
+    /// Clients remembered of all versions.
+    pub(crate) clients_in_all: AtomicU64,
+    pub(crate) watch: Arc<Watch>,
+    routes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -61,7 +69,8 @@ pub(crate) struct VersionCounter {
     errors: AtomicU64,
     in_flight: AtomicU64,
     held: AtomicU64,
-    clients: Mutex<HashSet<IpAddr>>,
+    pub(crate) clients: Remembered,
+    recent: Mutex<Recent>,
     latency: [AtomicU64; LATENCY_BOUNDS + 1],
 }
 
@@ -76,6 +85,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Counts {
+    /// A number that no route before had.
+    pub(crate) fn next_route(&self) -> u64 {
+        self.routes.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// The counter of this component, made at its first use.
     pub(crate) fn component(&self, component: &ComponentName) -> Arc<ComponentCounter> {
         Arc::clone(locked(&self.components).entry(component.clone()).or_default())
@@ -114,8 +128,53 @@ impl Counts {
             .collect();
         unused.sort_unstable_by_key(|(id, _)| *id);
         for (_, name) in unused.into_iter().take(surplus) {
-            versions.by_name.remove(&name);
+            if let Some(version) = versions.by_name.remove(&name) {
+                self.clients_in_all.fetch_sub(version.clients.len() as u64, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// Forgets clients that have not been here for long, and old times.
+    pub(crate) fn forget_clients(&self) {
+        let now = self.watch.now();
+        for version in locked(&self.versions).by_name.values() {
+            version.clients.forget_old(now, &self.clients_in_all);
+            locked(&version.recent).forget(Instant::now());
+        }
+    }
+
+    /// The clients of each version, sorted. `start` names the edge.
+    pub(crate) fn clients(&self, start: u64) -> Clients {
+        let mut named: Vec<_> = {
+            let versions = locked(&self.versions);
+            versions.by_name.iter().map(|(name, counter)| (name.clone(), Arc::clone(counter))).collect()
+        };
+        named.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let row = |((component, serial), counter): ((ComponentName, Serial), Arc<VersionCounter>)| {
+            let mut row = VersionClients {
+                component,
+                serial,
+                connections: 0,
+                sessions: 0,
+                clients: 0,
+                more: false,
+                last_seen: None,
+                seen: Vec::new(),
+            };
+            counter.clients.fill(&mut row);
+            row
+        };
+        let versions = named.into_iter().map(row).collect();
+        Clients { start, since: self.watch.since(), now: self.watch.now(), versions }
+    }
+
+    /// Sessions that were cut, sorted.
+    pub(crate) fn cut_rows(&self) -> Vec<CutSessions> {
+        let versions = locked(&self.versions);
+        let mut rows: Vec<_> =
+            versions.by_name.iter().filter_map(|(name, counter)| counter.clients.cut(name)).collect();
+        rows.sort_unstable_by(|a, b| (&a.component, &a.serial).cmp(&(&b.component, &b.serial)));
+        rows
     }
 
     /// Takes one of the places for held requests, if one is free.
@@ -173,7 +232,8 @@ impl VersionCounter {
             errors: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             held: AtomicU64::new(0),
-            clients: Mutex::default(),
+            clients: Remembered::default(),
+            recent: Mutex::default(),
             latency: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
@@ -188,16 +248,9 @@ impl VersionCounter {
         add_one(&self.held);
     }
 
-    /// Counts the client, if it is a new one.
-    pub(crate) fn seen(&self, client: IpAddr) {
-        let mut clients = locked(&self.clients);
-        if clients.len() < MAX_CLIENTS {
-            clients.insert(client);
-        }
-    }
-
     /// Counts the time that the head of an answer took.
-    pub(crate) fn took(&self, time: Duration) {
+    pub(crate) fn took(&self, time: Duration, now: Instant) {
+        locked(&self.recent).took(time, now);
         if let Some(bucket) = self.latency.get(bucket(time)) {
             add_one(bucket);
         }
@@ -212,7 +265,7 @@ impl VersionCounter {
             requests: self.requests.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             in_flight,
-            clients: locked(&self.clients).len() as u64,
+            clients: self.clients.len() as u64,
             held: self.held.load(Ordering::Relaxed),
             latency_us: self
                 .latency
@@ -220,7 +273,7 @@ impl VersionCounter {
                 .enumerate()
                 .map(|(i, n)| (bound_us(i), n.load(Ordering::Relaxed)))
                 .collect(),
-            quantiles_us: Vec::new(),
+            quantiles_us: locked(&self.recent).quantiles_us(Instant::now()),
         }
     }
 }
@@ -241,15 +294,23 @@ fn bucket(time: Duration) -> usize {
 pub(crate) struct InFlight {
     version: Arc<VersionCounter>,
     began: Instant,
+    /// Until the answer's head.
+    took: Option<Duration>,
     failed: bool,
     counts: bool,
+    compared: Option<Compared>,
 }
 
 impl InFlight {
     /// Begins (invariant `counted-before-sent`).
-    pub(crate) fn begin(version: Arc<VersionCounter>) -> Self {
+    pub(crate) fn begin(version: Arc<VersionCounter>, compared: Option<Compared>) -> Self {
         version.in_flight.fetch_add(1, Ordering::SeqCst);
-        Self { version, began: Instant::now(), failed: false, counts: true }
+        Self { version, began: Instant::now(), took: None, failed: false, counts: true, compared }
+    }
+
+    /// When it began.
+    pub(crate) const fn began(&self) -> Instant {
+        self.began
     }
 
     /// Ends it as if it had never begun: nothing was sent.
@@ -264,7 +325,10 @@ impl InFlight {
 
     /// The head of the answer is here.
     pub(crate) fn answered(&mut self, server_error: bool) {
-        self.version.took(self.began.elapsed());
+        let now = Instant::now();
+        let took = now.saturating_duration_since(self.began);
+        self.took = Some(took);
+        self.version.took(took, now);
         self.failed |= server_error;
     }
 
@@ -281,6 +345,9 @@ impl Drop for InFlight {
                 add_one(&self.version.errors);
             }
             add_one(&self.version.requests);
+            if let Some(compared) = self.compared.take() {
+                compared.ended(self.failed, self.took.unwrap_or_else(|| self.began.elapsed()));
+            }
         }
         self.version.in_flight.fetch_sub(1, Ordering::SeqCst);
     }

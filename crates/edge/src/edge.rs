@@ -12,7 +12,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use model::route::{EdgeCounts, Route, RouteTable};
+use model::route::{Clients, EdgeCounts, Route, RouteTable, Ticks};
 use rustls::ServerConfig;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -25,11 +25,14 @@ use tokio::{
 use crate::{
     control::{self, ControlConfig, Health},
     counts::Counts,
-    limits::{HANDSHAKE_TIMEOUT, HOUSEKEEPING_INTERVAL, Limits, RETIRED_LIMIT},
+    identity::Identities,
+    limits::{CLIENT_FORGETTING_INTERVAL, HANDSHAKE_TIMEOUT, HOUSEKEEPING_INTERVAL, Limits, RETIRED_LIMIT},
     listener::{Listener, accept, bind},
     metrics,
-    table::{InForce, TableError, check},
+    table::{InForce, SplitInForce, TableError, check},
+    ticks::{self, TickLog},
     tls::{self, TlsError},
+    token::TokenKeysError,
 };
 
 /// What a table that was accepted is kept by, durably, before it takes effect. It may block.
@@ -133,6 +136,15 @@ pub enum ApplyError {
         #[source]
         source: Box<TlsError>,
     },
+    /// The keys of tokens can not be used.
+    #[error("the listener `{listen}` can not know clients by their tokens")]
+    Identity {
+        /// Which listener.
+        listen: SocketAddr,
+        /// Why.
+        #[source]
+        source: Box<TokenKeysError>,
+    },
     /// An address can not be listened on.
     #[error("the address `{listen}` can not be listened on")]
     Bind {
@@ -162,6 +174,7 @@ impl ApplyError {
             Self::Tls { .. } => {
                 "give PEM files that the edge can read: the chain with the leaf first, and the leaf's key"
             }
+            Self::Identity { .. } => "give a JWK Set of public keys in a file that the edge can read",
             Self::Bind { source, .. } => match source.kind() {
                 io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another address",
                 io::ErrorKind::AddrNotAvailable => "no interface of this machine has the address",
@@ -177,6 +190,7 @@ impl ApplyError {
 pub(crate) struct Inner {
     limits: Arc<Limits>,
     counts: Arc<Counts>,
+    ticks: Arc<TickLog>,
     keeper: Option<Keeper>,
     table: ArcSwapOption<RouteTable>,
     steering: Mutex<Steering>,
@@ -205,9 +219,12 @@ struct Retired {
 
 /// What is new in a table, ready to be put in force.
 struct Prepared {
-    tls: Vec<Option<Arc<ServerConfig>>>,
+    routes: Vec<Loaded>,
     sockets: HashMap<SocketAddr, TcpListener>,
 }
+
+/// What the files that a route names hold.
+type Loaded = (Option<Arc<ServerConfig>>, Arc<Identities>);
 
 impl Edge {
     /// Starts an edge on the tokio runtime that this is called in.
@@ -218,6 +235,7 @@ impl Edge {
         let inner = Arc::new(Inner {
             limits: Arc::new(config.limits),
             counts: Arc::default(),
+            ticks: Arc::default(),
             keeper: config.keeper,
             table: ArcSwapOption::empty(),
             steering: Mutex::default(),
@@ -253,6 +271,17 @@ impl Edge {
     /// What was counted since the start.
     pub fn counts(&self) -> EdgeCounts {
         self.inner.counts()
+    }
+
+    /// The ticks from a number on that are still remembered. Only to ask over the control socket keeps comparisons from
+    /// silence.
+    pub fn ticks(&self, from: u64) -> Ticks {
+        self.inner.ticks(from, false)
+    }
+
+    /// The clients of each version.
+    pub fn clients(&self) -> Clients {
+        self.inner.clients()
     }
 
     /// The counts as OpenMetrics text, version 1.0.
@@ -296,6 +325,7 @@ impl Edge {
 impl Inner {
     /// In a task of its own, because a caller that stops waiting must not leave a table half in force.
     pub(crate) async fn apply(this: &Arc<Self>, table: RouteTable) -> Result<Applied, ApplyError> {
+        this.ticks.hear();
         let inner = Arc::clone(this);
         let applying = tokio::spawn(async move {
             let mut steering = inner.steering.lock().await;
@@ -313,7 +343,26 @@ impl Inner {
         let (generation, revision) =
             self.table.load().as_ref().map_or((0, 0), |table| (table.generation, table.revision));
         let (versions, components) = (self.counts.version_rows(), self.counts.component_rows());
-        EdgeCounts { generation, revision, versions, held: self.counts.held_now(), components, cut: Vec::new() }
+        EdgeCounts {
+            generation,
+            revision,
+            versions,
+            held: self.counts.held_now(),
+            components,
+            cut: self.counts.cut_rows(),
+        }
+    }
+
+    /// Ticks for somebody who may steer, and is there then, or for others.
+    pub(crate) fn ticks(&self, from: u64, may_steer: bool) -> Ticks {
+        if may_steer {
+            self.ticks.hear();
+        }
+        self.ticks.from(from)
+    }
+
+    pub(crate) fn clients(&self) -> Clients {
+        self.counts.clients(self.ticks.start())
     }
 
     pub(crate) async fn health(&self) -> Health {
@@ -378,11 +427,14 @@ impl Inner {
     async fn prepare(&self, steering: &mut Steering, table: &Arc<RouteTable>) -> Result<Prepared, ApplyError> {
         let reading = Arc::clone(table);
         let load = |route: &Route| {
-            let failed = |source| ApplyError::Tls { listen: route.listen, source: Box::new(source) };
-            route.tls.as_ref().map(|files| tls::load(files).map_err(failed)).transpose()
+            let listen = route.listen;
+            let no_tls = |source| ApplyError::Tls { listen, source: Box::new(source) };
+            let tls = route.tls.as_ref().map(|files| tls::load(files, route.protocol)).transpose().map_err(no_tls)?;
+            let no_keys = |source| ApplyError::Identity { listen, source: Box::new(source) };
+            Ok((tls, Arc::new(Identities::load(&route.identity).map_err(no_keys)?)))
         };
-        let tls = spawn_blocking(move || reading.routes.iter().map(load).collect::<Result<Vec<_>, _>>());
-        let tls = tls.await.unwrap_or(Err(ApplyError::Ending))?;
+        let routes = spawn_blocking(move || reading.routes.iter().map(load).collect::<Result<Vec<_>, _>>());
+        let routes = routes.await.unwrap_or(Err(ApplyError::Ending))?;
         let mut sockets = HashMap::new();
         for route in &table.routes {
             let listen = route.listen;
@@ -398,20 +450,24 @@ impl Inner {
             let socket = bind(listen).map_err(|source| ApplyError::Bind { listen, source })?;
             sockets.insert(listen, socket);
         }
-        Ok(Prepared { tls, sockets })
+        Ok(Prepared { routes, sockets })
     }
 
     /// Nothing here can fail or wait.
     fn switch(&self, steering: &mut Steering, table: Arc<RouteTable>, prepared: Prepared) {
-        let Prepared { tls, mut sockets } = prepared;
+        let Prepared { routes, mut sockets } = prepared;
+        let number = (table.generation, table.revision);
         let mut before = std::mem::take(&mut steering.listeners);
-        for (route, tls) in table.routes.iter().zip(tls) {
+        for (route, (tls, identities)) in table.routes.iter().zip(routes) {
             if let Some(bound) = before.remove(&route.listen) {
-                let in_force = InForce::new(route, &self.counts, Some(&bound.listener.route.load()));
+                let before = bound.listener.route.load_full();
+                let in_force = InForce::new(route, number, identities, &self.counts, Some(&before));
+                self.compare(&in_force, before.split.as_ref());
                 bound.listener.switch(in_force, tls);
                 steering.listeners.insert(route.listen, bound);
             } else if let Some(socket) = sockets.remove(&route.listen) {
-                let in_force = InForce::new(route, &self.counts, None);
+                let in_force = InForce::new(route, number, identities, &self.counts, None);
+                self.compare(&in_force, None);
                 let listener = Arc::new(Listener::new(route.listen, in_force, tls, &self.counts, &self.limits));
                 let accepting = tokio::spawn(accept(Arc::clone(&listener), socket));
                 steering.listeners.insert(route.listen, Bound { listener, accepting });
@@ -424,6 +480,15 @@ impl Inner {
         tracing::info!(generation = table.generation, revision = table.revision, "a route table is in force");
         steering.pending = None;
         self.table.store(Some(table));
+    }
+
+    /// Begins to count the ticks of a comparison that is new.
+    fn compare(&self, in_force: &InForce, before: Option<&SplitInForce>) {
+        if let Some(SplitInForce { comparison, .. }) = &in_force.split
+            && before.is_none_or(|before| !Arc::ptr_eq(&before.comparison, comparison))
+        {
+            ticks::run(comparison, &self.ticks);
+        }
     }
 
     fn own(&self, task: AbortHandle) {
@@ -470,6 +535,7 @@ fn check_order(table: &RouteTable, newest: &RouteTable) -> Result<(), ApplyError
 /// Looks after what nothing else would: tables to restore, idle connections, listeners that do not finish, old counts.
 async fn keep_house(inner: Weak<Inner>) {
     let mut ticks = interval(HOUSEKEEPING_INTERVAL);
+    let mut forgot = Instant::now();
     loop {
         ticks.tick().await;
         let Some(inner) = inner.upgrade() else { return };
@@ -488,5 +554,9 @@ async fn keep_house(inner: Weak<Inner>) {
             listener.route.load().instances().for_each(|instance| instance.close_stale());
         }
         inner.counts.forget_old();
+        if forgot.elapsed() >= CLIENT_FORGETTING_INTERVAL {
+            forgot = Instant::now();
+            inner.counts.forget_clients();
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use hyper::{
     Request, Response, StatusCode, Version,
     body::{Body, Incoming},
-    header::HeaderValue,
+    header::{HeaderValue, SET_COOKIE},
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     counts::{ComponentCounter, InFlight, add_one},
     headers,
     hold::{Chosen, Held, choose},
+    identity::Known,
     instance::{Instance, Link, Lost},
     limits::{IDLE_LINK_TTL, MAX_TRIES, YOUNG_LINK_TTL},
     listener::Listener,
@@ -32,7 +33,12 @@ pub(crate) async fn forward(
     visitor: Arc<Visitor>,
     mut request: Request<Incoming>,
 ) -> Response<Answer> {
-    let component = Arc::clone(&listener.route.load().component);
+    let (component, known) = {
+        let route = listener.route.load();
+        let salt = route.split.as_ref().map(|split| &split.split.salt);
+        let known = visitor.caller.know(&route.identities, request.headers(), salt, &listener.counts.watch);
+        (Arc::clone(&route.component), known)
+    };
     add_one(&component.requests);
     let http2 = request.version() == Version::HTTP_2;
     let protocol = tunnel::protocol_asked(&request);
@@ -43,17 +49,7 @@ pub(crate) async fn forward(
         add_one(&component.rejected);
         return refusal.closing_answer(http2);
     }
-    let mut errand = Errand {
-        listener: &listener,
-        visitor: &visitor,
-        http2,
-        component,
-        held: Held::default(),
-        tried: Vec::new(),
-        tries: 0,
-        chosen: None,
-        serial: None,
-    };
+    let mut errand = Errand::new(&listener, &visitor, http2, component, known);
     let outcome = match protocol {
         Some(protocol) => tunnel::open(&mut errand, request, protocol).await,
         None => {
@@ -71,7 +67,8 @@ pub(crate) async fn forward(
 /// One request on its way, and what it met so far. Dropping it ends the request.
 pub(crate) struct Errand<'a> {
     pub(crate) listener: &'a Arc<Listener>,
-    visitor: &'a Arc<Visitor>,
+    pub(crate) visitor: &'a Arc<Visitor>,
+    pub(crate) known: Arc<Known>,
     http2: bool,
     component: Arc<ComponentCounter>,
     held: Held,
@@ -82,7 +79,19 @@ pub(crate) struct Errand<'a> {
     serial: Option<HeaderValue>,
 }
 
-impl Errand<'_> {
+impl<'a> Errand<'a> {
+    /// The errand of a request that has been received.
+    pub(crate) fn new(
+        listener: &'a Arc<Listener>,
+        visitor: &'a Arc<Visitor>,
+        http2: bool,
+        component: Arc<ComponentCounter>,
+        known: Arc<Known>,
+    ) -> Self {
+        let (held, tried) = (Held::default(), Vec::new());
+        Self { listener, visitor, known, http2, component, held, tried, tries: 0, chosen: None, serial: None }
+    }
+
     /// The instance to try next: of the version that was chosen first, as long as it has one that was not tried, and
     /// then of the version that is current by then, which may mean to be held.
     pub(crate) async fn next_instance(&mut self) -> Result<Arc<Instance>, Refusal> {
@@ -105,7 +114,7 @@ impl Errand<'_> {
         // Ended before the wait: a request that is held must not keep the version in flight that it waits to see gone.
         let first = self.chosen.is_none();
         self.fail();
-        let chosen = match choose(self.listener, &self.tried, &mut self.held, first).await {
+        let chosen = match choose(self.listener, &self.known, &self.tried, &mut self.held, first).await {
             Ok(chosen) => chosen,
             Err(refusal) => {
                 if first {
@@ -119,7 +128,7 @@ impl Errand<'_> {
             add_one(&self.component.moved);
         }
         let version = chosen.in_flight.version();
-        self.visitor.visits(version);
+        self.visitor.visits(&self.listener.counts, &chosen.in_flight, &self.known);
         if self.held.was() {
             version.was_held();
         }
@@ -236,6 +245,9 @@ pub(crate) fn pass_on(
     let (mut head, body) = response.into_parts();
     head.version = Version::HTTP_11;
     headers::to_client(&mut head.headers, &in_flight.version().header);
+    if let Some(cookie) = &errand.known.set_cookie {
+        head.headers.append(SET_COOKIE, cookie.clone());
+    }
     let visitor = errand.http2.then(|| Arc::clone(errand.visitor));
     Ok(Response::from_parts(head, Answer::streamed(body, Open { in_flight, link, upload, visitor }, idle)))
 }

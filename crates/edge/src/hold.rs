@@ -10,10 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     counts::{ComponentCounter, Counts, InFlight, add_one},
+    identity::Known,
     instance::Instance,
     listener::Listener,
     refusal::Refusal,
-    table::{InForce, VersionInForce},
+    table::{Choice, InForce, VersionInForce},
 };
 use model::route::RouteState;
 
@@ -65,12 +66,13 @@ impl Drop for Place<'_> {
 /// request is on no version yet.
 pub(crate) async fn choose(
     listener: &Listener,
+    known: &Known,
     tried: &[Arc<Instance>],
     held: &mut Held,
     first: bool,
 ) -> Result<Chosen, Refusal> {
     let mut place = None;
-    let outcome = wait_and_choose(listener, tried, held, first, &mut place).await;
+    let outcome = wait_and_choose(listener, known, tried, held, first, &mut place).await;
     if let Some(place) = &mut place {
         place.counts_abandoned = false;
     }
@@ -79,6 +81,7 @@ pub(crate) async fn choose(
 
 async fn wait_and_choose<'a>(
     listener: &'a Listener,
+    known: &Known,
     tried: &[Arc<Instance>],
     held: &mut Held,
     first: bool,
@@ -91,9 +94,10 @@ async fn wait_and_choose<'a>(
         let limit_ms = match route.state {
             RouteState::Closed => return Err(Refusal::Closed),
             RouteState::Open => {
-                let version = route.choose(&listener.turn, tried).ok_or(Refusal::NoVersion)?;
+                let choice = route.choose_for(known, &listener.turn, tried, first).ok_or(Refusal::NoVersion)?;
+                let Choice { version, compared } = choice;
                 let counter = route.versions.get(version).map(VersionInForce::counter).ok_or(Refusal::NoVersion)?;
-                let in_flight = InFlight::begin(counter);
+                let in_flight = InFlight::begin(counter, compared);
                 // Invariant `counted-before-sent`: either the route is still the one in force now that the request is
                 // counted, or whoever reads the counts after the switch might not have seen it, and it must choose again.
                 if listener.epoch.load(Ordering::SeqCst) == epoch {

@@ -17,21 +17,30 @@
 
 mod answer;
 mod client;
+mod clients;
+mod compare;
 mod connection;
 mod control;
 mod counts;
 mod edge;
+mod files;
 mod forward;
 mod headers;
 mod hold;
+mod identity;
 mod instance;
 mod limits;
 mod listener;
 mod metrics;
+mod recent;
 mod refusal;
+mod session;
 mod table;
+mod tcp;
+mod ticks;
 mod timed;
 mod tls;
+mod token;
 mod tunnel;
 mod upload;
 
@@ -41,3 +50,4 @@ pub use edge::{Applied, ApplyError, Edge, EdgeConfig, Finished, Keeper, StartErr
 pub use limits::Limits;
 pub use table::TableError;
 pub use tls::TlsError;
+pub use token::TokenKeysError;

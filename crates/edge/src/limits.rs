@@ -37,8 +37,8 @@ impl Default for Limits {
             // WebSocket libraries send pings every 20 to 60 s; an hour allows for those that never do.
             upgraded_idle_timeout_ms: 3_600_000,
             max_body_bytes: 64 * 1024 * 1024,
-            // Each costs at most two buffers of 64 KiB and a descriptor.
-            max_connections: 8_192,
+            // Each costs at most two buffers of 64 KiB and a descriptor, and a session two of 4 KiB and two descriptors.
+            max_connections: 16_384,
             // Each costs a connection and a few KiB; what 10 s of a thousand requests a second come to.
             max_held: 10_000,
         }
@@ -92,8 +92,45 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that the kernel queues for a listener: it caps this by `net.core.somaxconn` (4,096).
 pub(crate) const BACKLOG: i32 = 4_096;
-/// Client addresses remembered by version, for counting; 2 MiB at most.
+/// Clients remembered of one version: each takes about 200 bytes, its identity's text among them.
 pub(crate) const MAX_CLIENTS: usize = 65_536;
+/// Clients remembered of all versions, so that years of releases fit in memory: about 50 MiB.
+pub(crate) const MAX_CLIENTS_IN_ALL: u64 = 262_144;
+/// Clients without a connection are forgotten after this long: who comes once a day is still there.
+pub(crate) const CLIENT_MEMORY_S: u64 = 24 * 3_600 + 3_600;
+/// How often they are looked through for those to forget: it takes milliseconds.
+pub(crate) const CLIENT_FORGETTING_INTERVAL: Duration = Duration::from_secs(60);
+/// Clients of a version that are named in an answer, those seen last: enough to know whom to ask.
+pub(crate) const MAX_CLIENTS_LISTED: usize = 100;
+/// A client's identity, in bytes; a longer claim is none, so that clients can be remembered.
+pub(crate) const MAX_IDENTITY_BYTES: usize = 256;
+/// How long a browser keeps its cookie, in seconds: longer than a rollout.
+pub(crate) const COOKIE_MAX_AGE_S: u32 = 30 * 24 * 3_600;
+/// Ways of knowing clients on one route: there are three kinds, and tokens may come from several signers.
+pub(crate) const MAX_IDENTITIES: usize = 8;
+/// Named clients and claims of one cohort; a table has room for no more.
+pub(crate) const MAX_COHORT_RULES: usize = 10_000;
+/// The shortest tick, in milliseconds: below it the timers of a busy machine are most of it.
+pub(crate) const MIN_TICK_MS: u32 = 50;
+/// The longest tick, in milliseconds: above it a bad version would be found too late.
+pub(crate) const MAX_TICK_MS: u32 = 60_000;
+/// How long ended ticks are remembered: a restart of whoever asks takes seconds, an upgrade minutes.
+pub(crate) const TICK_MEMORY: Duration = Duration::from_secs(600);
+/// Ended ticks that are remembered: ten minutes of six components at four a second, a few MiB.
+pub(crate) const MAX_TICK_ROWS: usize = 16_384;
+/// Ticks in one answer of the control socket: some 5 MiB with the most flags.
+pub(crate) const MAX_TICKS_ANSWERED: usize = 1_000;
+/// The length of a slot of recent times.
+pub(crate) const RECENT_SLOT: Duration = Duration::from_secs(10);
+/// Slots that make the last minute.
+pub(crate) const RECENT_SLOTS: u32 = 6;
+/// The longest time that is told from longer ones, in microseconds: two minutes, above the longest wait for an answer.
+pub(crate) const RECENT_MAX_US: u64 = 120_000_000;
+/// The buffer of one direction of a long session, in bytes: messages of FIX and WebSocket are shorter, and ten thousand
+/// sessions must fit.
+pub(crate) const SESSION_BUFFER_BYTES: usize = 4 * 1024;
+/// The longest that sessions may be given to end, in milliseconds: a week of trading.
+pub(crate) const MAX_DRAIN_MS: u32 = 7 * 24 * 3_600 * 1_000;
 /// Versions whose counts are kept after they left the table, so that years of releases fit in memory.
 pub(crate) const MAX_COUNTED_VERSIONS: usize = 512;
 /// Routes in one table: hundreds of components on one machine are far off.
@@ -114,3 +151,8 @@ pub(crate) const MAX_CONTROL_REQUESTS: usize = 16;
 pub(crate) const MAX_CONTROL_CONNECTIONS: usize = 64;
 /// How long one request on the control socket may take: binding and reading certificates takes milliseconds.
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Keys that may sign tokens, at most: each token without a key id is tried with all of its kind.
+pub(crate) const MAX_TOKEN_KEYS: usize = 32;
+/// How far the clock of whoever signs tokens may be from ours, in seconds (RFC 7519 section 4.1.4 allows "a few minutes").
+pub(crate) const TOKEN_LEEWAY_S: u64 = 60;

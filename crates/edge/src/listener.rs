@@ -132,8 +132,8 @@ impl Listener {
     }
 
     fn close_route(&self) {
-        let component = Arc::clone(&self.route.load().component);
-        self.switch(InForce { component, state: RouteState::Closed, versions: Vec::new() }, self.tls.load_full());
+        let closed = self.route.load().closed();
+        self.switch(closed, self.tls.load_full());
     }
 
     fn go_to(&self, phase: Phase) {

@@ -7,17 +7,22 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
+
+use hyper::header::HeaderName;
 
 use model::{
     ComponentName, Serial,
-    route::{Route, RouteState, RouteTable},
+    route::{Arm, Identity, Protocol, Route, RouteState, RouteTable, Split},
 };
 
 use crate::{
+    compare::{self, Compared, Comparison, Place},
     counts::{ComponentCounter, Counts, VersionCounter},
+    identity::{Identities, Known},
     instance::Instance,
-    limits::{MAX_BACKENDS, MAX_HOLD_MS, MAX_INSTANCES, MAX_ROUTES},
+    limits::{MAX_BACKENDS, MAX_DRAIN_MS, MAX_HOLD_MS, MAX_IDENTITIES, MAX_INSTANCES, MAX_ROUTES},
 };
 
 /// What is wrong with a route table.
@@ -56,6 +61,30 @@ pub enum TableError {
         /// What was asked for, in milliseconds.
         limit_ms: u32,
     },
+    /// Long sessions would be drained for longer than anybody waits.
+    #[error("the route of `{component}` drains sessions for {drain_ms} ms, more than {MAX_DRAIN_MS}")]
+    DrainTooLong {
+        /// Whose route.
+        component: ComponentName,
+        /// What was asked for, in milliseconds.
+        drain_ms: u32,
+    },
+    /// Clients can not be known like that.
+    #[error("the route of `{component}` can not know clients by {what}")]
+    Identity {
+        /// Whose route.
+        component: ComponentName,
+        /// By what, and why not.
+        what: String,
+    },
+    /// Two versions can not be compared like that.
+    #[error("the comparison on the route of `{component}` can not be made: {what}")]
+    Split {
+        /// Whose route.
+        component: ComponentName,
+        /// Why.
+        what: String,
+    },
     /// More of something than fits.
     #[error("{what}: {count}, more than {limit}")]
     TooMany {
@@ -70,9 +99,31 @@ pub enum TableError {
 
 /// One route as requests see it. A request keeps the one that it started on.
 pub(crate) struct InForce {
+    /// Unlike that of any other route since the edge started.
+    id: u64,
     pub(crate) component: Arc<ComponentCounter>,
+    pub(crate) protocol: Protocol,
     pub(crate) state: RouteState,
     pub(crate) versions: Vec<VersionInForce>,
+    pub(crate) identities: Arc<Identities>,
+    /// How long sessions may stay on a version that takes nothing new.
+    pub(crate) drain: Option<Duration>,
+    pub(crate) split: Option<SplitInForce>,
+}
+
+/// Two of the versions compared.
+pub(crate) struct SplitInForce {
+    pub(crate) split: Arc<Split>,
+    pub(crate) comparison: Arc<Comparison>,
+    /// Where the versions are, if they are there.
+    trial: Option<usize>,
+    control: Option<usize>,
+}
+
+/// Where a request goes, and whether it is compared there.
+pub(crate) struct Choice {
+    pub(crate) version: usize,
+    pub(crate) compared: Option<Compared>,
 }
 
 /// One version behind a route.
@@ -102,6 +153,16 @@ pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
         {
             return Err(TableError::HoldTooLong { component: component(), limit_ms });
         }
+        if let Some(drain_ms) = route.drain_ms.filter(|drain_ms| *drain_ms > MAX_DRAIN_MS) {
+            return Err(TableError::DrainTooLong { component: component(), drain_ms });
+        }
+        within("ways of knowing clients of a route", route.identity.len(), MAX_IDENTITIES)?;
+        if let Some(what) = route.identity.iter().find_map(|identity| identity_fault(identity, route)) {
+            return Err(TableError::Identity { component: component(), what });
+        }
+        if let Some(what) = route.split.as_ref().and_then(compare::fault) {
+            return Err(TableError::Split { component: component(), what });
+        }
         within("versions behind a route", route.backends.len(), MAX_BACKENDS)?;
         let (mut serials, mut addresses) = (HashSet::new(), HashSet::new());
         for backend in &route.backends {
@@ -119,10 +180,38 @@ pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
     Ok(())
 }
 
+/// What is wrong with a way of knowing clients.
+fn identity_fault(identity: &Identity, route: &Route) -> Option<String> {
+    match identity {
+        Identity::Certificate => {
+            let may_show_one = route.tls.as_ref().is_some_and(|files| files.clients.is_some());
+            (!may_show_one).then(|| "certificates without TLS and the authorities that they are from".to_owned())
+        }
+        Identity::Token { header, claim, .. } => {
+            if HeaderName::from_bytes(header.as_bytes()).is_err() {
+                return Some(format!("a token in `{header}`, which is no name of a field"));
+            }
+            (route.protocol == Protocol::Tcp || claim.is_empty())
+                .then(|| "a token over plain TCP or without a claim".to_owned())
+        }
+        // The characters of a token (RFC 6265 section 4.1.1), which those of a field's name are.
+        Identity::Cookie { name } => (route.protocol == Protocol::Tcp
+            || HeaderName::from_bytes(name.as_bytes()).is_err())
+        .then(|| format!("the cookie `{name}`")),
+    }
+}
+
 impl InForce {
-    /// The form of a route that requests read. Instances that were there before keep their connections.
-    pub(crate) fn new(route: &Route, counts: &Counts, before: Option<&Self>) -> Self {
-        let versions = route
+    /// The form of a route that requests read. Instances that were there before keep their connections, and a comparison
+    /// that goes on keeps what is in flight.
+    pub(crate) fn new(
+        route: &Route,
+        (generation, revision): (u64, u64),
+        identities: Arc<Identities>,
+        counts: &Counts,
+        before: Option<&Self>,
+    ) -> Self {
+        let versions: Vec<_> = route
             .backends
             .iter()
             .map(|backend| {
@@ -138,13 +227,61 @@ impl InForce {
                 VersionInForce { weight: backend.weight, counter, instances, turn: AtomicUsize::new(0) }
             })
             .collect();
-        Self { component: counts.component(&route.component), state: route.state, versions }
+        let split = route.split.as_ref().map(|split| {
+            let split = Arc::new(split.clone());
+            let known = before.and_then(|before| before.split.as_ref()).map(|split| &split.comparison);
+            let comparison = match known.filter(|known| known.continues(&route.component, &split)) {
+                Some(known) => {
+                    known.restart(&split, generation, revision);
+                    Arc::clone(known)
+                }
+                None => Arc::new(Comparison::new(&route.component, &split, generation, revision)),
+            };
+            let index = |serial: &Serial| route.backends.iter().position(|backend| backend.serial == *serial);
+            let (trial, control) = (index(&split.trial), index(&split.control));
+            SplitInForce { split, comparison, trial, control }
+        });
+        Self {
+            id: counts.next_route(),
+            component: counts.component(&route.component),
+            protocol: route.protocol,
+            state: route.state,
+            versions,
+            identities,
+            drain: route.drain_ms.map(|drain_ms| Duration::from_millis(u64::from(drain_ms))),
+            split,
+        }
+    }
+
+    /// The same route for requests that come too late: nobody takes them, and sessions have as long to end as they had.
+    pub(crate) fn closed(&self) -> Self {
+        Self {
+            id: self.id,
+            component: Arc::clone(&self.component),
+            protocol: self.protocol,
+            state: RouteState::Closed,
+            versions: Vec::new(),
+            identities: Arc::clone(&self.identities),
+            drain: self.drain,
+            split: None,
+        }
+    }
+
+    /// Whether a version gets new requests.
+    pub(crate) fn serves(&self, version: &VersionCounter) -> bool {
+        self.state == RouteState::Open
+            && self.versions.iter().any(|one| one.weight > 0 && one.counter.id() == version.id())
     }
 
     /// Closes the idle connections to instances that take nothing new on the route that follows: they may be about to end.
     pub(crate) fn settle(&self, after: &Self) {
         for instance in self.versions.iter().flat_map(|version| &version.instances) {
             instance.set_leaving(!after.takes(instance));
+        }
+        if let Some(before) = &self.split
+            && after.split.as_ref().is_none_or(|after| !Arc::ptr_eq(&after.comparison, &before.comparison))
+        {
+            before.comparison.end();
         }
     }
 
@@ -161,6 +298,29 @@ impl InForce {
     /// All instances.
     pub(crate) fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.versions.iter().flat_map(|version| &version.instances)
+    }
+
+    /// The version that a client belongs to, or else one by weight. A request that was on a version before is not
+    /// compared, nor one that goes elsewhere because its own version is not there.
+    pub(crate) fn choose_for(
+        &self,
+        known: &Known,
+        turn: &AtomicU64,
+        tried: &[Arc<Instance>],
+        first: bool,
+    ) -> Option<Choice> {
+        if let Some(SplitInForce { split, comparison, trial, control }) = &self.split {
+            let Place { arm, unit } = comparison.place(split, self.id, known);
+            let wanted = if arm == Arm::Trial { *trial } else { *control };
+            let has = |index: &usize| {
+                self.versions.get(*index).is_some_and(|version| version.weight > 0 && version.has_untried(tried))
+            };
+            if let Some(version) = wanted.filter(has) {
+                let compared = unit.filter(|_| first).map(|unit| Compared::new(Arc::clone(comparison), arm, unit));
+                return Some(Choice { version, compared });
+            }
+        }
+        self.choose(turn, tried).map(|version| Choice { version, compared: None })
     }
 
     /// A version by weight, among those that have an instance which was not tried.

@@ -58,6 +58,11 @@ impl<S> Timed<S> {
         Self { stream, patience: Patience::new(limit) }
     }
 
+    /// What is below.
+    pub(crate) const fn stream(&self) -> &S {
+        &self.stream
+    }
+
     fn judge<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.patience.renew();

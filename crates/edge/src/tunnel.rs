@@ -1,39 +1,24 @@
-//! Upgraded connections (WebSocket): after the instance agreed, bytes go both ways until one side ends. They stay in
-//! flight on their version all the while.
+//! Upgraded connections (WebSocket): after the instance agreed, they are long sessions.
 
-use std::{
-    io,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use hyper::{
     Request, Response, StatusCode, Version,
     body::Incoming,
     header::{CONNECTION, HeaderValue, UPGRADE},
-    upgrade::{OnUpgrade, Upgraded},
+    upgrade::OnUpgrade,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional},
-    sync::watch,
-    time::{sleep, timeout},
-};
+use tokio::time::timeout;
 
 use crate::{
     answer::Answer,
-    counts::InFlight,
     forward::{Errand, pass_on},
     headers,
     instance::builder,
     limits::HANDSHAKE_TIMEOUT,
-    listener::{Phase, reached},
     refusal::Refusal,
+    session::Session,
     upload::Upload,
 };
 
@@ -98,68 +83,15 @@ pub(crate) async fn open(
     headers::to_client(&mut head.headers, &in_flight.version().header);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, protocol);
-    tokio::spawn(carry(client, instance, in_flight, limits.upgraded_idle_timeout(), errand.listener.phases()));
+    let session = Session::new(errand.listener, errand.visitor, in_flight);
+    tokio::spawn(carry(client, instance, session, limits.upgraded_idle_timeout()));
     Ok(Response::from_parts(head, Answer::Text(None)))
 }
 
-/// Carries bytes both ways until an end, a long silence, or the end of the edge.
-async fn carry(
-    client: OnUpgrade,
-    instance: OnUpgrade,
-    in_flight: InFlight,
-    idle: Duration,
-    mut phases: watch::Receiver<Phase>,
-) {
+/// Carries bytes both ways once both sides have gone over.
+async fn carry(client: OnUpgrade, instance: OnUpgrade, session: Session, idle: Duration) {
     let both = timeout(HANDSHAKE_TIMEOUT, async { Ok::<_, hyper::Error>((client.await?, instance.await?)) });
     if let Ok(Ok((client, instance))) = both.await {
-        let moves = AtomicU64::new(0);
-        let mut client = Watched { stream: TokioIo::new(client), moves: &moves };
-        let mut instance = Watched { stream: TokioIo::new(instance), moves: &moves };
-        let mut copying = pin!(copy_bidirectional(&mut client, &mut instance));
-        let mut seen = 0;
-        loop {
-            tokio::select! {
-                _ = copying.as_mut() => break,
-                _ = reached(&mut phases, Phase::Cut) => break,
-                () = sleep(idle) => {
-                    let now = moves.load(Ordering::Relaxed);
-                    if now == seen {
-                        break;
-                    }
-                    seen = now;
-                }
-            }
-        }
-    }
-    drop(in_flight);
-}
-
-/// A stream that counts its reads, to tell silence.
-struct Watched<'a> {
-    stream: TokioIo<Upgraded>,
-    moves: &'a AtomicU64,
-}
-
-impl AsyncRead for Watched<'_> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if read.is_ready() {
-            self.moves.fetch_add(1, Ordering::Relaxed);
-        }
-        read
-    }
-}
-
-impl AsyncWrite for Watched<'_> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        session.carry(&mut TokioIo::new(client), &mut TokioIo::new(instance), idle).await;
     }
 }

@@ -1,6 +1,9 @@
 //! Tests of the counters.
 
+use model::Timestamp;
+
 use super::*;
+use crate::clients::Visit;
 
 fn names() -> (ComponentName, Serial) {
     ("web".parse().unwrap(), "paydesk-000001".parse().unwrap())
@@ -34,11 +37,12 @@ fn threads_that_count_at_once_lose_nothing() {
     let (component, serial) = names();
     std::thread::scope(|scope| {
         for thread in 0..4_u8 {
-            let version = counts.version(&component, &serial);
+            let (counts, version) = (&counts, counts.version(&component, &serial));
             scope.spawn(move || {
                 for request in 0..5_000_u32 {
-                    let mut one = InFlight::begin(Arc::clone(&version));
-                    one.version().seen(IpAddr::from([10, 0, thread, (request % 8) as u8]));
+                    let mut one = InFlight::begin(Arc::clone(&version), None);
+                    let identity = format!("address:10.0.{thread}.{}", request % 8).into();
+                    drop(Visit::new(one.version(), &identity, Timestamp::from_unix(1), &counts.clients_in_all));
                     one.answered(request % 10 == 0);
                     if request % 5 == 0 {
                         one.withdraw();
@@ -51,15 +55,6 @@ fn threads_that_count_at_once_lose_nothing() {
     let row = rows.first().unwrap();
     assert_eq!((row.requests, row.errors, row.in_flight, row.clients), (16_000, 0, 0, 32));
     assert_eq!(row.latency_us.iter().map(|(_, n)| n).sum::<u64>(), 20_000);
-}
-
-#[test]
-fn clients_are_bounded() {
-    let version = VersionCounter::new(1, &names().1);
-    for n in 0..70_000_u32 {
-        version.seen(IpAddr::from(n.to_be_bytes()));
-    }
-    assert_eq!(locked(&version.clients).len(), MAX_CLIENTS);
 }
 
 #[test]

@@ -27,6 +27,10 @@ fn open(backends: Vec<Backend>) -> Route {
     route("127.0.0.1:80", RouteState::Open, backends)
 }
 
+fn in_force(route: Route) -> InForce {
+    InForce::new(&route, (1, 1), Arc::default(), &Counts::default(), None)
+}
+
 #[test]
 fn each_fault_of_a_table_is_named() {
     let other = || route("127.0.0.1:81", RouteState::Closed, vec![]);
@@ -61,11 +65,11 @@ fn each_fault_of_a_table_is_named() {
 
 #[test]
 fn shares_follow_weights_within_one_request_in_ten() {
-    let table = InForce::new(
-        &open(vec![backend(1, 9, &["10.0.0.1:80"]), backend(2, 1, &["10.0.0.2:80"]), backend(3, 0, &["10.0.0.3:80"])]),
-        &Counts::default(),
-        None,
-    );
+    let table = in_force(open(vec![
+        backend(1, 9, &["10.0.0.1:80"]),
+        backend(2, 1, &["10.0.0.2:80"]),
+        backend(3, 0, &["10.0.0.3:80"]),
+    ]));
     let turn = AtomicU64::new(0);
     let mut taken = [0_u32; 3];
     for n in 1..=10_000_u32 {
@@ -77,11 +81,8 @@ fn shares_follow_weights_within_one_request_in_ten() {
 
 #[test]
 fn versions_without_an_untried_instance_are_passed_over() {
-    let table = InForce::new(
-        &open(vec![backend(1, 9, &["10.0.0.1:80"]), backend(2, 1, &["10.0.0.2:80"]), backend(3, 5, &[])]),
-        &Counts::default(),
-        None,
-    );
+    let table =
+        in_force(open(vec![backend(1, 9, &["10.0.0.1:80"]), backend(2, 1, &["10.0.0.2:80"]), backend(3, 5, &[])]));
     let turn = AtomicU64::new(0);
     let tried = [Arc::clone(&table.versions[0].instances[0])];
     assert!((0..100).all(|_| table.choose(&turn, &tried) == Some(1)));
@@ -91,11 +92,7 @@ fn versions_without_an_untried_instance_are_passed_over() {
 
 #[test]
 fn instances_take_turns() {
-    let table = InForce::new(
-        &open(vec![backend(1, 1, &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"])]),
-        &Counts::default(),
-        None,
-    );
+    let table = in_force(open(vec![backend(1, 1, &["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"])]));
     let version = &table.versions[0];
     let mut ports = Vec::new();
     for _ in 0..6 {

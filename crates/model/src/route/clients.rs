@@ -44,6 +44,8 @@ pub struct Clients {
     pub start: u64,
     /// When the edge started. That a version has had no client since means nothing for the time before.
     pub since: Timestamp,
+    /// The time by the edge's clock, which does not jump: ages are counted from here.
+    pub now: Timestamp,
     /// One row a component and version, sorted.
     pub versions: Vec<VersionClients>,
 }

@@ -95,7 +95,8 @@ pub enum Flag {
     /// of a version are one request; a client that tries again is not told from one that asks twice, but both fall into
     /// its unit.
     Failed,
-    /// Whether at least so many requests took longer than a bound, from the choice of the version to the answer's head.
+    /// Whether at least so many requests took longer than a bound, from the choice of the version to the answer's head
+    /// (over plain TCP to the connection, without an answer to the end).
     Slower {
         /// The bound for the control, in microseconds.
         control_us: u64,
