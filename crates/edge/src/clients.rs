@@ -250,3 +250,6 @@ impl Drop for SessionCount {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

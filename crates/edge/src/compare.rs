@@ -272,3 +272,6 @@ impl Place {
         (packed & Self::IS_PACKED != 0).then(|| Self { arm, unit: (packed & Self::IS_COMPARED != 0).then_some(unit) })
     }
 }
+
+#[cfg(test)]
+mod tests;

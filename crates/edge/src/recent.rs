@@ -55,3 +55,6 @@ impl Recent {
         QUANTILES_PPM.iter().map(|ppm| (*ppm, all.value_at_quantile(f64::from(*ppm) / 1e6))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

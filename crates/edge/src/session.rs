@@ -57,11 +57,16 @@ pub(crate) enum Ended {
 
 impl Session {
     /// Of a visitor, on the version that it visited last.
-    pub(crate) fn new(listener: &Arc<Listener>, visitor: &Arc<Visitor>, in_flight: InFlight) -> Self {
+    pub(crate) fn new(
+        listener: &Arc<Listener>,
+        visitor: &Arc<Visitor>,
+        in_flight: InFlight,
+        phases: watch::Receiver<Phase>,
+    ) -> Self {
         Self {
             // Told of changes before the route is looked at, so that none is missed.
             changes: listener.changes(),
-            phases: listener.phases(),
+            phases,
             _counted: visitor.session(&listener.counts),
             _visitor: Arc::clone(visitor),
             listener: Arc::clone(listener),

@@ -51,7 +51,7 @@ pub(crate) async fn serve<S>(
             return;
         }
     };
-    let session = Session::new(&listener, &visitor, in_flight);
+    let session = Session::new(&listener, &visitor, in_flight, phases);
     let ended = session.carry(&mut stream, &mut instance, listener.limits.upgraded_idle_timeout()).await;
     // Whoever is left must be able to tell that it was not an end.
     match ended {

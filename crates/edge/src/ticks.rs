@@ -117,3 +117,6 @@ pub(crate) fn run(comparison: &Arc<Comparison>, log: &Arc<TickLog>) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

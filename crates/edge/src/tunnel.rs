@@ -83,7 +83,7 @@ pub(crate) async fn open(
     headers::to_client(&mut head.headers, &in_flight.version().header);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, protocol);
-    let session = Session::new(errand.listener, errand.visitor, in_flight);
+    let session = Session::new(errand.listener, errand.visitor, in_flight, errand.listener.phases());
     tokio::spawn(carry(client, instance, session, limits.upgraded_idle_timeout()));
     Ok(Response::from_parts(head, Answer::Text(None)))
 }

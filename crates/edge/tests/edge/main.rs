@@ -9,11 +9,14 @@
 )]
 
 mod bodies;
+mod comparing;
 mod control;
 mod heads;
 mod holding;
+mod identities;
 mod retries;
 mod support;
 mod switching;
+mod tcp;
 mod tls;
 mod tunnels;

@@ -24,11 +24,11 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use model::{
-    Serial,
-    route::{Backend, Protocol, Route, RouteState, RouteTable, VersionCounts},
+    Digest, Serial,
+    route::{Backend, Flag, Protocol, Route, RouteState, RouteTable, Split, VersionCounts},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -76,6 +76,20 @@ pub(crate) fn route(listen: SocketAddr, state: RouteState, backends: Vec<Backend
         backends,
         drain_ms: None,
         split: None,
+    }
+}
+
+/// Version 2 is compared with version 1.
+pub(crate) fn split(share: u8, flags: Vec<Flag>) -> Split {
+    Split {
+        salt: Digest::of(b"a comparison"),
+        trial: serial(2),
+        control: serial(1),
+        share,
+        cohort: vec![],
+        silence_ms: 600_000,
+        tick_ms: 50,
+        flags,
     }
 }
 
@@ -340,7 +354,18 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    /// From an address of its own.
+    pub(crate) async fn connect_from(from: std::net::IpAddr, address: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        Self::over(socket.connect(address).await.unwrap()).await
+    }
+
+    /// Over a stream that is open.
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (sender, driver) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(driver);
         Self { sender }
@@ -359,6 +384,16 @@ impl Client {
         self.send_body(method, path, Full::new(body.into()).map_err(|never| match never {}).boxed()).await
     }
 
+    /// A GET with fields of its own.
+    pub(crate) async fn get_with(&mut self, path: &str, fields: &[(&str, &str)]) -> Result<Got, hyper::Error> {
+        let body = Full::new(Bytes::new()).map_err(|never| match never {}).boxed();
+        let mut request = Request::builder().uri(path).header("host", "test.example");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        self.send_request(request.body(body).unwrap()).await
+    }
+
     pub(crate) async fn send_body(
         &mut self,
         method: Method,
@@ -366,6 +401,10 @@ impl Client {
         body: BoxBody<Bytes, std::io::Error>,
     ) -> Result<Got, hyper::Error> {
         let request = Request::builder().method(method).uri(path).header("host", "test.example").body(body).unwrap();
+        self.send_request(request).await
+    }
+
+    async fn send_request(&mut self, request: Request<BoxBody<Bytes, std::io::Error>>) -> Result<Got, hyper::Error> {
         self.sender.ready().await?;
         let (head, body) = self.sender.send_request(request).await?.into_parts();
         Ok(Got { status: head.status, headers: head.headers, body: body.collect().await?.to_bytes() })

@@ -55,6 +55,29 @@ async fn a_web_socket_lives_through_a_switch_and_counts_until_it_ends() {
 }
 
 #[tokio::test]
+async fn a_web_socket_is_cut_and_listed_when_its_time_is_over() {
+    let (old, new) = (Instance::start().await, Instance::start().await);
+    let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[old.address])]).await;
+    let mut socket = upgraded(listen).await;
+    exchange(&mut socket, b"before").await;
+    let clients = edge.clients().versions;
+    assert_eq!((clients[0].connections, clients[0].sessions), (1, 1), "{clients:?}");
+    let mut drained = route(listen, Open, vec![backend(1, 0, &[old.address]), backend(2, 1, &[new.address])]);
+    drained.drain_ms = Some(300);
+    edge.apply(table(1, 2, vec![drained])).await.unwrap();
+    exchange(&mut socket, b"after").await;
+    assert_eq!(edge.counts().cut, []);
+    let mut nothing = Vec::new();
+    timeout(PATIENCE, socket.read_to_end(&mut nothing)).await.unwrap().unwrap();
+    until("it is counted", || async { tally(&edge, 1) == (1, 0, 0) }).await;
+    let cut = edge.counts().cut;
+    assert_eq!((cut.len(), cut[0].sessions, cut[0].serial.clone()), (1, 1, serial(1)));
+    let clients = edge.clients().versions;
+    assert_eq!((clients[0].connections, clients[0].sessions, clients[0].clients), (0, 0, 1), "{clients:?}");
+    check_sums(&edge);
+}
+
+#[tokio::test]
 async fn an_instance_may_decline() {
     let instance = Instance::start().await;
     let (edge, listen) = edge_to(Limits::default(), vec![backend(1, 1, &[instance.address])]).await;
