@@ -14,7 +14,7 @@ const BY_VERSION: [Family<VersionCounts>; 5] = [
     ("requests", "counter", "Requests answered or failed.", |row| row.requests),
     ("errors", "counter", "Requests answered 5xx, or without a whole answer.", |row| row.errors),
     ("in_flight", "gauge", "Requests in flight.", |row| row.in_flight),
-    ("clients", "gauge", "Different client addresses seen.", |row| row.clients),
+    ("clients", "gauge", "Different clients remembered.", |row| row.clients),
     ("held", "counter", "Requests that were held before they came to this version.", |row| row.held),
 ];
 
@@ -62,6 +62,11 @@ fn write(text: &mut String, counts: &EdgeCounts) -> std::fmt::Result {
                 value(row)
             )?;
         }
+    }
+    head(text, "cut_sessions", "counter", "Long sessions cut because their version took nothing new for too long.")?;
+    for row in &counts.cut {
+        let labels = format!("component=\"{}\",serial=\"{}\"", row.component, row.serial);
+        writeln!(text, "countersign_edge_cut_sessions_total{{{labels}}} {}", row.sessions)?;
     }
     head(text, "answer_seconds", "histogram", "Time to the head of an answer.")?;
     for row in &counts.versions {

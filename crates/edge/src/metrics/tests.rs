@@ -1,5 +1,7 @@
 //! Tests of the text.
 
+use model::{Timestamp, route::CutSessions};
+
 use super::*;
 use crate::counts::{LATENCY_BOUNDS, bound_us};
 
@@ -33,7 +35,13 @@ fn the_text_is_openmetrics() {
         revision: 3,
         versions: vec![version],
         held: 6,
-        cut: vec![],
+        cut: vec![CutSessions {
+            component: "web".parse().unwrap(),
+            serial: "paydesk-000041".parse().unwrap(),
+            sessions: 8,
+            since: Timestamp::from_unix(1),
+            last: Timestamp::from_unix(2),
+        }],
         components: vec![component],
     });
     for line in [
@@ -42,6 +50,7 @@ fn the_text_is_openmetrics() {
         "countersign_edge_waiting 6",
         "countersign_edge_requests_total{component=\"web\",serial=\"paydesk-000042\"} 7",
         "countersign_edge_in_flight{component=\"web\",serial=\"paydesk-000042\"} 2",
+        "countersign_edge_cut_sessions_total{component=\"web\",serial=\"paydesk-000041\"} 8",
         "countersign_edge_retried_total{component=\"web\"} 5",
         "countersign_edge_answer_seconds_bucket{component=\"web\",serial=\"paydesk-000042\",le=\"0.000064\"} 0",
         "countersign_edge_answer_seconds_bucket{component=\"web\",serial=\"paydesk-000042\",le=\"0.000128\"} 1",

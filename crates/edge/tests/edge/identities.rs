@@ -243,8 +243,8 @@ async fn a_token_that_ends_on_an_open_connection_is_one_no_more() {
     let mut stage = Stage::new().await;
     let by_token = stage.token_identity(None);
     stage.apply(vec![by_token], 0, vec![named("token:alice")]).await;
-    // Within the minute that clocks may differ by, and over two seconds from now.
-    let token = format!("Bearer {}", stage.signers.ed_token(&json!({"sub": "alice", "exp": now() - 58})));
+    // Within the minute that clocks may differ by, and over three seconds from now.
+    let token = format!("Bearer {}", stage.signers.ed_token(&json!({"sub": "alice", "exp": now() - 57})));
     let mut client = Client::connect(stage.listen).await;
     assert_eq!(client.get_with("/", &[("authorization", &token)]).await.unwrap().serial(), TRIAL);
     let client = &tokio::sync::Mutex::new(client);

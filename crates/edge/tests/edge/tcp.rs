@@ -114,14 +114,14 @@ async fn at_the_limit_sessions_are_cut_and_listed_and_none_before() {
         exchange(session, "B", "old B").await;
     }
     let began = std::time::Instant::now();
-    edge.apply(draining(4, 700, 0)).await.unwrap();
+    edge.apply(draining(4, 1_500, 0)).await.unwrap();
     exchange(&mut sessions[0], "C", "old C").await;
     // A table in between does not give them the time again.
-    edge.apply(draining(5, 700, 0)).await.unwrap();
+    edge.apply(draining(5, 1_500, 0)).await.unwrap();
     for session in &mut sessions {
         assert_eq!(rest(session).await.unwrap(), "");
     }
-    assert!(began.elapsed() >= std::time::Duration::from_millis(700), "cut before its time");
+    assert!(began.elapsed() >= std::time::Duration::from_millis(1_500), "cut before its time");
     until("all are counted", || async { tally(&edge, 1) == (20, 0, 0) }).await;
     let cut = edge.counts().cut;
     assert_eq!((cut.len(), cut[0].serial.clone(), cut[0].sessions), (1, serial(1), 20));

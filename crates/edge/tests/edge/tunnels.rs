@@ -63,7 +63,7 @@ async fn a_web_socket_is_cut_and_listed_when_its_time_is_over() {
     let clients = edge.clients().versions;
     assert_eq!((clients[0].connections, clients[0].sessions), (1, 1), "{clients:?}");
     let mut drained = route(listen, Open, vec![backend(1, 0, &[old.address]), backend(2, 1, &[new.address])]);
-    drained.drain_ms = Some(300);
+    drained.drain_ms = Some(1_500);
     edge.apply(table(1, 2, vec![drained])).await.unwrap();
     exchange(&mut socket, b"after").await;
     assert_eq!(edge.counts().cut, []);
