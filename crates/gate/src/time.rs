@@ -30,19 +30,8 @@ impl LogTime {
 
     /// The same for a tick whose checkpoint was opened under that charter before.
     pub fn of_open(tick: &Tick, checkpoint: &OpenTick, index: u64, charter: &Charter) -> Option<Self> {
-        if checkpoint.size > index {
-            return None;
-        }
-        let covers = checkpoint.size;
-        match (checkpoint.times.iter().min(), checkpoint.times.iter().max()) {
-            (Some(earliest), Some(latest)) => {
-                Some(Self { index, covers, earliest: *earliest, latest: *latest, witnessed: true })
-            }
-            _ if charter.witness_quorum == 0 => {
-                Some(Self { index, covers, earliest: tick.at, latest: tick.at, witnessed: false })
-            }
-            _ => None,
-        }
+        let (earliest, latest) = checkpoint.within(index, tick.at, charter)?;
+        Some(Self { index, covers: checkpoint.size, earliest, latest, witnessed: !checkpoint.times.is_empty() })
     }
 }
 

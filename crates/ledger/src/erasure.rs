@@ -1,7 +1,7 @@
 //! When a subject is to be erased: two persons have said so, with keys that are believed, before the first word was over.
 //!
 //! It reads the log's statements in order and keeps no other; whoever reads the same log comes to the same answer. Time
-//! is the log's own: a word is over when the last tick before the second one says that its time is over. It refuses to
+//! is the log's own: a word is over when a tick before the second one proves that its time is over. It refuses to
 //! know keys and bodies: carrying it out is for whoever keeps them, and doing it twice is fine.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +12,9 @@ use crate::{
     bodies::SubjectDigest,
     statement::{
         Members, Signatory, Statement,
-        v1::{Claim, Kind, Tick},
+        v1::{Claim, Kind},
     },
+    tick::LatestTime,
 };
 
 /// Two persons: what is forgotten is forgotten for ever.
@@ -44,9 +45,7 @@ pub struct Complete {
 /// The erasures of one log, read in order.
 #[derive(Clone, Debug, Default)]
 pub struct Erasures {
-    /// The last tick, with the charter in force there.
-    tick: Option<(Tick, Members)>,
-    time: Timestamp,
+    time: LatestTime,
     void_from: BTreeMap<KeyId, u64>,
     words: BTreeMap<SubjectDigest, Vec<Word>>,
     complete: BTreeMap<SubjectDigest, Complete>,
@@ -64,9 +63,8 @@ impl Erasures {
     /// The next statement. It was verified and its signer may say it under the charter in force there.
     pub fn push(&mut self, index: u64, key: KeyId, members: &Members, by: &Signatory, statement: &Statement) {
         match &statement.claim {
-            // Opening one costs three signatures. While nobody waits, only the last one before a word matters.
             Claim::Tick(tick) => {
-                self.tick = Some((tick.clone(), members.clone()));
+                self.time.hear(index, tick, members, None);
                 if !self.words.is_empty() {
                     self.read_time();
                 }
@@ -115,15 +113,9 @@ impl Erasures {
         self.void_from.get(&key).is_some_and(|from| index >= *from)
     }
 
-    /// Time never runs backwards; a tick that does not open says nothing about it.
+    /// What is over by now does not count.
     fn read_time(&mut self) {
-        let Some((tick, members)) = self.tick.take() else { return };
-        let Some(opened) = members.open_tick(&tick.checkpoint) else { return };
-        let unwitnessed = (members.charter().witness_quorum == 0).then_some(tick.at);
-        if let Some(latest) = opened.times.iter().max().copied().or(unwitnessed) {
-            self.time = self.time.max(latest);
-        }
-        let time = self.time;
+        let Some((time, _)) = self.time.latest() else { return };
         self.keep_words(|word| word.expires > time);
     }
 

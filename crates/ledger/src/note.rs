@@ -285,6 +285,14 @@ impl Note {
         }
         Ok(latest)
     }
+
+    /// The latest time that any of its cosignatures claims, whoever made it and without verifying one: none that holds up
+    /// is later.
+    pub(crate) fn claimed_at(&self) -> Option<Timestamp> {
+        let times = self.signatures.iter().filter(|s| s.bytes.len() == COSIGNATURE_BYTES);
+        let times = times.filter_map(|s| s.bytes.first_chunk::<8>());
+        times.map(|time| Timestamp::from_unix(u64::from_be_bytes(*time))).max()
+    }
 }
 
 impl fmt::Display for Note {

@@ -1,5 +1,7 @@
 //! Ticks opened: what a checkpoint's cosignatures say about the time, under a charter.
 
+mod latest;
+
 use std::collections::BTreeMap;
 
 use model::{Digest, Timestamp};
@@ -10,6 +12,8 @@ use crate::{
     statement::v1::{Charter, WitnessKey},
 };
 
+pub(crate) use latest::LatestTime;
+
 /// A tick's checkpoint, verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenTick {
@@ -19,6 +23,20 @@ pub struct OpenTick {
     pub root: Digest,
     /// When each operator of witnesses cosigned: at least the quorum of them, or none under a charter without.
     pub times: Vec<Timestamp>,
+}
+
+impl OpenTick {
+    /// The earliest and the latest of its times as the tick at a log index, or what the robot that made it says (`at`)
+    /// where the charter asks no witness. `None` if it covers more than there was, or says nothing about the time.
+    pub fn within(&self, index: u64, at: Timestamp, charter: &Charter) -> Option<(Timestamp, Timestamp)> {
+        if self.size > index {
+            return None;
+        }
+        match (self.times.iter().min(), self.times.iter().max()) {
+            (Some(earliest), Some(latest)) => Some((*earliest, *latest)),
+            _ => (charter.witness_quorum == 0).then_some((at, at)),
+        }
+    }
 }
 
 /// The keys that a tick's checkpoint is verified with, read from a charter once.

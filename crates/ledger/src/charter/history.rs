@@ -3,7 +3,8 @@
 //! It takes the log's statements in order and keeps amendments, who consents to them, and what stands in their way. Whoever
 //! reads the same entries comes to the same charters. Time is the log's own: a delay begins with the first tick whose
 //! checkpoint covers what began it, at the latest of its times, and is over with a later tick whose earliest time is so much
-//! later. It refuses to know policies and clocks, and writes nothing.
+//! later. The latest time that any tick so far proves counts, not the last tick's: whoever says an old one again turns
+//! nothing back. It refuses to know policies and clocks, and writes nothing.
 //!
 //! *Invariant forward:* a charter that came into force stays in the history; a withdrawal of a key takes no amendment back.
 
@@ -12,16 +13,16 @@ mod put;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{KeyId, PersonId, Timestamp};
+use model::{KeyId, PersonId};
 
 use crate::{
     dsse::Identity,
     keys::PublicKey,
     statement::{
         Members, Signatory, Statement, public_key,
-        v1::{Charter, Claim, Key},
+        v1::{Charter, Claim, Key, Tick},
     },
-    tick::OpenTick,
+    tick::{LatestTime, OpenTick},
 };
 
 pub use judge::{Hindrance, RefusedAct};
@@ -44,7 +45,7 @@ pub struct Charters {
     void_from: BTreeMap<KeyId, u64>,
     withdrawals: BTreeMap<KeyId, u64>,
     new_keys: Vec<(BTreeSet<KeyId>, Delay)>,
-    last_tick: Option<LastTick>,
+    time: LatestTime,
     rests_on: BTreeSet<u64>,
 }
 
@@ -66,31 +67,6 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// The last tick. Its checkpoint takes three signatures to open, so that is done when it is asked for.
-#[derive(Clone, Debug)]
-struct LastTick {
-    index: u64,
-    at: Timestamp,
-    note: String,
-    members: Members,
-    opened: Option<OpenTick>,
-}
-
-impl LastTick {
-    fn open(&self) -> Option<OpenTick> {
-        self.opened.clone().or_else(|| self.members.open_tick(&self.note)).filter(|open| open.size <= self.index)
-    }
-
-    /// The earliest and the latest of its times; the robot's own where no witness is asked.
-    fn times(&self, open: &OpenTick) -> Option<(Timestamp, Timestamp)> {
-        match (open.times.iter().min(), open.times.iter().max()) {
-            (Some(earliest), Some(latest)) => Some((*earliest, *latest)),
-            _ if self.members.charter().witness_quorum == 0 => Some((self.at, self.at)),
-            _ => None,
-        }
-    }
-}
-
 impl Charters {
     /// Of the log of these members, before its first entry: they begin with its first charter.
     pub fn new(members: &Members) -> Self {
@@ -106,7 +82,7 @@ impl Charters {
             void_from: BTreeMap::new(),
             withdrawals: BTreeMap::new(),
             new_keys: Vec::new(),
-            last_tick: None,
+            time: LatestTime::default(),
             rests_on: BTreeSet::new(),
         }
     }
@@ -200,14 +176,14 @@ impl Charters {
         }
         match &statement.claim {
             Claim::Tick(claim) => {
-                self.last_tick = Some(LastTick {
-                    index,
-                    at: claim.at,
-                    note: claim.checkpoint.clone(),
-                    members: self.members().clone(),
-                    opened: tick.cloned(),
-                });
-                self.let_time_pass(index);
+                let members = self.members().clone();
+                let opened = tick.cloned();
+                let opened =
+                    if self.waits() { opened.or_else(|| members.open_tick(&claim.checkpoint)) } else { opened };
+                self.time.hear(index, claim, &members, opened.as_ref());
+                if let Some(open) = opened.filter(|_| self.waits()) {
+                    self.let_time_pass(index, claim, &open, &members);
+                }
             }
             Claim::KeyWithdrawal(claim) => {
                 self.rests_on.insert(index);
@@ -251,7 +227,7 @@ impl Charters {
     /// Looks whether an amendment is complete with the consent at an index.
     fn weigh(&mut self, amendment: u64, index: u64) {
         let Some(put) = self.puts.get(&amendment).filter(|put| put.state == State::Open) else { return };
-        self.rests_on.extend(self.last_tick.as_ref().map(|tick| tick.index));
+        self.rests_on.extend(self.time.latest().map(|(_, tick)| tick));
         let Ok(ready) = self.ready(put) else { return };
         if !ready.tally.is_met() {
             return;
@@ -311,15 +287,15 @@ impl Charters {
         }
     }
 
+    /// Whether time that passes changes anything.
+    fn waits(&self) -> bool {
+        !self.new_keys.is_empty() || self.puts.values().any(|put| matches!(put.state, State::Waiting { .. }))
+    }
+
     /// A tick: what waited long enough is over.
-    fn let_time_pass(&mut self, index: u64) {
-        let waits = |put: &&Put| matches!(put.state, State::Waiting { .. });
-        if self.new_keys.is_empty() && !self.puts.values().any(|put| waits(&put)) {
-            return;
-        }
-        let Some(tick) = &self.last_tick else { return };
-        let Some(open) = tick.open() else { return };
-        let Some((earliest, latest)) = tick.times(&open) else { return };
+    fn let_time_pass(&mut self, index: u64, tick: &Tick, open: &OpenTick, members: &Members) {
+        let Some((earliest, _)) = open.within(index, tick.at, members.charter()) else { return };
+        let Some(latest) = self.time.latest() else { return };
         let mut over = Vec::new();
         for put in self.puts.values_mut() {
             let (at, recovery) = (put.index, put.amendment.clone());

@@ -7,7 +7,7 @@ use crate::{
     note::NoteSigner,
     statement::{
         samples::{charter, statement},
-        v1::{Erasure, KeyWithdrawal, LogKey, WitnessKey},
+        v1::{Erasure, KeyWithdrawal, LogKey, Tick, WitnessKey},
     },
 };
 
@@ -135,6 +135,12 @@ fn a_word_that_is_over_by_the_logs_time_does_not_count() {
     told.tick(Some(50));
     told.erase("cem", "ada", 900);
     assert!(!told.is_complete("ada"), "time does not run backwards");
+    let mut told = Told::new();
+    told.tick(Some(100));
+    told.tick(Some(50));
+    told.erase("ben", "ada", 100);
+    told.erase("cem", "ada", 900);
+    assert!(!told.is_complete("ada"), "nor while nobody waits");
 }
 
 #[test]

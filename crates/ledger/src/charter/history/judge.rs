@@ -114,17 +114,15 @@ pub(super) struct Ready {
 }
 
 impl Charters {
-    /// The log's time by its last tick, if it has one that holds up.
+    /// The latest that any tick of the log proves, if one holds up.
     fn time(&self) -> Option<Timestamp> {
-        let tick = self.last_tick.as_ref()?;
-        let (_, latest) = tick.times(&tick.open()?)?;
-        Some(latest)
+        self.time.latest().map(|(latest, _)| latest)
     }
 
-    /// Whether something that ends then counts now. Before the first tick there is no time; a tick that does not hold up
-    /// says nothing, and then nothing counts.
+    /// Whether something that ends then counts now. Before the first tick there is no time; where no tick holds up nothing
+    /// counts.
     fn is_live(&self, expires: Timestamp) -> bool {
-        self.last_tick.is_none() || self.time().is_some_and(|now| now < expires)
+        !self.time.is_told() || self.time().is_some_and(|now| now < expires)
     }
 
     /// What an amendment makes of the charter in force.

@@ -108,19 +108,20 @@ impl Delay {
         Self { since, asked_s, until: None }
     }
 
-    /// Takes a tick, and says whether the delay is over with it. The ticks that it rests on are noted.
+    /// Takes a tick, and says whether the delay is over with it. `latest` is that of all ticks so far, with the one that
+    /// says so: a tick by an old time begins nothing earlier. The ticks that it rests on are noted.
     pub(super) fn tick(
         &mut self,
         index: u64,
         covers: u64,
         earliest: Timestamp,
-        latest: Timestamp,
+        latest: (Timestamp, u64),
         rests_on: &mut BTreeSet<u64>,
     ) -> bool {
         match self.until {
             None if covers > self.since => {
-                self.until = Some((latest.plus_s(self.asked_s), index));
-                rests_on.insert(index);
+                self.until = Some((latest.0.plus_s(self.asked_s), index));
+                rests_on.extend([index, latest.1]);
                 false
             }
             Some((until, began)) if index > began && earliest >= until => {

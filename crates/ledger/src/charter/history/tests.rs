@@ -163,12 +163,18 @@ impl Told {
     }
 
     fn tick(&mut self) {
+        let claim = self.tick_claim(self.now);
+        self.force("gate", "gate", claim);
+    }
+
+    /// A tick over everything, cosigned at this second.
+    fn tick_claim(&self, at: u64) -> Claim {
         let size = self.charters.size();
         let root = crate::merkle::CompactRange::new().root();
         let mut signed = crate::checkpoint::SignedCheckpoint::sign(size, root, &log_signer()).unwrap();
-        signed.add(self.witness.sign(signed.note().text(), Timestamp::from_unix(self.now)).unwrap());
+        signed.add(self.witness.sign(signed.note().text(), Timestamp::from_unix(at)).unwrap());
         let checkpoint = String::from_utf8(signed.to_bytes()).unwrap();
-        self.force("gate", "gate", Claim::Tick(Tick { checkpoint, at: Timestamp::from_unix(0) }));
+        Claim::Tick(Tick { checkpoint, at: Timestamp::from_unix(0) })
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -518,6 +524,47 @@ fn what_has_ended_counts_for_nothing_new() {
     let yes = log.yes(at);
     log.force("ben", "manager", yes);
     assert!(!log.is_in_force(at));
+}
+
+/// The log's key or a tick robot's says an old tick again, as itself and as a new statement.
+#[test]
+fn an_old_tick_said_again_turns_no_time_back() {
+    for many in [1, 200] {
+        let mut log = Told::new();
+        let old = log.tick_claim(log.now);
+        let at = log.propose("dora", hire_eve).unwrap();
+        log.consent("ada", at).unwrap();
+        log.wait(301 * DAY);
+        let late = log.charters.size() - 1;
+        for _ in 0..many {
+            log.force("gate", "gate", old.clone());
+        }
+        assert!(log.consent("ben", at).unwrap_err().contains("it ended at"));
+        let yes = log.yes(at);
+        log.force("ben", "manager", yes);
+        assert!(!log.is_in_force(at));
+        assert!(log.charters.rests_on().contains(&late), "it rests on the tick that says how late it is");
+    }
+}
+
+#[test]
+fn without_witnesses_a_tick_of_long_ago_does_not_end_a_delay() {
+    let mut charter = charter();
+    (charter.witnesses, charter.witness_quorum) = (Vec::new(), 0);
+    let mut log = Told::under(charter);
+    let tick = |log: &mut Told, at: u64| {
+        let claim = log.tick_claim(1);
+        let Claim::Tick(tick) = claim else { unreachable!() };
+        log.force("gate", "gate", Claim::Tick(Tick { at: Timestamp::from_unix(at), ..tick }));
+    };
+    tick(&mut log, 1_000_000);
+    let at = log.propose("r1", recovery::recover).unwrap();
+    log.consent("r2", at).unwrap();
+    tick(&mut log, 0);
+    tick(&mut log, 1_000_001);
+    assert!(matches!(log.state(at), State::Waiting { .. }), "{:?}", log.state(at));
+    tick(&mut log, 1_000_000 + 7 * DAY);
+    assert!(log.is_in_force(at));
 }
 
 #[test]
