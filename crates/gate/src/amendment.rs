@@ -32,6 +32,11 @@ impl Differences {
         found
     }
 
+    /// How many lines there are.
+    const fn len(&self) -> usize {
+        self.allows.len() + self.takes.len() + self.changes.len()
+    }
+
     /// Whether nothing differs.
     pub const fn is_empty(&self) -> bool {
         self.allows.is_empty() && self.takes.is_empty() && self.changes.is_empty()

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::statement::{
     public_key,
-    v1::{Charter, EnvironmentRule, Host, Key, Kind, Member, Robot},
+    v1::{Charter, EmergencyRule, EnvironmentRule, Host, Key, KeyScheme, Kind, Member, Quorum, Robot, ValueRule},
 };
 use model::{PersonId, RoleName};
 
@@ -13,16 +13,44 @@ use crate::duties;
 
 pub(super) fn compare(from: &Charter, to: &Charter, found: &mut Differences) {
     promise(from, to, found);
-    people(from, to, found);
-    robots(from, to, found);
-    hosts(from, to, found);
-    conflicts(from, to, found);
-    environments(from, to, found);
-    systems(from, to, found);
-    witnesses(from, to, found);
-    recovery(from, to, found);
-    policy(from, to, found);
-    rest(from, to, found);
+    let no_quorums = |c: &Charter| c.environments.iter().map(without_quorums).collect::<Vec<_>>();
+    let of_values = |c: &Charter| {
+        let rules = c.values.iter().map(|v| ValueRule { guardians: Quorum { groups: Vec::new() }, ..v.clone() });
+        rules.collect::<Vec<_>>()
+    };
+    type Part = fn(&Charter, &Charter, &mut Differences);
+    let parts: [(&str, bool, Part); 12] = [
+        ("people", from.members != to.members, people),
+        ("robots", from.robots != to.robots, robots),
+        ("hosts", from.hosts != to.hosts, hosts),
+        ("conflicts", from.conflicts != to.conflicts, conflicts),
+        ("environments", no_quorums(from) != no_quorums(to), environments),
+        ("systems", from.systems != to.systems, systems),
+        ("witnesses", from.witnesses != to.witnesses, witnesses),
+        ("recovery keys", from.recovery != to.recovery || from.key_delay_s != to.key_delay_s, recovery),
+        ("rules of the policy", from.policy != to.policy, policy),
+        ("roles", from.roles != to.roles, roles),
+        ("guarded values", of_values(from) != of_values(to), values),
+        ("silences and programs", from.silence != to.silence || from.programs != to.programs, rest),
+    ];
+    for (what, differs, compare) in parts {
+        let told = found.len();
+        compare(from, to, found);
+        // Whoever consents signs this text, so that no edit may go without a word.
+        if differs && found.len() == told {
+            found.changes.push(format!("{OTHERWISE} {what} are listed: read the edits"));
+        }
+    }
+}
+
+/// How a line begins about what has no words of its own here, such as an order.
+const OTHERWISE: &str = "how";
+
+/// What a quorum changes is told by itself.
+fn without_quorums(rule: &EnvironmentRule) -> EnvironmentRule {
+    let none = || Quorum { groups: Vec::new() };
+    let emergency = rule.emergency.as_ref().map(|e| EmergencyRule { quorum: none(), ..e.clone() });
+    EnvironmentRule { quorum: none(), resume: none(), emergency, ..rule.clone() }
 }
 
 fn promise(from: &Charter, to: &Charter, found: &mut Differences) {
@@ -44,6 +72,14 @@ fn acts(charter: &Charter, member: &Member) -> BTreeSet<&'static str> {
 fn names(keys: &[Key]) -> BTreeMap<String, String> {
     let name = |key: &Key| public_key(key).map_or_else(|_| key.public.clone(), |key| key.id().to_string());
     keys.iter().map(|key| (key.public.clone(), name(key))).collect()
+}
+
+const fn scheme(scheme: KeyScheme) -> &'static str {
+    match scheme {
+        KeyScheme::Ed25519 => "ed25519",
+        KeyScheme::Sshsig => "sshsig",
+        KeyScheme::SkSshsig => "sk-sshsig",
+    }
 }
 
 fn people(from: &Charter, to: &Charter, found: &mut Differences) {
@@ -77,6 +113,13 @@ fn people(from: &Charter, to: &Charter, found: &mut Differences) {
         found.allows.extend(added.map(|(_, key)| format!("{} would sign with the key {key}", new.id)));
         let gone = keys_were.iter().filter(|(key, _)| !keys_are.contains_key(*key));
         found.takes.extend(gone.map(|(_, key)| format!("{} would not sign with the key {key} any more", new.id)));
+        let other = new.keys.iter().filter_map(|key| {
+            let before = old.keys.iter().find(|k| k.public == key.public)?;
+            let name = keys_are.get(&key.public)?;
+            (before.scheme != key.scheme)
+                .then(|| format!("{} would sign with the key {name} by the scheme {}", new.id, scheme(key.scheme)))
+        });
+        found.allows.extend(other);
         if old.identity != new.identity {
             found.changes.push(format!("the e-mail addresses of {}", new.id));
         }
@@ -257,12 +300,15 @@ fn recovery(from: &Charter, to: &Charter, found: &mut Differences) {
         (Some(_), None) => found.takes.push("the charter could not be recovered any more".to_owned()),
         (Some(old), Some(new)) if old != new => {
             found.allows.push(format!("the charter could be recovered by {}, where it was {}", words(new), words(old)));
-            if old.keys != new.keys {
-                found.changes.push("the recovery keys".to_owned());
-            }
         }
         _ => {}
     }
+    let keys = |c: &Charter| c.recovery.as_ref().map(|r| names(&r.keys)).unwrap_or_default();
+    let (were, are) = (keys(from), keys(to));
+    let added = are.iter().filter(|(key, _)| !were.contains_key(*key));
+    found.allows.extend(added.map(|(_, key)| format!("the charter could be recovered with the key {key}")));
+    let gone = were.iter().filter(|(key, _)| !are.contains_key(*key));
+    found.takes.extend(gone.map(|(_, key)| format!("the charter could not be recovered with the key {key} any more")));
     let (was, is) = (from.key_delay_s, to.key_delay_s);
     if was != is {
         let line = format!("a new key would count after {is} s instead of {was} s");
@@ -287,7 +333,6 @@ fn policy(from: &Charter, to: &Charter, found: &mut Differences) {
         return;
     }
     let (old, new) = (rules(&from.policy), rules(&to.policy));
-    let told = found.allows.len() + found.takes.len() + found.changes.len();
     for (name, text) in new.iter().filter(|(name, _)| !name.is_empty()) {
         match old.get(name) {
             None => found.changes.push(format!("the policy would have the rule {name}: read it")),
@@ -299,12 +344,12 @@ fn policy(from: &Charter, to: &Charter, found: &mut Differences) {
     }
     let gone = old.keys().filter(|name| !new.contains_key(*name));
     found.allows.extend(gone.map(|name| format!("the rule {name} of the policy would not bind any more")));
-    if found.allows.len() + found.takes.len() + found.changes.len() == told {
+    if old.get("") != new.get("") {
         found.changes.push("the text of the policy, outside of its rules".to_owned());
     }
 }
 
-fn rest(from: &Charter, to: &Charter, found: &mut Differences) {
+fn roles(from: &Charter, to: &Charter, found: &mut Differences) {
     for role in &to.roles {
         let was: BTreeSet<&str> =
             from.roles.iter().filter(|r| r.name == role.name).flat_map(|r| &r.says).map(|k| k.name()).collect();
@@ -320,25 +365,36 @@ fn rest(from: &Charter, to: &Charter, found: &mut Differences) {
     }
     let gone = from.roles.iter().filter(|r| !to.roles.iter().any(|n| n.name == r.name));
     found.takes.extend(gone.map(|r| format!("there would be no role {} any more", r.name)));
-    for new in &to.values {
-        match from.values.iter().find(|v| v.name == new.name) {
-            None => found.allows.push(format!("{} of {} would be a guarded value", new.name, new.system)),
-            Some(old) => {
-                if old.cool_off_s != new.cool_off_s {
-                    let line = format!(
-                        "another {} would be in force after {} s instead of {} s",
-                        new.name, new.cool_off_s, old.cool_off_s
-                    );
-                    if new.cool_off_s < old.cool_off_s { found.allows.push(line) } else { found.takes.push(line) }
-                }
-                if old.format != new.format || old.system != new.system || old.environment != new.environment {
-                    found.allows.push(format!("what {} looks like, or where it holds, would be another", new.name));
-                }
-            }
+}
+
+fn values(from: &Charter, to: &Charter, found: &mut Differences) {
+    // A value is another one in another place.
+    let place = |v: &ValueRule| format!("{} of {} in {}", v.name, v.system, v.environment);
+    let by_place =
+        |c: &Charter| -> BTreeMap<String, ValueRule> { c.values.iter().map(|v| (place(v), v.clone())).collect() };
+    let (old, new) = (by_place(from), by_place(to));
+    for (name, now) in &new {
+        let Some(before) = old.get(name) else {
+            found.allows.push(format!("{name} would be a guarded value"));
+            continue;
+        };
+        if before.cool_off_s != now.cool_off_s {
+            let line = format!(
+                "another {name} would be in force after {} s instead of {} s",
+                now.cool_off_s, before.cool_off_s
+            );
+            if now.cool_off_s < before.cool_off_s { found.allows.push(line) } else { found.takes.push(line) }
+        }
+        if before.format != now.format {
+            let (is, was) = (now.format.name(), before.format.name());
+            found.allows.push(format!("{name} would have to look like {is} instead of {was}"));
         }
     }
-    let gone = from.values.iter().filter(|v| !to.values.iter().any(|n| n.name == v.name));
-    found.allows.extend(gone.map(|v| format!("{} would not be guarded any more", v.name)));
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    found.allows.extend(gone.map(|name| format!("{name} would not be guarded any more")));
+}
+
+fn rest(from: &Charter, to: &Charter, found: &mut Differences) {
     if from.silence != to.silence {
         let words = to.silence.as_ref().map_or("no alarm could be kept quiet".to_owned(), |rule| {
             format!("{} kinds of alarm could be kept quiet, for {} s at most", rule.kinds.len(), rule.longest_s)

@@ -40,7 +40,8 @@ fn by_name(charter: &Charter) -> BTreeMap<String, &Quorum> {
         }
     }
     for v in &charter.values {
-        quorums.insert(format!("change the guarded value {}", v.name), &v.guardians);
+        quorums
+            .insert(format!("change the guarded value {} of {} in {}", v.name, v.system, v.environment), &v.guardians);
     }
     quorums
 }

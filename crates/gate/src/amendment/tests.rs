@@ -1,7 +1,11 @@
-use ledger::statement::v1::{Edit, EmergencyRule};
+use ledger::{
+    charter::diff,
+    statement::v1::{Edit, EmergencyRule, KeyScheme, Kind, Recovery, SilenceRule, ValueRule},
+};
+use model::value::Format;
 
 use super::*;
-use crate::world::{charter, quorum};
+use crate::world::{charter, guarded, quorum};
 
 fn words(edit: impl FnOnce(&mut Charter)) -> Differences {
     let from = charter();
@@ -146,5 +150,190 @@ fn nothing_that_an_edit_changes_is_left_out() {
     assert_eq!(
         apply(&from, &[Edit::KeyDelay(9)]).map(|to| Differences::between(&from, &to).takes).unwrap(),
         ["a new key would count after 9 s instead of 0 s"]
+    );
+}
+
+/// A charter with something in every list and every choice.
+fn full() -> Charter {
+    let mut c = guarded();
+    let payout = c.values[0].clone();
+    c.values.push(ValueRule { environment: "staging".parse().unwrap(), ..payout });
+    let keys = c.members.iter().take(3).map(|m| m.keys[0].clone()).collect();
+    c.recovery = Some(Recovery { keys, count: 2, delay_s: 90_000 });
+    c.silence = Some(SilenceRule { kinds: vec![ledger::statement::v1::AlarmKind::ProbeFailed], longest_s: 60 });
+    c.environments[1].emergency = Some(EmergencyRule { quorum: quorum(&[("operator", 2)]), verdict_s: 60 });
+    c.programs.insert("gate".parse().unwrap(), vec![Digest::of(b"p")]);
+    c
+}
+
+/// Which kind of edit it is. Another kind does not build until it has a row below.
+const fn kind(edit: &Edit) -> usize {
+    match edit {
+        Edit::SetMember(_) => 0,
+        Edit::RemoveMember(_) => 1,
+        Edit::SetRobot(_) => 2,
+        Edit::RemoveRobot(_) => 3,
+        Edit::SetHost(_) => 4,
+        Edit::RemoveHost(_) => 5,
+        Edit::SetRole(_) => 6,
+        Edit::RemoveRole(_) => 7,
+        Edit::AddConflict(..) => 8,
+        Edit::RemoveConflict(..) => 9,
+        Edit::SetSystem(_) => 10,
+        Edit::RemoveSystem(_) => 11,
+        Edit::SetEnvironment(_) => 12,
+        Edit::RemoveEnvironment(_) => 13,
+        Edit::SetWitness(_) => 14,
+        Edit::RemoveWitness(_) => 15,
+        Edit::SetValue(_) => 16,
+        Edit::RemoveValue(..) => 17,
+        Edit::WitnessQuorum(_) => 18,
+        Edit::Amendment(_) => 19,
+        Edit::Recovery(_) => 20,
+        Edit::KeyDelay(_) => 21,
+        Edit::Silence(_) => 22,
+        Edit::Policy(_) => 23,
+        Edit::Programs(_) => 24,
+    }
+}
+
+#[test]
+fn every_field_of_every_edit_has_words_of_its_own() {
+    type Row = (&'static str, fn(&mut Charter));
+    let rows: [Row; 60] = [
+        ("members.roles", |c| c.members[0].roles.clear()),
+        ("members.keys", |c| c.members[0].keys.clear()),
+        ("members.keys.scheme", |c| c.members[0].keys[0].scheme = KeyScheme::SkSshsig),
+        ("members.identity", |c| c.members[0].identity = Digest::of(b"other")),
+        ("members.founder", |c| c.members[0].founder ^= true),
+        ("members.new", |c| {
+            let mut new = c.members[0].clone();
+            new.id = "new".parse().unwrap();
+            c.members.push(new);
+        }),
+        ("members.gone", |c| drop(c.members.remove(0))),
+        ("robots.role", |c| c.robots[0].role = c.robots[1].role.clone()),
+        ("robots.key", |c| c.robots[0].key = c.robots[1].key.clone()),
+        ("robots.key.scheme", |c| c.robots[0].key.scheme = KeyScheme::SkSshsig),
+        ("robots.controllers", |c| c.robots[0].controllers.clear()),
+        ("robots.host", |c| c.robots[0].host = c.robots[1].host.clone()),
+        ("robots.environments", |c| c.robots[0].environments.push("staging".parse().unwrap())),
+        ("robots.new", |c| {
+            let mut new = c.robots[0].clone();
+            new.id = "new".parse().unwrap();
+            c.robots.push(new);
+        }),
+        ("robots.gone", |c| drop(c.robots.remove(0))),
+        ("hosts.administrators", |c| c.hosts[0].administrators.clear()),
+        ("hosts.new", |c| {
+            let mut new = c.hosts[0].clone();
+            new.name = "new".parse().unwrap();
+            c.hosts.push(new);
+        }),
+        ("hosts.gone", |c| drop(c.hosts.remove(0))),
+        ("roles.more", |c| c.roles[0].says.push(Kind::Erasure)),
+        ("roles.less", |c| c.roles[0].says.clear()),
+        ("roles.gone", |c| drop(c.roles.remove(0))),
+        ("conflicts.new", |c| c.conflicts.push(("operator".parse().unwrap(), "tester".parse().unwrap()))),
+        ("conflicts.gone", |c| drop(c.conflicts.remove(0))),
+        ("systems.remote", |c| c.systems[0].remote.push('x')),
+        ("systems.branch", |c| c.systems[0].branch.push('x')),
+        ("systems.new", |c| {
+            let mut new = c.systems[0].clone();
+            new.name = "new".parse().unwrap();
+            c.systems.push(new);
+        }),
+        ("systems.gone", |c| drop(c.systems.remove(0))),
+        ("environments.quorum", |c| c.environments[1].quorum = quorum(&[("operator", 1)])),
+        ("environments.approval_s", |c| c.environments[1].approval_s += 1),
+        ("environments.cool_off_s", |c| c.environments[1].cool_off_s += 1),
+        ("environments.verdict_s", |c| c.environments[1].verdict_s += 1),
+        ("environments.max_age_s", |c| c.environments[1].max_age_s += 1),
+        ("environments.rollback_s", |c| c.environments[1].rollback_s += 1),
+        ("environments.resume", |c| c.environments[1].resume = quorum(&[("operator", 1)])),
+        ("environments.builders", |c| c.environments[1].builders += 1),
+        ("environments.emergency", |c| c.environments[1].emergency = None),
+        ("environments.emergency.quorum", |c| {
+            c.environments[1].emergency.as_mut().unwrap().quorum = quorum(&[("operator", 1)]);
+        }),
+        ("environments.emergency.verdict_s", |c| c.environments[1].emergency.as_mut().unwrap().verdict_s += 1),
+        ("environments.new", |c| {
+            let mut new = c.environments[0].clone();
+            new.name = "new".parse().unwrap();
+            c.environments.push(new);
+        }),
+        ("environments.gone", |c| drop(c.environments.remove(0))),
+        ("witnesses.operator", |c| c.witnesses[0].operator.push('x')),
+        ("witnesses.vkey", |c| c.witnesses[0].vkey.push('x')),
+        ("witnesses.url", |c| c.witnesses[0].url.push('x')),
+        ("witnesses.gone", |c| drop(c.witnesses.remove(0))),
+        ("witness_quorum", |c| c.witness_quorum += 1),
+        ("values.format", |c| c.values[1].format = Format::Text),
+        ("values.guardians", |c| c.values[1].guardians = quorum(&[("guardian", 1)])),
+        ("values.cool_off_s", |c| c.values[1].cool_off_s = 0),
+        ("values.environment", |c| c.values[1].environment = "elsewhere".parse().unwrap()),
+        ("values.system", |c| c.values[1].system = "elsewhere".parse().unwrap()),
+        ("values.gone", |c| drop(c.values.remove(1))),
+        ("amendment", |c| c.amendment = quorum(&[("operator", 1)])),
+        ("recovery", |c| c.recovery = None),
+        ("recovery.keys", |c| c.recovery.as_mut().unwrap().keys[0] = c.members[4].keys[0].clone()),
+        ("recovery.count", |c| c.recovery.as_mut().unwrap().count += 1),
+        ("recovery.delay_s", |c| c.recovery.as_mut().unwrap().delay_s += 1),
+        ("key_delay_s", |c| c.key_delay_s += 1),
+        ("silence", |c| c.silence.as_mut().unwrap().longest_s += 1),
+        ("policy", |c| c.policy.push_str("// last\n")),
+        ("programs", |c| c.programs.clear()),
+    ];
+    let from = full();
+    let mut kinds = std::collections::BTreeSet::new();
+    for (what, edit) in rows {
+        let mut to = from.clone();
+        edit(&mut to);
+        let edits = diff(&from, &to).unwrap();
+        assert!(!edits.is_empty(), "{what} edits nothing");
+        kinds.extend(edits.iter().map(kind));
+        let found = Differences::between(&from, &to);
+        assert!(!found.is_empty(), "{what} goes without a word");
+        let otherwise = found.changes.iter().find(|line| line.ends_with("are listed: read the edits"));
+        assert_eq!(otherwise, None, "{what} has no words of its own");
+    }
+    assert_eq!(kinds.len(), 25, "every kind of edit has a row");
+}
+
+#[test]
+fn what_has_no_words_of_its_own_is_told_all_the_same() {
+    let from = full();
+    let rows: [fn(&mut Charter); 5] = [
+        |c| c.members.reverse(),
+        |c| c.witnesses.extend(c.witnesses.clone()),
+        |c| c.values.reverse(),
+        |c| c.hosts.reverse(),
+        |c| c.roles.reverse(),
+    ];
+    for (at, edit) in rows.into_iter().enumerate() {
+        let mut to = from.clone();
+        edit(&mut to);
+        assert!(!Differences::between(&from, &to).is_empty(), "{at}");
+    }
+}
+
+#[test]
+fn a_value_in_one_place_is_another_in_another_place() {
+    let from = full();
+    let mut to = from.clone();
+    to.values[1].guardians = quorum(&[("guardian", 1)]);
+    let found = Differences::between(&from, &to);
+    let line = "1 fewer is needed: to change the guarded value payout of bank in staging takes 1 of guardian";
+    assert!(found.allows.iter().any(|l| l.starts_with(line)), "{found}");
+    let mut to = from.clone();
+    let old = to.recovery.as_ref().unwrap().keys[0].clone();
+    to.recovery.as_mut().unwrap().keys[0] = from.members[5].keys[0].clone();
+    let found = Differences::between(&from, &to);
+    let name = |key| ledger::statement::public_key(key).unwrap().id();
+    let (new, gone) = (name(&from.members[5].keys[0]), name(&old));
+    assert!(found.allows.contains(&format!("the charter could be recovered with the key {new}")), "{found}");
+    assert!(
+        found.takes.contains(&format!("the charter could not be recovered with the key {gone} any more")),
+        "{found}"
     );
 }
