@@ -112,12 +112,22 @@ pub fn emergencies(policy: &Policy, facts: &Facts) -> Vec<Emergency> {
     let charter = facts.members().charter();
     let mut found = Vec::new();
     for system in charter.systems.iter().map(|s| &s.name) {
-        for rule in charter.environments.iter().filter(|e| e.emergency.is_some()) {
-            let live = facts.running(system, &rule.name).first().map(|live| live.proposal);
-            let newest = facts.proposals_for(system, &rule.name).next_back().map(|said| said.index);
-            for index in [live, newest.filter(|newest| live != Some(*newest))].into_iter().flatten() {
+        for rule in &charter.environments {
+            let running = facts.running(system, &rule.name).first();
+            let live = running.map(|live| live.proposal);
+            // What is owed does not cease to be owed by an amendment.
+            let then =
+                running.map_or(Some(rule), |live| facts.members_at(live.index).charter().environment(&rule.name));
+            // Any that is granted may go, whatever was proposed after it; what nobody approved is not.
+            let newer = facts.proposals_for(system, &rule.name).filter(|said| {
+                live.is_none_or(|live| said.index > live)
+                    && rule_of(Some(rule), said).is_some()
+                    && facts.approvals(said.index).next().is_some()
+            });
+            for index in live.into_iter().chain(newer.map(|said| said.index)) {
                 let runs = live == Some(index);
-                let Some(said) = facts.any_proposal(index).filter(|said| rule_of(Some(rule), said).is_some()) else {
+                let rule_then = if runs { then } else { Some(rule) };
+                let Some(said) = facts.any_proposal(index).filter(|said| rule_of(rule_then, said).is_some()) else {
                     continue;
                 };
                 let (missing, _) = missing_evidence(facts, said, now);

@@ -1,4 +1,4 @@
-use ledger::statement::v1::{Claim, EvidenceOutcome, EvidenceReason, MilestoneKind, Ruling};
+use ledger::statement::v1::{Amendment, Claim, Consent, EvidenceOutcome, EvidenceReason, Kind, MilestoneKind, Ruling};
 
 use super::*;
 use crate::{
@@ -81,6 +81,45 @@ fn two_persons_let_it_go_without_evidence_and_it_ends_by_itself() {
     // Nor does another yes of the same people make it younger.
     world.approve_both(&put);
     assert_eq!(rules(&world, put.proposal), ["emergency-is-in-time"]);
+}
+
+#[test]
+fn nothing_that_is_proposed_later_puts_its_alarm_out() {
+    let (mut world, first) = first();
+    let put = world.urgent(2, &first, ("dora", "developer"));
+    world.approve_both(&put);
+    let granted = [("bank-000002".to_owned(), false, 3)];
+    assert_eq!(open(&world), granted);
+    world.urgent(3, &first, ("dora", "developer"));
+    world.put(4, Some(&first));
+    world.wait(60);
+    assert_eq!(rules(&world, put.proposal), Vec::<String>::new(), "it may still go");
+    assert_eq!(open(&world), granted);
+}
+
+#[test]
+fn an_amendment_that_knows_no_emergencies_ends_no_debt() {
+    let mut charter = with_emergencies();
+    let manager = charter.roles.iter_mut().find(|r| r.name.as_str() == "release-manager").unwrap();
+    manager.says.extend([Kind::Amendment, Kind::Consent]);
+    let mut world = World::founded(charter);
+    let first = world.go_live(1, None);
+    let put = world.urgent(2, &first, ("dora", "developer"));
+    world.approve_both(&put);
+    world.milestone(&put, MilestoneKind::Live);
+    let owed = [("bank-000002".to_owned(), true, 3)];
+    assert_eq!(open(&world), owed);
+    let mut changed = world.charter.clone();
+    changed.environments[1].emergency = None;
+    let edits = ledger::charter::diff(&world.charter, &changed).unwrap();
+    let (from, becomes) = (world.charter.digest(), changed.digest());
+    let amendment = world.say("ada", "release-manager", Claim::Amendment(Box::new(Amendment { from, becomes, edits })));
+    for who in ["ben", "cid"] {
+        let consent = Consent { amendment, becomes, shown: crate::world::dig("shown") };
+        world.say(who, "release-manager", Claim::Consent(consent));
+    }
+    assert!(world.facts().members().charter().environments[1].emergency.is_none());
+    assert_eq!(open(&world), owed);
 }
 
 #[test]
