@@ -8,24 +8,23 @@ use std::collections::BTreeMap;
 
 use ledger::{
     charter::{Hindrance, Put, State},
-    statement::v1::{AlarmAbout, AlarmKind, Milestone, MilestoneKind, Ruling},
+    statement::v1::{AlarmAbout, AlarmKind, Milestone, MilestoneKind, Reason},
 };
 use model::{EnvironmentName, SystemName, Timestamp};
 
 pub use crate::facts::{Condition, Firing, SilenceRefusal, Silencing, hidden_roles, may_silence, reports_on};
 use crate::{
-    decide::{DecideError, decide_with},
+    decide::floor,
+    dossier::Dossier,
     emergency::emergencies,
     facts::{Facts, Said},
     policy::Policy,
     values::{ValueAlarm, value_alarms},
 };
 
-/// Rules whose failure says only that nothing new may begin just now: what runs is as good as it was.
-const WAITING_RULES: [&str; 4] = ["not-halted", "time-is-known", "proposal-is-in-time", "cool-off-is-over"];
-
-/// What the log calls alarms for, each with the reason in words for people.
-pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<BTreeMap<Condition, String>, DecideError> {
+/// What the log calls alarms for, each with the reason in words for people. A policy that is not the charter's, because the
+/// charter's can not be read, is called about where something runs, and takes nothing else away.
+pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> BTreeMap<Condition, String> {
     let mut called = BTreeMap::new();
     let charter = facts.members().charter();
     for system in &charter.systems {
@@ -35,7 +34,7 @@ pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<BTre
                 called.insert(Condition::of(what, about).within(&system.name, &environment.name), words);
             };
             rollouts(facts, &system.name, &environment.name, &mut here);
-            withdrawn(policy, facts, &system.name, &environment.name, &mut here)?;
+            withdrawn(policy, facts, &system.name, &environment.name, &mut here);
         }
     }
     for silence in facts.silences(now) {
@@ -100,7 +99,7 @@ pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> Result<BTre
             && condition.about.statement.is_some_and(|statement| facts.is_withdrawal(statement));
         lasts || !(once && seen(facts, condition))
     });
-    Ok(called)
+    called
 }
 
 /// Whether an amendment waits, and could still come into force.
@@ -216,32 +215,46 @@ fn rollouts(
     tell(AlarmKind::Drift, drift, "is not what was started");
 }
 
-/// A release whose verdict would be refused today, while it runs.
+/// A release against which something speaks that would have refused it, while it runs. That its approvals have aged since
+/// is none of it: a healthy release calls nobody, and so what is withdrawn later is news.
 fn withdrawn(
     policy: &Policy,
     facts: &Facts,
     system: &SystemName,
     environment: &EnvironmentName,
     here: &mut impl FnMut(AlarmKind, u64, String),
-) -> Result<(), DecideError> {
-    let Some(live) = facts.running(system, environment).first() else { return Ok(()) };
+) {
+    let Some(live) = facts.running(system, environment).first() else { return };
     if facts.proposal(live.proposal).is_none() {
         here(
             AlarmKind::VerdictWithdrawn,
             live.proposal,
             format!("{} runs in {environment}, and the key that proposed it was withdrawn", live.serial),
         );
-        return Ok(());
+        return;
     }
-    if let Ruling::Refused { reasons } = decide_with(policy, facts, live.proposal)?.verdict.ruling {
-        let rules: Vec<&str> =
-            reasons.iter().map(|r| r.rule.as_str()).filter(|rule| !WAITING_RULES.contains(rule)).collect();
-        if !rules.is_empty() {
-            let words = format!("{} runs in {environment} and would be refused now: {}", live.serial, rules.join(", "));
-            here(AlarmKind::VerdictWithdrawn, live.proposal, words);
-        }
+    let Some(dossier) = Dossier::gather_going(facts, live.proposal) else { return };
+    let (serial, proposal) = (&live.serial, live.proposal);
+    if policy.digest() != facts.policy() {
+        let words =
+            format!("{serial} runs in {environment}, and the charter's policy can not be read: nothing judges it");
+        here(AlarmKind::VerdictWithdrawn, proposal, words);
+        return;
     }
-    Ok(())
+    let rules = match policy.judge(&dossier) {
+        Ok(reasons) if reasons.is_empty() => rules_of(floor(&dossier)),
+        Ok(reasons) => rules_of(reasons),
+        Err(error) => error.to_string(),
+    };
+    if !rules.is_empty() {
+        let words = format!("{serial} runs in {environment} and would be refused now: {rules}");
+        here(AlarmKind::VerdictWithdrawn, proposal, words);
+    }
+}
+
+fn rules_of(reasons: Vec<Reason>) -> String {
+    let rules: Vec<String> = reasons.into_iter().map(|reason| reason.rule).collect();
+    rules.join(", ")
 }
 
 #[cfg(test)]

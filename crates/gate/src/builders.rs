@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use ledger::statement::{
-    Signatory,
+    Members, Signatory,
     v1::{Build, Charter, Kind, Proposal, Robot},
 };
 use model::{PersonId, RobotId};
@@ -29,8 +29,8 @@ pub struct Builders {
 impl Builders {
     /// Looks at all builds of the proposed change. One that differs speaks against the release also when its signer's key
     /// was withdrawn since: a withdrawal must not make it disappear.
-    pub(crate) fn of(facts: &Facts, claim: &Proposal) -> Self {
-        let charter = facts.members().charter();
+    pub(crate) fn of(facts: &Facts, claim: &Proposal, members: &Members) -> Self {
+        let charter = members.charter();
         let needed = charter.environment(&claim.environment).map_or(1, |rule| rule.builders).max(1);
         if needed == 1 {
             // There is the one that the proposal names, which is asked about by itself, and nobody to agree with.
@@ -38,7 +38,7 @@ impl Builders {
         }
         let mut made: BTreeSet<RobotId> = BTreeSet::new();
         let (mut disagree, mut rests_on) = (BTreeSet::new(), BTreeSet::new());
-        for said in facts.any_builds_of(claim.change).filter(|said| facts.may_say(&said.header.role, Kind::Build)) {
+        for said in facts.any_builds_of(claim.change).filter(|said| charter.may_say(&said.header.role, Kind::Build)) {
             let Signatory::Robot { id, .. } = &*said.by else { continue };
             if is_same(&said.claim, claim) {
                 if !facts.is_void(said.key, said.index) {

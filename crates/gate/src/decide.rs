@@ -11,6 +11,12 @@ use crate::{
 /// The version of this function. A change in what it answers is a new version beside this one.
 pub const DECIDE_VERSION: &str = "1";
 
+/// Whether a rule that is not met says only that there is no leave just now. Every other one withdraws the verdict of a
+/// release that is on its way: it goes back.
+pub fn only_waits(rule: &str) -> bool {
+    ["not-halted", "time-is-known", "in-time"].contains(&rule)
+}
+
 /// What `decide` answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -95,7 +101,7 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
 
 /// What no policy can give away, in the names of the default policy: a charter whose rules forgot one of these would
 /// let something through on one signature, or past a stop.
-fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
+pub(crate) fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
     let rows: [(bool, &str, &str, &str); 10] = [
         (
             dossier.founded,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use ledger::{
     quorum::Tally,
     statement::{
-        Signatory,
+        Members, Signatory,
         v1::{Build, Change, CommitFact, Kind, Proposal, SuiteKind, SuiteOn},
     },
 };
@@ -19,7 +19,7 @@ use crate::{
     facts::{Facts, Said},
     lineage::{Base, Lineage},
     standing::{Judge, Standings, SuiteStanding, edits_over},
-    time::CoolOff,
+    time::{CoolOff, LogTime},
     values::ReleaseValues,
     votes::Votes,
 };
@@ -98,10 +98,25 @@ pub struct Dossier<'a> {
 impl<'a> Dossier<'a> {
     /// Gathers it. `None` if there is no such proposal, or its signer's key was withdrawn.
     pub fn gather(facts: &'a Facts, proposal: u64) -> Option<Self> {
+        Self::gather_by(facts, proposal, facts.time(), facts.members())
+    }
+
+    /// The same about what runs, by the time and the charter of when it began to go: that approvals and exceptions have
+    /// aged since, and that people have left, says nothing about it. What was withdrawn or found since counts, and a halt
+    /// is none of it.
+    pub(crate) fn gather_going(facts: &'a Facts, proposal: u64) -> Option<Self> {
+        let said = facts.proposal(proposal)?;
+        let (system, environment) = (said.claim.serial.system(), &said.claim.environment);
+        let began = facts.any_milestones(system, environment).find(|m| m.claim.proposal == proposal);
+        let began = began.map_or_else(|| facts.size(), |said| said.index);
+        let dossier = Self::gather_by(facts, proposal, facts.time_before(began), facts.members_at(began))?;
+        Some(Self { halted: false, time_known: true, ..dossier })
+    }
+
+    fn gather_by(facts: &'a Facts, proposal: u64, time: Option<LogTime>, members: &Members) -> Option<Self> {
         let said = facts.proposal(proposal)?;
         let claim = &said.claim;
         let system = claim.serial.system();
-        let time = facts.time();
         let now = time.map(|t| t.latest).unwrap_or_default();
         let mut rests_on: BTreeSet<u64> = [proposal].into();
         rests_on.extend(time.map(|t| t.index));
@@ -113,10 +128,10 @@ impl<'a> Dossier<'a> {
         let mut contributors: BTreeSet<PersonId> = commits().flat_map(|c| c.contributors.iter().cloned()).collect();
         contributors.extend(said.by.persons().iter().cloned());
 
-        let rule = facts.members().charter().environment(&claim.environment);
+        let rule = members.charter().environment(&claim.environment);
         let emergency = rule_of(rule, said).is_some();
         let owed = Owed::by_what_runs(facts, system, &claim.environment, now);
-        let builders = Builders::of(facts, claim);
+        let builders = Builders::of(facts, claim, members);
         rests_on.extend(owed.rests_on.iter().chain(&builders.rests_on));
 
         let head = changes.last();
@@ -127,7 +142,7 @@ impl<'a> Dossier<'a> {
         });
         rests_on.extend(standings.rests_on);
 
-        let votes = Votes::count(facts, said, &contributors, now);
+        let votes = Votes::count(facts, said, &contributors, now, members);
         rests_on.extend(votes.rests_on.iter().copied());
         let values = ReleaseValues::of(facts, claim, head.map(|c| c.claim.values.as_slice()).unwrap_or_default());
         rests_on.extend(values.rests_on.iter().copied());

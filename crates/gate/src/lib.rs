@@ -27,7 +27,7 @@ mod world;
 pub use amendment::{Differences, amendment_shown, amendment_shown_digest, amendment_state, charters_of};
 pub use builders::Builders;
 pub use current::{Current, CurrentError, Return, ReturnError, current, may_return};
-pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with};
+pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with, only_waits};
 pub use dossier::{CHANGE_COMMITS, Dossier};
 pub use emergency::{Emergency, emergencies};
 pub use facts::{Facts, FactsError, Heading, Live, Said, Stack, Stop, StopError};

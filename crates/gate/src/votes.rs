@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{
     quorum::{Tally, tally},
-    statement::v1::{Approval, Proposal, Quorum},
+    statement::{
+        Members,
+        v1::{Approval, Proposal, Quorum},
+    },
 };
 use model::{PersonId, RoleName, Timestamp};
 
@@ -43,15 +46,16 @@ struct Vote<'a> {
 }
 
 impl Votes {
-    /// Counts them at a time.
+    /// Counts them at a time, by the charter that was in force then: a role must hold when it is used.
     pub(crate) fn count(
         facts: &Facts,
         proposal: &Said<Proposal>,
         contributors: &BTreeSet<PersonId>,
         now: Timestamp,
+        members: &Members,
     ) -> Self {
         let claim = &proposal.claim;
-        let rule = facts.members().charter().environment(&claim.environment);
+        let rule = members.charter().environment(&claim.environment);
         let life = rule.map_or(0, |r| r.approval_s);
         let emergency = rule_of(rule, proposal);
         // Who approves an emergency approves that it goes at once.
@@ -68,7 +72,7 @@ impl Votes {
                 && approval.claim.replaces == claim.replaces
                 && Some(approval.claim.shown) == text
                 && approval.header.system.as_ref() == Some(claim.serial.system())
-                && facts.still_holds(approval)
+                && members.holds(approval.key, &approval.by, &approval.header.role)
                 && now < end;
             for person in approval.by.persons() {
                 if contributors.contains(person) {

@@ -252,7 +252,7 @@ impl Watch {
         let facts = self.view.facts();
         let at = Some((facts.size(), now.unix() / BY_TIME_S));
         if self.from_log.0 != at {
-            let called = called_for(self.view.policy(), facts, now).because(Kind::Internal, "no decision")?;
+            let called = called_for(self.view.policy(), facts, now);
             self.from_log = (at, called);
         }
         for (condition, words) in &self.from_log.1 {

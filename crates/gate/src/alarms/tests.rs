@@ -10,7 +10,7 @@ use ledger::{
 };
 
 use super::*;
-use crate::world::{Put, World, at, charter, dig, key_of, production, system};
+use crate::world::{DAY, Put, World, at, charter, dig, key_of, production, system};
 
 fn watched_charter() -> ledger::statement::v1::Charter {
     let mut charter = charter();
@@ -26,7 +26,7 @@ fn watched_charter() -> ledger::statement::v1::Charter {
 
 fn called(world: &World) -> Vec<(AlarmKind, Option<u64>)> {
     let policy = Policy::parse(&world.charter.policy).unwrap();
-    let called = called_for(&policy, &world.facts(), at(world.now)).unwrap();
+    let called = called_for(&policy, &world.facts(), at(world.now));
     called.keys().map(|condition| (condition.what, condition.about.statement)).collect()
 }
 
@@ -126,6 +126,42 @@ fn a_verdict_withdrawn_under_what_runs_is_called_while_it_runs() {
 }
 
 #[test]
+fn a_healthy_release_calls_nobody_however_old_and_a_withdrawal_then_is_news() {
+    let (mut world, put) = second();
+    milestone(&mut world, &put, MilestoneKind::Live, 0);
+    for _ in 0..10 {
+        world.wait(DAY);
+        assert_eq!(called(&world), [], "{}", world.now);
+    }
+    let withdrawn = [(AlarmKind::VerdictWithdrawn, Some(put.proposal))];
+    type Act = fn(&mut World, &Put);
+    let acts: [Act; 3] = [
+        |w, put| _ = w.reject("cid", put),
+        // An approver's key, from before the approval.
+        |w, put| _ = w.withdraw("oli", "ada", put.proposal),
+        // The tester's, from before the evidence.
+        |w, put| _ = w.withdraw("oli", "tester", put.change),
+    ];
+    for (at, act) in acts.into_iter().enumerate() {
+        let mut world = world.clone();
+        act(&mut world, &put);
+        assert_eq!(called(&world), withdrawn, "{at}");
+    }
+}
+
+#[test]
+fn a_policy_that_can_not_be_read_is_told_and_takes_no_other_alarm_away() {
+    let (mut world, put) = second();
+    milestone(&mut world, &put, MilestoneKind::Live, 0);
+    let drift = milestone(&mut world, &put, MilestoneKind::Drifted, 0);
+    let other = Policy::parse("@id(\"all\") permit (principal, action, resource);").unwrap();
+    let called: Vec<_> = called_for(&other, &world.facts(), at(world.now)).into_iter().collect();
+    let told: Vec<_> = called.iter().map(|(c, _)| (c.what, c.about.statement)).collect();
+    assert_eq!(told, [(AlarmKind::Drift, Some(drift)), (AlarmKind::VerdictWithdrawn, Some(put.proposal))]);
+    assert!(called[1].1.contains("the charter's policy can not be read"), "{called:?}");
+}
+
+#[test]
 fn a_silence_is_an_alarm_itself_until_it_ends() {
     let mut charter = watched_charter();
     charter.roles.push(Role { name: "duty".parse().unwrap(), says: vec![Kind::Silence] });
@@ -144,7 +180,7 @@ fn a_silence_is_an_alarm_itself_until_it_ends() {
     let said = world.say("tess", "duty", Claim::Silence(Box::new(claim)));
     world.wait(5);
     let policy = Policy::parse(&world.charter.policy).unwrap();
-    let called_now = called_for(&policy, &world.facts(), at(world.now)).unwrap();
+    let called_now = called_for(&policy, &world.facts(), at(world.now));
     let (condition, words) = called_now.first_key_value().unwrap();
     assert_eq!((condition.what, condition.about.statement), (AlarmKind::Silenced, Some(said)));
     assert_eq!(condition.system, Some(system()));

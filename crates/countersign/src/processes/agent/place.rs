@@ -26,10 +26,6 @@ use crate::{
     processes::Start,
 };
 
-/// Rules whose failure only says that there is no leave just now. Every other reason withdraws the verdict of a
-/// release that is on its way: it goes back.
-const WAITING_RULES: [&str; 3] = ["not-halted", "time-is-known", "in-time"];
-
 /// One system in one environment on this host.
 pub(crate) struct Placement {
     system: SystemName,
@@ -307,7 +303,7 @@ impl Placement {
                 }
                 Err(CurrentError::Refused(verdict)) => {
                     let Ruling::Refused { reasons } = &verdict.ruling else { return (Leave::Granted, false) };
-                    let withdrawn = reasons.iter().any(|r| !WAITING_RULES.contains(&r.rule.as_str()));
+                    let withdrawn = reasons.iter().any(|r| !gate::only_waits(&r.rule));
                     let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
                     (Leave::Missing(rules.join(", ")), withdrawn)
                 }
