@@ -197,8 +197,9 @@ fn rollouts(
             what if what.is_back() || what == MilestoneKind::Stuck => back = Some(said),
             MilestoneKind::Live if stands => back = None,
             MilestoneKind::Begun if stands => (quiet, drift) = (None, None),
+            MilestoneKind::Quiet => quiet = Some(said),
             MilestoneKind::Watched if said.claim.requests == 0 => quiet = Some(said),
-            MilestoneKind::Watched if stands => quiet = None,
+            MilestoneKind::Watched | MilestoneKind::Stepped if stands => quiet = None,
             MilestoneKind::Drifted => drift = Some(said),
             _ => {}
         }

@@ -44,7 +44,7 @@ fn kept(state: &State) -> Option<Kept<'_>> {
             Forward::HandingOver { handed, component, .. } => {
                 keep(transition.from.as_ref()?, handed.iter().chain([component]).collect(), Grounds::Keeping)
             }
-            Forward::Switching { .. } | Forward::Watching { .. } => {
+            Forward::Switching { .. } | Forward::Comparing { .. } | Forward::Watching { .. } => {
                 let handed = transition.to.release.components.iter().filter(|c| is_handed_over(transition, c));
                 keep(transition.from.as_ref()?, handed.map(|c| &c.name).collect(), Grounds::Keeping)
             }
@@ -141,6 +141,13 @@ pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<
                 }
             }
             Forward::Switching { .. } => {}
+            Forward::Comparing { phase, .. } => {
+                if let Some(comparison) = &transition.comparison {
+                    let serial = transition.to.serial().clone();
+                    let share = comparison.share(*phase);
+                    to_do.waits.push(Wait::Comparing { serial, share, words: comparison.waits() });
+                }
+            }
             Forward::Watching { since } => {
                 let watch_s = transition.to.environment(&scene.place().environment).map_or(0, |e| e.watch_s);
                 let until = deadline(*since, u64::from(watch_s) * 1_000);

@@ -10,12 +10,13 @@
 use model::{ComponentName, release::Component};
 
 use crate::{
+    comparison::{self, Comparison, Next, Phase},
     instance::RestorePoint,
     intent::{Leave, Version},
     milestone::Milestone,
     order::start_order,
     plan::describe,
-    progress::{Back, Ended, Forward, HandBack, HandOver, Left, Progress, Return, State, Transition},
+    progress::{Back, Before, Ended, Forward, HandBack, HandOver, Left, Progress, Return, State, Transition},
     reason::BackReason,
     refuse::{irreversible, is_irreversible, past_irreversible, refusal},
     routes::{in_force, is_handed_over},
@@ -56,7 +57,7 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                     }
                     let instances = beside(transition).map(|c| u64::from(c.replicas)).sum();
                     let healthy = Milestone::Healthy { serial: transition.to.serial().clone(), instances };
-                    forward(after_hand_over(scene, transition, Vec::new()), vec![healthy])
+                    Some((after_hand_over(scene, transition, Vec::new()), vec![healthy]))
                 }
                 Forward::HandingOver { handed, component, held_since, stage } => {
                     let stay = |stage| Forward::HandingOver {
@@ -107,9 +108,35 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                             let over = Milestone::HandedOver { component: component.clone(), held: scene.edge.held };
                             let mut handed = handed.clone();
                             handed.push(component.clone());
-                            forward(after_hand_over(scene, transition, handed), vec![over])
+                            Some((after_hand_over(scene, transition, handed), vec![over]))
                         }
                         HandOver::Holding | HandOver::Stopping { .. } => None,
+                    }
+                }
+                Forward::Switching { .. } if routed() && transition.comparison.is_some() => {
+                    let phase = first_phase(transition)?;
+                    forward(
+                        Forward::Comparing { phase, since: now, begun: now },
+                        vec![stepped(scene, transition, phase)],
+                    )
+                }
+                Forward::Comparing { phase, since, begun } if routed() => {
+                    let watch_s = transition.to.environment(&scene.place().environment)?.watch_s;
+                    let next = transition.comparison.as_ref()?.next(scene, *phase, *since, watch_s)?;
+                    let healthy = transition.to.release.components.iter().all(|c| scene.is_healthy(&transition.to, c));
+                    if !(healthy && scene.intent.leave.is_granted()) {
+                        return None;
+                    }
+                    match next {
+                        Next::Phase(phase) => {
+                            let stage = Forward::Comparing { phase, since: now, begun: *begun };
+                            forward(stage, vec![stepped(scene, transition, phase)])
+                        }
+                        Next::Over => {
+                            let serial = transition.to.serial().clone();
+                            let watched = Milestone::Watched { serial, tally: tally(scene, transition), judged: true };
+                            forward(Forward::Draining { since: now, judged: true }, vec![watched])
+                        }
                     }
                 }
                 Forward::Switching { .. } if routed() => {
@@ -156,7 +183,7 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                     };
                     Some((state, vec![retired]))
                 }
-                Forward::Switching { .. } | Forward::Retiring { .. } => None,
+                Forward::Switching { .. } | Forward::Comparing { .. } | Forward::Retiring { .. } => None,
             }
         }
         State::Back { transition, why, stage } => {
@@ -279,12 +306,17 @@ fn begin(scene: &Scene<'_>, current: Option<&Version>, predecessor: Option<&Vers
         replaces: current.map(|v| v.serial().clone()),
         instances: to.release.components.iter().map(|c| u64::from(c.replicas)).sum(),
     };
-    let transition = Transition {
+    let mut transition = Transition {
         from: current.cloned(),
         predecessor: predecessor.cloned(),
         baseline: baseline(scene.edge, to.serial()),
+        before: None,
+        comparison: None,
         to,
     };
+    if let Some(from) = current.filter(|_| comparison::settings(scene, &transition).is_some()) {
+        transition.before = Some(Before { at: scene.now, counts: baseline(scene.edge, from.serial()) });
+    }
     (State::Forward { transition: Box::new(transition), stage: Forward::StartingNew }, vec![started])
 }
 
@@ -293,8 +325,9 @@ pub(crate) fn beside(transition: &Transition) -> impl Iterator<Item = &Component
     transition.to.release.components.iter().filter(|c| !is_handed_over(transition, c))
 }
 
-/// The stage after these exclusive components have handed over: the next one's turn, or the switch.
-fn after_hand_over(scene: &Scene<'_>, transition: &Transition, handed: Vec<ComponentName>) -> Forward {
+/// The state after these exclusive components have handed over: the next one's turn, or the switch.
+fn after_hand_over(scene: &Scene<'_>, transition: &Transition, handed: Vec<ComponentName>) -> State {
+    let mut transition = Box::new(transition.clone());
     // Only releases whose components have an order get here, but a circle must not hide a component either.
     let order = start_order(&transition.to.release).unwrap_or_else(|circle| circle);
     let migrates = |c: &Component| {
@@ -302,16 +335,25 @@ fn after_hand_over(scene: &Scene<'_>, transition: &Transition, handed: Vec<Compo
         old.is_some_and(|old| irreversible(old, c).is_some())
     };
     let (last, first): (Vec<&Component>, Vec<&Component>) =
-        order.into_iter().filter(|c| is_handed_over(transition, c)).partition(|c| migrates(c));
-    match first.into_iter().chain(last).find(|c| !handed.contains(&c.name)) {
-        None => Forward::Switching { since: scene.now },
-        Some(next) => Forward::HandingOver {
-            component: next.name.clone(),
-            handed,
-            held_since: scene.now,
-            stage: HandOver::Holding,
-        },
-    }
+        order.into_iter().filter(|c| is_handed_over(&transition, c)).partition(|c| migrates(c));
+    let next = first.into_iter().chain(last).find(|c| !handed.contains(&c.name)).map(|c| c.name.clone());
+    let stage = match next {
+        None => {
+            transition.comparison = Comparison::begin(scene, &transition).map(Box::new);
+            Forward::Switching { since: scene.now }
+        }
+        Some(component) => Forward::HandingOver { component, handed, held_since: scene.now, stage: HandOver::Holding },
+    };
+    State::Forward { transition, stage }
+}
+
+fn first_phase(transition: &Transition) -> Option<Phase> {
+    transition.comparison.as_ref().map(|c| c.first())
+}
+
+fn stepped(scene: &Scene<'_>, transition: &Transition, phase: Phase) -> Milestone {
+    let share = transition.comparison.as_ref().map_or(0, |c| c.share(phase));
+    Milestone::Stepped { serial: transition.to.serial().clone(), share, tally: tally(scene, transition) }
 }
 
 fn after_hand_back(scene: &Scene<'_>, returns: &[Return]) -> Back {
@@ -378,6 +420,11 @@ pub(crate) fn tally(scene: &Scene<'_>, transition: &Transition) -> Tally {
     }
 }
 
+/// Whether clients may have reached the new version.
+const fn opens(stage: &Forward) -> bool {
+    matches!(stage, Forward::Switching { .. } | Forward::Comparing { .. } | Forward::Watching { .. })
+}
+
 /// Why a rollout on its way forward must go back; nothing if it need not. After the watch nothing is a reason any more:
 /// the new version is then kept running like any other.
 fn setback(scene: &Scene<'_>, progress: &Progress, transition: &Transition, stage: &Forward) -> Option<BackReason> {
@@ -386,7 +433,13 @@ fn setback(scene: &Scene<'_>, progress: &Progress, transition: &Transition, stag
     }
     recall(scene, transition, stage)
         .or_else(|| trouble(scene, transition, stage))
-        .or_else(|| errors(scene, transition))
+        .or_else(|| match (&transition.comparison, stage) {
+            // What happens to both versions is no fault of the new one; only for the cohort there is nothing to compare.
+            (Some(comparison), Forward::Comparing { phase, begun, .. }) if *phase != Phase::Cohort => {
+                comparison.setback(scene, *phase, *begun)
+            }
+            _ => errors(scene, transition),
+        })
         .or_else(|| failing(progress))
         .or_else(|| stalled(scene, transition, stage))
 }
@@ -399,7 +452,7 @@ fn recall(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Option
         return intent.withdrawn.then(|| BackReason::Withdrawn { serial: serial.clone() });
     }
     let before = transition.from.as_ref();
-    let opened = matches!(stage, Forward::Switching { .. } | Forward::Watching { .. });
+    let opened = opens(stage);
     if before.is_some_and(|v| v.digest == intent.target.digest) && !(opened && is_irreversible(transition)) {
         return Some(BackReason::Ordered { to: intent.target.serial().clone() });
     }
@@ -477,7 +530,7 @@ fn stalled(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Optio
 /// Back from here: or, past an irreversible migration that was given requests, nowhere without a person.
 fn turn_back(scene: &Scene<'_>, transition: &Transition, stage: &Forward, why: BackReason) -> (State, Vec<Milestone>) {
     let serial = transition.to.serial().clone();
-    let opened = matches!(stage, Forward::Switching { .. } | Forward::Watching { .. });
+    let opened = opens(stage);
     let way_out = transition
         .from
         .as_ref()
@@ -493,7 +546,7 @@ fn turn_back(scene: &Scene<'_>, transition: &Transition, stage: &Forward, why: B
             let opened = handed.iter().map(|c| Return { component: c.clone(), left: Left::Opened });
             opened.chain([Return { component: component.clone(), left }]).collect()
         }
-        Forward::Switching { .. } | Forward::Watching { .. } => {
+        Forward::Switching { .. } | Forward::Comparing { .. } | Forward::Watching { .. } => {
             let order = start_order(&transition.to.release).unwrap_or_else(|circle| circle);
             let handed = order.into_iter().filter(|c| is_handed_over(transition, c));
             handed.map(|c| Return { component: c.name.clone(), left: Left::Opened }).collect()

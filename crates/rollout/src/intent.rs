@@ -62,6 +62,8 @@ pub struct Place {
     pub environment: EnvironmentName,
     /// The first two bytes of its fabric's addresses.
     pub fabric: [u8; 2],
+    /// The folder in which the keys are that sign clients' tokens.
+    pub certificates: String,
     /// Certificates of public listeners, by exposed component.
     pub tls: BTreeMap<ComponentName, TlsFiles>,
 }

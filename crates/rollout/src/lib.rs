@@ -4,6 +4,7 @@
 
 mod act;
 mod advance;
+pub mod comparison;
 pub mod instance;
 pub mod intent;
 pub mod milestone;

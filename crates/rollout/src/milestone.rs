@@ -3,10 +3,11 @@
 //! They are kept with the progress until the caller says that the log has them, so a crash between the two loses
 //! none and, by their numbers, doubles none.
 
-use model::{ComponentName, Serial};
+use model::{ComponentName, Digest, Serial};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    comparison::{Metric, Saying},
     instance::InstanceId,
     reason::{BackReason, PastIrreversible},
     watch::Tally,
@@ -59,6 +60,22 @@ pub enum Milestone {
         generation: u64,
         /// The revision of the route table.
         revision: u64,
+    },
+    /// A share of clients, or a larger one, has the new version.
+    Stepped {
+        /// Which version.
+        serial: Serial,
+        /// The share in percent; 0 if it is the cohort alone.
+        share: u8,
+        /// What was counted of it before.
+        tally: Tally,
+    },
+    /// What was counted while two versions were compared.
+    Compared(Box<Compared>),
+    /// The new version gets no requests to be judged by.
+    Quiet {
+        /// Which version.
+        serial: Serial,
     },
     /// The watch is over and found nothing wrong.
     Watched {
@@ -124,6 +141,42 @@ pub enum Milestone {
         /// How often by now.
         times: u32,
     },
+}
+
+/// Some ticks of a comparison, and what follows from all up to the last of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compared {
+    /// The new version.
+    pub serial: Serial,
+    /// The release that it is compared with.
+    pub other: Digest,
+    /// Names the comparison.
+    pub salt: Digest,
+    /// Of which component.
+    pub component: ComponentName,
+    /// What is counted.
+    pub metrics: Vec<Metric>,
+    /// The number of the first of these ticks, from 0.
+    pub first: u64,
+    /// The ticks.
+    pub ticks: Vec<CountedTick>,
+    /// What follows.
+    pub answer: Saying,
+}
+
+/// One tick of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountedTick {
+    /// The share of clients that had the new version, in percent.
+    pub share: u8,
+    /// Requests of the new version.
+    pub requests: u64,
+    /// Requests of the old version.
+    pub other_requests: u64,
+    /// A row a metric: units of the new version, of those flagged, units of the old version, of those flagged.
+    pub counts: Vec<[u32; 4]>,
 }
 
 /// A milestone and its number, by which the log's writer knows one that it has already.

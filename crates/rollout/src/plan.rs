@@ -6,11 +6,15 @@
 
 use std::fmt;
 
-use model::{Digest, Serial, Timestamp, route::EdgeCounts};
+use model::{
+    Digest, Serial, Timestamp,
+    route::{EdgeCounts, Ticks},
+};
 
 use crate::{
     act::{act, count_ends},
     advance::{advance, count_failures, was_tried},
+    comparison,
     instance::{InstanceId, Observed},
     intent::{Intent, Leave},
     progress::{Ended, Progress, State, Told},
@@ -28,6 +32,8 @@ pub struct Seen<'a> {
     pub observed: &'a Observed,
     /// What the edge counts and which route table it has.
     pub edge: &'a EdgeCounts,
+    /// What the edge counted of two versions that are compared, from [`Progress::next_tick`] on; none if it was not asked.
+    pub ticks: Option<&'a Ticks>,
     /// How the steps of the last plan went, those that were tried. None after a crash.
     pub reports: &'a [Report],
 }
@@ -42,7 +48,7 @@ pub struct Report {
 }
 
 /// What to do now and what is waited for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// To be stored before any step is done.
     pub progress: Progress,
@@ -140,10 +146,12 @@ const TRANSITIONS_LIMIT: u32 = 64;
 
 /// The next steps. See the module for how to use it.
 pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp) -> Plan {
-    let Seen { observed, edge, reports } = seen;
-    let scene = Scene { intent, observed, edge, reports, told: &progress.told, issued: &progress.issued.routes, now };
+    let Seen { observed, edge, ticks, reports } = seen;
+    let scene =
+        Scene { intent, observed, edge, ticks, reports, told: &progress.told, issued: &progress.issued.routes, now };
     let mut progress = progress.clone();
     count_failures(&scene, &mut progress);
+    comparison::count(&scene, &mut progress);
     issue(&scene, &mut progress);
     for _ in 0..TRANSITIONS_LIMIT {
         let Some((state, milestones)) = advance(&scene, &progress) else { break };
@@ -152,6 +160,7 @@ pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp
         milestones.into_iter().for_each(|m| progress.outbox.note(m));
         issue(&scene, &mut progress);
     }
+    comparison::count(&scene, &mut progress);
     count_ends(&scene, &mut progress);
     let (steps, mut waits) = act(&scene, &progress);
     let steps = permitted(intent, &progress, steps, &mut waits);

@@ -13,6 +13,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    comparison::{Comparison, Phase},
     instance::InstanceId,
     intent::Version,
     milestone::Outbox,
@@ -21,7 +22,7 @@ use crate::{
 };
 
 /// How far the rollout of one system in one environment is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
     /// The version of this form; see [`Progress::from_bytes`].
@@ -111,6 +112,21 @@ impl Progress {
         }
     }
 
+    /// Where to ask the edge for ticks from, while two versions are compared.
+    pub fn next_tick(&self) -> Option<u64> {
+        self.comparing().map(|(comparison, _)| comparison.next_tick())
+    }
+
+    /// The comparison on its way, and who has the new version.
+    pub fn comparing(&self) -> Option<(&Comparison, Phase)> {
+        match &self.state {
+            State::Forward { transition, stage: Forward::Comparing { phase, .. } } => {
+                Some((transition.comparison.as_deref()?, *phase))
+            }
+            _ => None,
+        }
+    }
+
     /// The version with this digest, if it is one that it has to do with: what runs, what is on its way, and what ran
     /// before.
     pub fn version(&self, digest: Digest) -> Option<&Version> {
@@ -125,7 +141,7 @@ impl Progress {
 }
 
 /// Where a rollout stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum State {
     /// Nothing is on its way.
@@ -165,7 +181,7 @@ pub enum State {
 }
 
 /// From what to what.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transition {
     /// What ran before; nothing at the first release.
@@ -176,6 +192,22 @@ pub struct Transition {
     pub predecessor: Option<Version>,
     /// What the new version had been asked when this began.
     pub baseline: Vec<Baseline>,
+    /// What the version before had been asked then, if the two are to be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
+    /// The two compared, once clients are divided between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Box<Comparison>>,
+}
+
+/// What a version had been asked at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// The moment.
+    pub at: Timestamp,
+    /// Each of its components.
+    pub counts: Vec<Baseline>,
 }
 
 /// How far a rollout is on its way forward.
@@ -199,6 +231,15 @@ pub enum Forward {
     Switching {
         /// Since when.
         since: Timestamp,
+    },
+    /// Clients are divided between the two sets, which are compared.
+    Comparing {
+        /// Who has the new version.
+        phase: Phase,
+        /// Since when.
+        since: Timestamp,
+        /// When the first phase began.
+        begun: Timestamp,
     },
     /// All requests go to the new set; the old one stands by.
     Watching {

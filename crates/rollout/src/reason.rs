@@ -54,6 +54,32 @@ pub enum BackReason {
         /// The limit, in hundredths of a percent.
         limit_bp: u32,
     },
+    /// It is worse than the version before.
+    #[error("{component} is worse than before: {what}{}", evidence(.times))]
+    Worse {
+        /// Which component.
+        component: ComponentName,
+        /// In what.
+        what: String,
+        /// A version that is no worse would look so bad once in so many rollouts at most; 0 if it may never be.
+        times: u64,
+    },
+    /// Neither was shown in time.
+    #[error("in {limit_s} s it could not be shown whether it is worse: {waited_for}")]
+    Undecided {
+        /// The time that it had.
+        limit_s: u32,
+        /// What was missing.
+        waited_for: String,
+    },
+    /// What the edge counted can not be.
+    #[error("what was counted of {component} can not be: {why}")]
+    Unreadable {
+        /// Of which component.
+        component: ComponentName,
+        /// Why not.
+        why: String,
+    },
     /// A step failed each time that it was tried.
     #[error("{step} failed {times} times: {error}")]
     StepFailed {
@@ -357,6 +383,16 @@ pub enum Wait {
         /// What was counted.
         tally: Tally,
     },
+    /// Clients are divided and the versions compared.
+    #[error("{serial} has {share} % of clients: {}", words.join("; "))]
+    Comparing {
+        /// The new version.
+        serial: Serial,
+        /// Its share.
+        share: u8,
+        /// What it waits for.
+        words: Vec<String>,
+    },
     /// A step keeps failing.
     #[error("{step}, which failed {times} times: {error}")]
     Failing {
@@ -393,6 +429,10 @@ pub enum Wait {
 
 fn shown(digest: &Option<Digest>) -> String {
     digest.map_or_else(|| "nothing".to_owned(), |d| d.short())
+}
+
+fn evidence(times: &u64) -> String {
+    if *times == 0 { ", which must never happen".to_owned() } else { format!(" ({times} to 1)") }
 }
 
 fn names(components: &[ComponentName]) -> String {

@@ -9,10 +9,11 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use model::{
     ComponentName,
     release::Component,
-    route::{Backend, Protocol, Route, RouteState, RouteTable},
+    route::{Backend, Identity, Protocol, Route, RouteState, RouteTable},
 };
 
 use crate::{
+    comparison::{Comparison, Phase},
     intent::Version,
     progress::{Back, Forward, Issued, Left, Progress, State, Transition},
     scene::Scene,
@@ -23,6 +24,8 @@ use crate::{
 enum Serve<'a> {
     /// A version; another may still finish what it has.
     Open { to: &'a Version, finishing: Option<&'a Version> },
+    /// Two versions, between which clients are divided.
+    Compared { transition: &'a Transition, comparison: &'a Comparison, phase: Phase },
     /// Nobody just now.
     Hold { limit_ms: u32 },
 }
@@ -36,9 +39,10 @@ pub(crate) fn wanted(scene: &Scene<'_>, state: &State) -> Vec<Route> {
             Forward::StartingNew | Forward::HandingOver { .. } => {
                 (transition.from.as_ref(), vec![transition.from.as_ref(), Some(&transition.to)])
             }
-            Forward::Switching { .. } | Forward::Watching { .. } | Forward::Draining { .. } => {
-                (Some(&transition.to), vec![transition.from.as_ref(), Some(&transition.to)])
-            }
+            Forward::Switching { .. }
+            | Forward::Comparing { .. }
+            | Forward::Watching { .. }
+            | Forward::Draining { .. } => (Some(&transition.to), vec![transition.from.as_ref(), Some(&transition.to)]),
             Forward::Retiring { .. } => (Some(&transition.to), vec![Some(&transition.to)]),
         },
         State::Back { transition, stage: Back::Removing, .. } => {
@@ -101,7 +105,8 @@ fn serve<'a>(scene: &Scene<'_>, state: &'a State, name: &ComponentName) -> Optio
             Forward::HandingOver { component, .. } if component == name => hold(),
             Forward::HandingOver { handed, .. } if handed.contains(name) => ahead,
             Forward::HandingOver { .. } => open(from),
-            Forward::Switching { .. } | Forward::Watching { .. } | Forward::Draining { .. } => ahead,
+            Forward::Switching { .. } | Forward::Comparing { .. } => compared(transition, stage, name).or(ahead),
+            Forward::Watching { .. } | Forward::Draining { .. } => ahead,
             Forward::Retiring { .. } => open(to),
         },
         State::Back { stage, .. } => {
@@ -122,36 +127,70 @@ fn serve<'a>(scene: &Scene<'_>, state: &'a State, name: &ComponentName) -> Optio
     }
 }
 
+/// A component whose clients are divided in this stage.
+fn compared<'a>(transition: &'a Transition, stage: &Forward, name: &ComponentName) -> Option<Serve<'a>> {
+    let comparison = transition.comparison.as_deref().filter(|c| c.has(name))?;
+    let phase = match stage {
+        Forward::Comparing { phase, .. } => *phase,
+        _ => comparison.first(),
+    };
+    Some(Serve::Compared { transition, comparison, phase })
+}
+
 fn route(scene: &Scene<'_>, listen: SocketAddr, name: &ComponentName, serve: Serve<'_>, public: bool) -> Route {
     let backend = |version: &Version, weight| {
         let instances = version.release.component(name).map(|c| scene.usable(version, c)).unwrap_or_default();
         (!instances.is_empty()).then(|| Backend { serial: version.serial().clone(), weight, instances })
     };
+    let open = |backends: Vec<Backend>, to: &Version| {
+        // While none runs, requests wait for the one that is being started rather than fail.
+        let limit_ms = to.environment(&scene.place().environment).map_or(0, |e| e.hold_ms);
+        let state =
+            if backends.iter().any(|b| b.weight > 0) { RouteState::Open } else { RouteState::Hold { limit_ms } };
+        (state, backends)
+    };
+    let mut split = None;
     let (state, backends) = match serve {
+        Serve::Compared { transition, comparison, phase } => {
+            let old = transition.from.as_ref().and_then(|v| backend(v, 1));
+            let new = backend(&transition.to, 1);
+            // With one of them gone there is nothing to divide.
+            split = (old.is_some() && new.is_some()).then(|| comparison.split(transition, phase, name)).flatten();
+            open(new.into_iter().chain(old).collect(), &transition.to)
+        }
         Serve::Hold { limit_ms } => (RouteState::Hold { limit_ms }, Vec::new()),
         Serve::Open { to, finishing } => {
-            let first = backend(to, 1);
-            // While none runs, requests wait for the one that is being started rather than fail.
-            let limit_ms = to.environment(&scene.place().environment).map_or(0, |e| e.hold_ms);
-            let state = if first.is_some() { RouteState::Open } else { RouteState::Hold { limit_ms } };
-            (state, first.into_iter().chain(finishing.and_then(|v| backend(v, 0))).collect())
+            open(backend(to, 1).into_iter().chain(finishing.and_then(|v| backend(v, 0))).collect(), to)
         }
     };
     let tls = if public { scene.place().tls.get(name).cloned() } else { None };
     let drain_ms = match serve {
-        Serve::Open { to, .. } => to.environment(&scene.place().environment).map(|e| e.drain_s.saturating_mul(1_000)),
+        Serve::Open { to, .. } | Serve::Compared { transition: Transition { to, .. }, .. } => {
+            to.environment(&scene.place().environment).map(|e| e.drain_s.saturating_mul(1_000))
+        }
         Serve::Hold { .. } => None,
     };
-    Route {
-        listen,
-        component: name.clone(),
-        protocol: Protocol::Http,
-        tls,
-        identity: Vec::new(),
-        state,
-        backends,
-        drain_ms,
-        split: None,
+    // Clients are known in the same way whether or not they are divided just now.
+    let to = match serve {
+        Serve::Open { to, .. } | Serve::Compared { transition: Transition { to, .. }, .. } => Some(to),
+        Serve::Hold { .. } => None,
+    };
+    let environment = to.filter(|_| public).and_then(|to| to.environment(&scene.place().environment));
+    let known_by = environment.and_then(|e| e.analysis.as_ref()).map(|a| a.identity.as_slice()).unwrap_or_default();
+    let identity = known_by.iter().map(|i| placed(i, &scene.place().certificates)).collect();
+    Route { listen, component: name.clone(), protocol: Protocol::Http, tls, identity, state, backends, drain_ms, split }
+}
+
+/// An identity with the path of its keys on this host.
+fn placed(identity: &Identity, folder: &str) -> Identity {
+    match identity {
+        Identity::Token { header, keys, claim, audience } => Identity::Token {
+            header: header.clone(),
+            keys: format!("{folder}/{keys}"),
+            claim: claim.clone(),
+            audience: audience.clone(),
+        },
+        other => other.clone(),
     }
 }
 
@@ -167,7 +206,9 @@ pub(crate) fn issue(scene: &Scene<'_>, progress: &mut Progress) {
     let has = (scene.edge.generation, scene.edge.revision);
     let last = (progress.issued.generation, progress.issued.revision);
     // An edge with a later table than we remember was given it before our memory was lost.
-    if routes == progress.issued.routes && last >= has && last.0 >= floor {
+    // An edge that was left alone for too long sends everybody to the old version until it is given another table.
+    let silenced = scene.ticks.is_some_and(|t| !t.silenced.is_empty()) && has == last;
+    if routes == progress.issued.routes && last >= has && last.0 >= floor && !silenced {
         return;
     }
     let (generation, revision) = last.max(has);

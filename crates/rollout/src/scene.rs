@@ -6,7 +6,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use model::{
     ComponentName, Serial, SystemName, Timestamp,
     release::Component,
-    route::{EdgeCounts, Route},
+    route::{EdgeCounts, Route, Ticks},
 };
 
 use crate::{
@@ -24,6 +24,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) intent: &'a Intent,
     pub(crate) observed: &'a Observed,
     pub(crate) edge: &'a EdgeCounts,
+    pub(crate) ticks: Option<&'a Ticks>,
     pub(crate) reports: &'a [Report],
     pub(crate) told: &'a [Told],
     /// The routes that the edge was last given.

@@ -6,6 +6,8 @@ pub mod driver;
 pub mod history;
 pub mod postgres_server;
 #[cfg(test)]
+mod rollout_canaries;
+#[cfg(test)]
 mod rollout_refusals;
 pub mod rollout_run;
 #[cfg(test)]

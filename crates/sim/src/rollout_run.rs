@@ -20,7 +20,12 @@ pub const WATCH_S: u32 = 3;
 
 /// Where fixtures run: `production`, in the fabric 10.9.
 pub fn place() -> Place {
-    Place { environment: parsed("production"), fabric: [10, 9], tls: BTreeMap::new() }
+    Place {
+        environment: parsed("production"),
+        fabric: [10, 9],
+        certificates: "/certificates".to_owned(),
+        tls: BTreeMap::new(),
+    }
 }
 
 fn parsed<T: std::str::FromStr>(text: &str) -> T
@@ -210,12 +215,13 @@ impl Run {
 
     /// One round: look, plan, store, do. Then a moment passes.
     pub fn round(&mut self, intent: &Intent) -> Plan {
-        let (observed, edge, now) = {
-            let world = self.world.borrow();
-            (world.observe(), world.counts(), world.now())
+        let (observed, edge, ticks, now) = {
+            let mut world = self.world.borrow_mut();
+            let ticks = self.progress.next_tick().map(|from| world.ticks(from));
+            (world.observe(), world.counts(), ticks, world.now())
         };
         let reports = std::mem::take(&mut self.reports);
-        let seen = Seen { observed: &observed, edge: &edge, reports: &reports };
+        let seen = Seen { observed: &observed, edge: &edge, ticks: ticks.as_ref(), reports: &reports };
         let next = plan(intent, seen, &self.progress, now);
         let changed = next.progress != self.progress;
         let busy = changed || !next.steps.is_empty();

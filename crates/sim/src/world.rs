@@ -11,12 +11,14 @@ use std::{
 
 use model::{
     ComponentName, Serial, Timestamp,
-    route::{EdgeCounts, Route, RouteState, RouteTable, VersionCounts},
+    route::{EdgeCounts, Route, RouteState, RouteTable, Ticks, VersionCounts},
 };
 use rollout::instance::{InstanceId, InstanceSpec, InstanceState, Observed, ObservedInstance, RestorePoint};
 
+mod division;
 mod traffic;
 
+use division::Division;
 use traffic::{Request, Travel};
 
 /// How long one moment of the simulation is.
@@ -108,6 +110,7 @@ pub struct World {
     saved: BTreeMap<(ComponentName, Serial), (RestorePoint, Volume)>,
     table: RouteTable,
     counts: BTreeMap<(ComponentName, Serial), VersionCounts>,
+    division: Division,
     requests: Vec<Request>,
     next_request: u64,
     acknowledged: BTreeMap<ComponentName, BTreeSet<u64>>,
@@ -140,6 +143,7 @@ impl World {
             saved: BTreeMap::new(),
             table: RouteTable { generation: 0, revision: 0, routes: Vec::new() },
             counts: BTreeMap::new(),
+            division: Division::default(),
             requests: Vec::new(),
             next_request: 1,
             acknowledged: BTreeMap::new(),
@@ -175,6 +179,7 @@ impl World {
     pub fn restart_edge(&mut self) {
         self.table = RouteTable { generation: 0, revision: 0, routes: Vec::new() };
         self.counts.clear();
+        self.division.restart(self.now_ms);
         self.requests.clear();
         // Its clients' connections broke with it; that is not the plan's doing.
         self.up = false;
@@ -279,6 +284,11 @@ impl World {
             components: Vec::new(),
             cut: Vec::new(),
         }
+    }
+
+    /// What the edge counted of comparisons, from a tick on.
+    pub fn ticks(&mut self, from: u64) -> Ticks {
+        self.division.ask(from, self.now_ms)
     }
 
     pub(crate) fn start(&mut self, spec: &InstanceSpec) -> Result<(), String> {
@@ -409,6 +419,7 @@ impl World {
             return Err(why);
         }
         self.table = table.clone();
+        self.division.apply(table, self.now_ms);
         let front = table.routes.iter().filter(|r| !r.listen.ip().eq(&Ipv4Addr::new(10, 9, 255, 1)));
         let serial = front.flat_map(|r| &r.backends).find(|b| b.weight > 0).map(|b| b.serial.clone());
         if self.front.as_ref().map(|(s, _)| s) != serial.as_ref() {
@@ -442,6 +453,7 @@ impl World {
         for request in std::mem::take(&mut self.requests) {
             self.travel(request);
         }
+        self.division.tick(self.now_ms);
         self.check_served();
         self.check_writes();
     }

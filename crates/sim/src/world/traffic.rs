@@ -5,7 +5,10 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use model::route::{RouteState, VersionCounts};
+use model::{
+    Serial,
+    route::{RouteState, VersionCounts},
+};
 use rollout::instance::InstanceId;
 
 use super::{TICK_MS, Violation, World};
@@ -60,12 +63,21 @@ impl World {
             RouteState::Hold { .. } => self.requests.push(request),
             RouteState::Open => {
                 let turn = usize::try_from(request.number).unwrap_or(0);
-                let open = route.backends.iter().filter(|b| b.weight > 0).flat_map(|b| &b.instances);
-                // An instance that does not take the connection is passed over, as a real edge does.
-                let alive: Vec<InstanceId> = open
-                    .filter_map(|a| self.containers.values().find(|c| c.address == *a && c.ended.is_none()))
-                    .map(|c| c.spec.id.clone())
-                    .collect();
+                let chosen = route.split.as_ref().map(|split| self.division.version(split, request.number));
+                // An instance that does not take the connection is passed over, as a real edge does; and the other version
+                // takes what the chosen one can not.
+                let alive = |of: &dyn Fn(&Serial) -> bool| -> Vec<InstanceId> {
+                    let open = route.backends.iter().filter(|b| b.weight > 0 && of(&b.serial));
+                    open.flat_map(|b| &b.instances)
+                        .filter_map(|a| self.containers.values().find(|c| c.address == *a && c.ended.is_none()))
+                        .map(|c| c.spec.id.clone())
+                        .collect()
+                };
+                let mut alive_ones = alive(&|serial| chosen.as_ref().is_none_or(|chosen| chosen == serial));
+                if alive_ones.is_empty() {
+                    alive_ones = alive(&|_| true);
+                }
+                let alive = alive_ones;
                 let Some(id) = alive.get(turn % alive.len().max(1)).cloned() else {
                     return self.fail(&request, &format!("nobody behind {at}"));
                 };
@@ -138,6 +150,9 @@ impl World {
 
     /// `error` is the innermost instance that answers with one; all those outside of it pass it on.
     fn finish(&mut self, request: &Request, error: Option<usize>) {
+        if let Some((id, true)) = request.on.first() {
+            self.division.finish(&id.component, &id.serial, request.number, error.is_some());
+        }
         for (n, (id, by_edge)) in request.on.iter().enumerate() {
             if *by_edge {
                 self.count(id, |c| {

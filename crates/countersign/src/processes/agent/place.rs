@@ -10,7 +10,7 @@ use ledger::{
 use model::{
     Clock as _, Digest, SystemName,
     release::Release,
-    route::{EdgeCounts, TlsFiles},
+    route::{EdgeCounts, Ticks, TlsFiles},
 };
 use rollout::{
     Grounds, Intent, Leave, Outcome, Place, Plan, Planned, Progress, Report, Seen, Version, instance::Observed, plan,
@@ -72,7 +72,12 @@ impl Placement {
                         .context(format!("`{}` can not be read", path.display())));
                 }
             };
-        let place = Place { environment: rule.name.clone(), fabric: start.settings.fabric, tls: certificates(start)? };
+        let place = Place {
+            environment: rule.name.clone(),
+            fabric: start.settings.fabric,
+            certificates: certificates_folder(start),
+            tls: certificates(start)?,
+        };
         Ok(Self {
             system,
             rule,
@@ -105,9 +110,12 @@ impl Placement {
         let observed = driver(agent, |executor| executor.observe())?;
         self.observed = observed;
         let edge = agent.edge.counts().because(Kind::Unavailable, "the edge does not answer")?;
+        // Asking is what tells the edge that somebody compares.
+        let ticks = self.progress.next_tick().map(|from| agent.edge.ticks(from)).transpose();
+        let ticks = ticks.because(Kind::Unavailable, "the edge does not say what it counted")?;
         let (leave, withdrawn) = self.leave(agent, &claimed);
         let intent = Intent { place: self.place.clone(), target, replaces, leave, withdrawn };
-        let planned = self.plan(&intent, &edge)?;
+        let planned = self.plan(&intent, &edge, ticks.as_ref())?;
         self.reports.clear();
         for step in &planned.steps {
             let done = self.step(agent, step, &claimed);
@@ -148,7 +156,7 @@ impl Placement {
     }
 
     /// Plans, and keeps the progress before any step is done.
-    fn plan(&mut self, intent: &Intent, edge: &EdgeCounts) -> Result<Plan, Fault> {
+    fn plan(&mut self, intent: &Intent, edge: &EdgeCounts, ticks: Option<&Ticks>) -> Result<Plan, Fault> {
         let mine = Observed {
             instances: self
                 .observed
@@ -159,7 +167,7 @@ impl Placement {
                 .collect(),
             restore_points: self.observed.restore_points.clone(),
         };
-        let seen = Seen { observed: &mine, edge, reports: &self.reports };
+        let seen = Seen { observed: &mine, edge, ticks, reports: &self.reports };
         let planned = plan(intent, seen, &self.progress, SystemClock.now());
         if planned.progress != self.progress {
             self.keep(&planned.progress)?;
@@ -404,6 +412,11 @@ fn driver<T>(
         }
         Fault::new(Kind::Unavailable, error.chain())
     })
+}
+
+/// Where certificates are, and the keys that sign clients' tokens.
+fn certificates_folder(start: &Start) -> String {
+    start.layout.root().join("certificates").to_string_lossy().into_owned()
 }
 
 /// Certificates of public listeners: `certificates/<component>.pem` and `.key` under the folder, and

@@ -1,10 +1,13 @@
 //! From the planner's milestones to statements in the log, each once.
 
-use ledger::statement::v1::{Claim, Milestone, MilestoneKind, Nonce, Placed};
-use model::Digest;
+use ledger::statement::v1::{
+    Analysis, AnalysisAnswer, AnalysisTick, Asks, Claim, Metric, Milestone, MilestoneKind, Nonce, Placed,
+};
+use model::{Digest, route::Flag};
 use rollout::{
     Progress, Version,
-    milestone::{Milestone as Happened, Numbered},
+    comparison::Saying,
+    milestone::{Compared, Milestone as Happened, Numbered},
     progress::State,
     reason::BackReason,
 };
@@ -25,14 +28,14 @@ pub(super) fn send(progress: &mut Progress, agent: &mut Agent) -> Result<(), Fau
     for numbered in progress.outbox.waiting().to_vec() {
         let nonce = nonce(progress, &numbered)?;
         let known = agent.known.view().statements().iter().any(|s| s.value().header.nonce == nonce);
-        if !known && let Some(milestone) = milestone(progress, &numbered.milestone, agent) {
+        if !known && let Some(claim) = claim(progress, &numbered.milestone, agent) {
             let about = About {
                 system: Some(progress.system.clone()),
                 environment: Some(progress.environment.clone()),
                 seen: agent.known.view().seen(),
                 nonce: Some(nonce),
             };
-            let said = agent.speaker.say(agent.known.view().log(), Claim::Milestone(Box::new(milestone)), about, &[]);
+            let said = agent.speaker.say(agent.known.view().log(), claim, about, &[]);
             if let Err(fault) = said {
                 agent.note(&fault);
                 return Err(fault);
@@ -51,6 +54,54 @@ fn nonce(progress: &Progress, numbered: &Numbered) -> Result<Nonce, Fault> {
         *to = *from;
     }
     Ok(Nonce::from_bytes(bytes))
+}
+
+/// What is said of it.
+fn claim(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Option<Claim> {
+    match happened {
+        Happened::Compared(compared) => analysis(progress, compared, agent).map(|a| Claim::Analysis(Box::new(a))),
+        other => milestone(progress, other, agent).map(|m| Claim::Milestone(Box::new(m))),
+    }
+}
+
+/// What was counted while two versions were compared.
+fn analysis(progress: &Progress, compared: &Compared, agent: &Agent) -> Option<Analysis> {
+    let known = versions(progress, agent);
+    let version = known.iter().find(|v| v.serial == compared.serial)?;
+    let metric = |metric: &rollout::comparison::Metric| Metric {
+        component: compared.component.clone(),
+        asks: match metric.flag {
+            Flag::Failed => Asks::Failed,
+            Flag::Slower { control_us, trial_us, count } => {
+                Asks::Slower { quantile_ppm: metric.quantile_ppm.unwrap_or(0), control_us, trial_us, count }
+            }
+        },
+    };
+    Some(Analysis {
+        environment: progress.environment.clone(),
+        release: version.digest,
+        serial: version.serial.clone(),
+        other: compared.other,
+        proposal: proposal(progress, version, agent),
+        salt: compared.salt,
+        metrics: compared.metrics.iter().map(metric).collect(),
+        first: compared.first,
+        ticks: compared
+            .ticks
+            .iter()
+            .map(|tick| AnalysisTick {
+                share: tick.share,
+                requests: tick.requests,
+                other_requests: tick.other_requests,
+                counts: tick.counts.clone(),
+            })
+            .collect(),
+        answer: match compared.answer {
+            Saying::NotYet => AnalysisAnswer::NotYet,
+            Saying::GoBack => AnalysisAnswer::GoBack,
+            Saying::Promote => AnalysisAnswer::Promote,
+        },
+    })
 }
 
 /// The statement of a milestone. `None` for what is about a version that is not known any more.
@@ -73,6 +124,13 @@ fn milestone(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Opt
             (MilestoneKind::HandedOver, None)
         }
         Happened::Switched { serial, .. } => (MilestoneKind::Switched, Some(serial)),
+        Happened::Stepped { serial, tally, .. } => {
+            counts = (tally.requests, tally.errors);
+            (MilestoneKind::Stepped, Some(serial))
+        }
+        Happened::Quiet { serial } => (MilestoneKind::Quiet, Some(serial)),
+        // It has a statement of its own kind.
+        Happened::Compared(_) => return None,
         Happened::Watched { serial, tally, .. } => {
             counts = (tally.requests, tally.errors);
             (MilestoneKind::Watched, Some(serial))
@@ -134,9 +192,12 @@ const fn went_back(reason: &BackReason) -> MilestoneKind {
         | BackReason::Gone { .. }
         | BackReason::Drifted { .. } => MilestoneKind::WentBackUnhealthy,
         BackReason::Errors { .. } => MilestoneKind::WentBackErrors,
-        BackReason::StepFailed { .. } | BackReason::NotStopped { .. } | BackReason::HoldTooLong { .. } => {
-            MilestoneKind::WentBackFailed
-        }
+        BackReason::Worse { .. } => MilestoneKind::WentBackWorse,
+        BackReason::Undecided { .. } => MilestoneKind::WentBackUndecided,
+        BackReason::Unreadable { .. }
+        | BackReason::StepFailed { .. }
+        | BackReason::NotStopped { .. }
+        | BackReason::HoldTooLong { .. } => MilestoneKind::WentBackFailed,
         BackReason::Withdrawn { .. }
         | BackReason::Halted { .. }
         | BackReason::Ordered { .. }

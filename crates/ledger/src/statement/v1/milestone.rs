@@ -81,6 +81,8 @@ pub enum MilestoneKind {
     WentBackFailed,
     /// It went back: the verdict was withdrawn or a person said so.
     WentBackWithdrawn,
+    /// The new set gets no requests that it could be judged by.
+    Quiet,
     /// A share of clients, or a larger one, is sent to the new set.
     Stepped,
     /// It went back: it was worse than the version before.
