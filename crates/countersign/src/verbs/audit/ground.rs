@@ -1,12 +1,13 @@
 //! The ground that an audit stands on: the newest signed checkpoint of a copy, and the tree that it signs for.
 //!
 //! The tree is read from stored tiles; where they do not lead to the signed root it is made from the entries, and what is
-//! wrong with the tiles is said. It writes nothing.
+//! wrong with the tiles is said. The log may be written meanwhile: what was signed after the checkpoint that the ground
+//! stands on is for the next audit. It writes nothing.
 
 use ledger::{
     checkpoint::SignedCheckpoint,
     note::VerifierKey,
-    store::StoreError,
+    store::{StoreError, StoredCheckpoint},
     sweep::{BUNDLE, Flaw, Skeleton, Source},
 };
 
@@ -37,8 +38,14 @@ pub(in crate::verbs) fn find(source: &dyn Source, log: &VerifierKey) -> Result<G
 
 fn read(source: &dyn Source, log: &VerifierKey) -> Result<Ground, StoreError> {
     let mut findings = Vec::new();
-    let Some(stored) = source.head()? else {
-        let found = beyond(source, 0)?;
+    let mut head = source.head()?;
+    let mut found = 0;
+    if head.is_none() {
+        found = beyond(source, 0)?;
+        // A log that is being written may have got its first checkpoint while its entries were counted.
+        head = source.head()?;
+    }
+    let Some(stored) = head else {
         findings.push(Finding::at(0, format!("the log has {found} entries, but signed none of them")));
         let skeleton = Skeleton::default();
         return Ok(Ground { head: None, note: Vec::new(), skeleton, is_signed: false, findings });
@@ -75,11 +82,19 @@ fn read(source: &dyn Source, log: &VerifierKey) -> Result<Ground, StoreError> {
         findings.push(Finding::at(place, what));
     }
     let more = beyond(source, size)?;
-    if more > 0 {
+    if more > 0 && !has_signed(source, log, size + more)? {
         let what = format!("the log has {} entries, but signed only {size}", size + more);
         findings.push(Finding::at(size, what));
     }
     Ok(Ground { head: Some(head), note, skeleton, is_signed, findings })
+}
+
+/// Whether the log has signed for so many entries by now. Entries and the checkpoint that covers them are committed
+/// together, so whoever counts entries and then asks for the checkpoint finds one that covers what was counted, however
+/// fast the log grows meanwhile.
+fn has_signed(source: &dyn Source, log: &VerifierKey, entries: u64) -> Result<bool, StoreError> {
+    let signed = |head: StoredCheckpoint| SignedCheckpoint::open(&head.note, log).ok();
+    Ok(source.head()?.and_then(signed).is_some_and(|head| head.size() >= entries))
 }
 
 /// How many entries there are from here on.
@@ -87,11 +102,19 @@ fn beyond(source: &dyn Source, size: u64) -> Result<u64, StoreError> {
     let mut count = 0;
     loop {
         match source.entries(size + count, COUNTED_AT_ONCE) {
-            Ok(more) if more.is_empty() => return Ok(count),
-            Ok(more) => count += more.len() as u64,
+            Ok(more) => {
+                count += more.len() as u64;
+                // Fewer come only at the end: whoever appends as fast as this reads does not keep it here.
+                if more.len() < COUNTED_AT_ONCE {
+                    return Ok(count);
+                }
+            }
             // A hole behind the signed end: what is there is enough to say that something is.
             Err(_) if count > 0 => return Ok(count),
             Err(error) => return Err(error),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
