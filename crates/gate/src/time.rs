@@ -38,7 +38,8 @@ impl LogTime {
 /// The time that must pass between the approval that completes a quorum and the first step.
 ///
 /// It counts from the latest time in the first tick that covers that approval to the earliest time in a later one
-/// (design, section 4): whatever the signers' clocks say, and whoever holds ticks back, it is not shorter.
+/// (design, section 4): whatever the signers' clocks say, and whoever holds ticks back, it is not shorter, but for the part
+/// of a second that is cut off: cosignature times are whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CoolOff {
     /// The charter asks for none.

@@ -6,6 +6,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use model::Timestamp;
+
 use crate::{
     installation::{Installation, LONG, PROGRAM, SHORT},
     request::get,
@@ -101,6 +103,7 @@ fn root_a_full_disk_and_a_log_that_was_set_back_lose_nothing() {
     let mut zeros = std::io::repeat(0);
     let full = std::io::copy(&mut zeros, &mut fs::File::create(&filler).unwrap()).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let ends = next_month();
     let said = wait_for(
         "the log refuses",
         SHORT,
@@ -108,7 +111,7 @@ fn root_a_full_disk_and_a_log_that_was_set_back_lose_nothing() {
         || {
             // Not a stop, which the agent would take: one person's exception, which counts for nothing.
             let key = it.key("cora").to_string_lossy().into_owned();
-            let case = ["except", "source", "visits › first", "--owner", "dan", "--ends", "2027-09-01"];
+            let case = ["except", "source", "visits › first", "--owner", "dan", "--ends", &ends];
             let output = it.program(&[&case[..], &["--key", &key]].concat());
             (!output.status.success()).then(|| crate::installation::both(&output))
         },
@@ -156,6 +159,12 @@ fn root_a_full_disk_and_a_log_that_was_set_back_lose_nothing() {
     assert!(it.statements().len() > size);
     assert_eq!(it.visit("visit-last"), ["visits-000003", "visits-000003"]);
     it.ok(&["audit"]);
+}
+
+/// The date thirty days from now.
+fn next_month() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    Timestamp::from_unix(now + 30 * 86_400).to_string().chars().take("2027-09-01".len()).collect()
 }
 
 /// `up` as it is run by hand: whoever asks is not told that it is ready.

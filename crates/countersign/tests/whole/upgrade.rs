@@ -8,13 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use ledger::{
-    dsse::Envelope,
-    statement::{
-        Statement,
-        v1::{Amendment, Claim, Consent, Edit},
-    },
-};
+use ledger::statement::v1::{Amendment, Claim, Consent, Edit};
 use model::Digest;
 
 use crate::{
@@ -84,9 +78,7 @@ fn root_a_program_that_the_charter_does_not_list_is_refused_and_loses_nothing() 
 
 /// Changes the charter as one person proposes it and two others agree.
 fn amend(it: &Installation, edits: Vec<Edit>) {
-    let text = fs::read_to_string(it.dir().join("charter.jsonl")).unwrap();
-    let first = Envelope::parse(text.lines().next().unwrap().as_bytes()).unwrap();
-    let Claim::Charter(charter) = Statement::from_bytes(first.payload()).unwrap().claim else { panic!("no charter") };
+    let charter = it.founding_charter();
     let becomes = ledger::charter::apply(&charter, &edits).unwrap().digest();
     let amendment = Amendment { from: charter.digest(), becomes, edits };
     let index = it.say("fay", "release-manager", Claim::Amendment(Box::new(amendment))).index();
@@ -104,7 +96,7 @@ fn up_with(it: &Installation, program: &Path) {
     assert!(output.status.success(), "{}\n{}", both(&output), it.story());
 }
 
-/// The process ids of what runs in containers of this installation.
+/// The process ids of the first process of each container of this installation: what they start comes and goes.
 fn components(it: &Installation) -> Vec<PathBuf> {
     let scope = it.scope();
     let mut found: Vec<PathBuf> = fs::read_dir("/proc")
@@ -113,8 +105,17 @@ fn components(it: &Installation) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| {
             fs::read_to_string(path.join("cgroup")).is_ok_and(|text| text.contains(scope) && text.contains("agent"))
+                && is_first(path)
         })
         .collect();
     found.sort();
     found
+}
+
+/// Whether a process is the first of a process namespace below this one (proc(5), `NSpid`).
+fn is_first(process: &Path) -> bool {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let numbers: Vec<&str> = numbers.split_whitespace().collect();
+    numbers.len() > 1 && numbers.last() == Some(&"1")
 }

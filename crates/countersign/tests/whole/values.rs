@@ -1,8 +1,20 @@
 //! Where money goes: changed by two guardians after a cool-off, read by what runs from a file that it can not write, and by
 //! a new release only. Whoever tries otherwise changes nothing.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
+use gate::LogTime;
+use ledger::{
+    dsse::Envelope,
+    statement::{
+        Statement,
+        v1::{Charter, Claim, Tick},
+    },
+};
+use model::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -11,6 +23,8 @@ use crate::{
     wait::wait_for,
 };
 
+/// As in the founding file of these installations.
+const COOL_OFF_S: u64 = 3;
 const FIRST: &str = "DE89370400440532013000";
 /// One digit of the account is another, and the check digits with it.
 const SECOND: &str = "DE16370400440532018000";
@@ -45,7 +59,7 @@ fn root_an_account_changes_by_its_guardians_and_by_a_release_alone() {
     // The builder proposes the same build again, now with what is in force.
     it.release_given("visits-000001", &first);
     assert_eq!(it.account(), ["visits-000001", FIRST], "and nothing that it tried to write");
-    let told = processes_that_know(FIRST);
+    let told = it.processes_that_know(FIRST);
     assert!(told.is_empty(), "the account is in the environment or the arguments of {told:?}");
 
     // Another account that looks like it: pointed out, and nothing changes under what runs.
@@ -100,9 +114,49 @@ impl Installation {
         for person in ["hal", "ida"] {
             self.ok_as(person, &["value", "approve", &proposal, "--yes"]);
         }
-        assert_ne!(self.show()["in_force"]["proposal"].to_string(), proposal, "the cool-off takes its time");
         self.wait_in_force(&proposal);
+        self.check_cooled_off(&proposal);
         proposal
+    }
+
+    /// Whether the cool-off took its time, by the ticks that began and ended it: how quick this machine is says nothing.
+    fn check_cooled_off(&self, proposal: &str) {
+        let charter = self.founding_charter();
+        let time = |(index, claim): (u64, Value)| {
+            let checkpoint = claim["checkpoint"].as_str().unwrap().to_owned();
+            LogTime::of(&Tick { checkpoint, at: Timestamp::default() }, index, &charter)
+        };
+        let times: Vec<LogTime> = self.claims("tick").into_iter().filter_map(time).collect();
+        let approvals = self.claims("value-approval");
+        let of_it = |(_, claim): &&(u64, Value)| claim["proposal"].to_string() == proposal;
+        let last = approvals.iter().rfind(of_it).unwrap().0;
+        let since = self.show()["in_force"]["since"].as_u64().unwrap();
+        let began = times.iter().find(|time| time.covers > last).unwrap();
+        let ended = times.iter().find(|time| time.index == since).unwrap();
+        assert!(began.witnessed && ended.earliest >= began.latest.plus_s(COOL_OFF_S), "from {began:?} to {ended:?}");
+    }
+
+    /// The founding charter.
+    pub(crate) fn founding_charter(&self) -> Charter {
+        let text = fs::read_to_string(self.dir().join("charter.jsonl")).unwrap();
+        let first = Envelope::parse(text.lines().next().unwrap().as_bytes()).unwrap();
+        let Claim::Charter(charter) = Statement::from_bytes(first.payload()).unwrap().claim else {
+            panic!("no charter")
+        };
+        *charter
+    }
+
+    /// Processes of this installation that have a text in their environment or arguments.
+    fn processes_that_know(&self, text: &str) -> Vec<String> {
+        let (scope, folder) = (self.scope(), self.dir().to_string_lossy().into_owned());
+        let has = |process: &Path, part: &str, text: &str| {
+            let bytes = fs::read(process.join(part)).unwrap_or_default();
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        };
+        let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+        let ours = processes.filter(|p| has(p, "cgroup", scope) || has(p, "cmdline", &folder));
+        let told = ours.filter(|process| ["environ", "cmdline"].iter().any(|part| has(process, part, text)));
+        told.map(|process| process.display().to_string()).collect()
     }
 
     fn wait_in_force(&self, proposal: &str) {
@@ -155,16 +209,4 @@ impl Installation {
         let hex = claim["value"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
         self.dir().join("log/bodies").join(&hex[..2]).join(&hex[2..4]).join(hex)
     }
-}
-
-/// Processes that have a text in their environment or arguments.
-fn processes_that_know(text: &str) -> Vec<String> {
-    let processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
-    let told = processes.filter(|process| {
-        ["environ", "cmdline"].iter().any(|part| {
-            let bytes = fs::read(process.join(part)).unwrap_or_default();
-            bytes.windows(text.len()).any(|window| window == text.as_bytes())
-        })
-    });
-    told.map(|process| process.display().to_string()).collect()
 }
