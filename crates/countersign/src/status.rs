@@ -46,7 +46,6 @@ pub struct StatusFile {
     path: PathBuf,
     last: Status,
     /// Notes that the process lives, for as long as this is kept.
-    #[expect(dead_code, reason = "its end is what it is kept for")]
     beating: Option<heartbeat::Beating>,
 }
 
@@ -66,12 +65,22 @@ impl StatusFile {
             counted: BTreeMap::new(),
             measured: BTreeMap::new(),
         };
-        let beating = heartbeat::Beating::start(&layout.heartbeat(role))
-            .inspect_err(|error| tracing::error!("nobody can see that this process lives: {error}"))
-            .ok();
-        let mut file = Self { path: layout.status(role), last, beating };
+        let mut file = Self { path: layout.status(role), last, beating: None };
+        file.beat(true);
         file.write();
         file
+    }
+
+    /// Notes from now on that the process lives, or no longer: one that runs and can not do what it is there for is as
+    /// good as gone, and the others are to say so.
+    pub fn beat(&mut self, works: bool) {
+        if !works {
+            self.beating = None;
+        } else if self.beating.is_none() {
+            self.beating = heartbeat::Beating::start(&self.path.with_file_name("heartbeat"))
+                .inspect_err(|error| tracing::error!("nobody can see that this process lives: {error}"))
+                .ok();
+        }
     }
 
     /// Says what it does and waits for.

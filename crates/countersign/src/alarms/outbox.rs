@@ -1,7 +1,9 @@
 //! What has to be told of alarms, and to whom it was told: one file.
 //!
 //! It refuses to know how somebody is told. The file is written before anybody is told of what it holds, and after
-//! somebody acknowledged it: a crash between the two tells it again, and none is lost.
+//! somebody acknowledged it: a crash between the two tells it again, and none is lost. Where it can not be written, on a disk
+//! that is full or went read-only, people are told all the same, and the trouble is said: a crash then tells again what
+//! still fires, and loses the ends that were not told yet.
 
 use std::{
     collections::BTreeMap,
@@ -70,6 +72,8 @@ pub struct Outbox {
     path: PathBuf,
     receivers: Vec<(String, bool)>,
     kept: Kept,
+    /// Why the file is behind what is kept in memory, if it is.
+    unwritten: Option<String>,
 }
 
 /// Something that is due: its number, and the message as it is to be sent.
@@ -99,7 +103,7 @@ impl Outbox {
             }
         };
         let receivers = receivers.iter().map(|r| (r.name.clone(), r.keeps_alerts())).collect();
-        Ok(Self { path: path.to_owned(), receivers, kept })
+        Ok(Self { path: path.to_owned(), receivers, kept, unwritten: None })
     }
 
     /// Takes the alarms that there are now: new ones are to be told, and those that are not among them are over. Returns
@@ -208,16 +212,22 @@ impl Outbox {
             })
     }
 
-    /// Written before anybody acts on it.
+    /// Why the file could not be written last; what it should hold is told all the same.
+    pub fn trouble(&self) -> Option<&str> {
+        self.unwritten.as_deref()
+    }
+
+    /// Written before anybody acts on it. A file that can not be written silences nobody: it is tried again each time.
     fn keep(&mut self, next: Kept) -> Result<bool, Fault> {
-        if next == self.kept {
+        let is_news = next != self.kept;
+        if !is_news && self.unwritten.is_none() {
             return Ok(false);
         }
         let bytes = serde_json::to_vec(&next).because(Kind::Internal, "the outbox is not JSON")?;
-        durable::write(&self.path, &bytes, 0o600)
-            .because(Kind::Unavailable, "the outbox of alarms can not be written")?;
         self.kept = next;
-        Ok(true)
+        let written = durable::write(&self.path, &bytes, 0o600);
+        self.unwritten = written.err().map(|error| format!("the outbox of alarms can not be written: {error}"));
+        Ok(is_news)
     }
 }
 

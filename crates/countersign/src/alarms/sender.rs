@@ -92,9 +92,11 @@ impl Sender {
         self.shared.outbox().untold()
     }
 
-    /// Why receivers could not be told last.
+    /// Why receivers could not be told last, and why what they are to be told could not be kept.
     pub fn troubles(&self) -> Vec<String> {
-        lock(&self.shared.troubles).iter().map(|(name, why)| format!("{name} is not told: {why}")).collect()
+        let unwritten = self.shared.outbox().trouble().map(str::to_owned);
+        let troubles = lock(&self.shared.troubles);
+        unwritten.into_iter().chain(troubles.iter().map(|(name, why)| format!("{name} is not told: {why}"))).collect()
     }
 
     /// How many messages each receiver has acknowledged since this process began.

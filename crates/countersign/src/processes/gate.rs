@@ -41,7 +41,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let members = start.charter.members.clone();
     let speaker = Speaker::new(signer, members.hash(), role.clone());
     let mut confinement = Confinement::nothing();
-    let sentinel = Sentinel::new(&start, &role)?;
+    let sentinel = Sentinel::new(&start, role)?;
     confinement.read.extend(sentinel.reads());
     let mut status = start.confine(confinement)?;
     let log = LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log)));
@@ -91,13 +91,21 @@ impl GateLoop {
                 _ => news = true,
             }
         }
-        self.sentinel.look(&self.view, &self.speaker)?;
+        // A word about `watch` that the log does not take must keep neither ticks nor verdicts back.
+        let looked = self.sentinel.look(&self.view, &self.speaker);
         self.tick(news)?;
         let (open, waits) = self.decide_all()?;
         status.measure("statements", self.view.facts().size());
         status.measure("proposals", open as u64);
         status.say(format!("{open} proposals stand over {} statements", self.view.facts().size()), waits);
-        Ok(())
+        match looked {
+            Err(fault) if fault.kind() == Kind::Untrue => Err(fault),
+            Err(fault) => {
+                status.trouble(fault.message());
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
     }
 
     /// A tick after each burst of statements, so that what they say has a time, and now and then while nothing comes.

@@ -106,7 +106,6 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let watch = Watch {
         prober: Prober::start(start.settings.fabric)?,
         neighbours: Neighbours::start(&start)?,
-        max_age_s: charter.environments.iter().map(|e| e.max_age_s).min().unwrap_or(u64::MAX),
         view: View::with_memory(log, members, &home)?,
         speaker,
         sender,
@@ -142,7 +141,6 @@ struct Watch {
     prober: Prober,
     neighbours: Neighbours,
     documents: Documents,
-    max_age_s: u64,
     began: Instant,
     /// When the log last did not answer.
     log_away: Option<Instant>,
@@ -165,9 +163,10 @@ impl Watch {
     fn run(mut self, mut status: StatusFile) -> Result<(), Fault> {
         loop {
             let mut troubles = self.troubles.clone();
-            if let Err(fault) = self.round(&mut status, &mut troubles) {
-                troubles.push(fault.message());
-            }
+            let done = self.round(&mut status, &mut troubles);
+            // Whoever can not look raises no alarm: the gate and the stand-in are to see that.
+            status.beat(done.is_ok());
+            troubles.extend(done.err().map(|fault| fault.message()));
             if !troubles.is_empty() {
                 status.trouble(troubles.join("; "));
             }
@@ -191,7 +190,10 @@ impl Watch {
         let observed = self.observe(troubles)?;
         let open = self.sender.open_conditions();
         let current = board::current(&observed, &open, self.view.facts(), now);
-        self.sender.set(&current)?;
+        // Who is told by other ways does not keep the log from hearing of it.
+        if let Err(fault) = self.sender.set(&current) {
+            troubles.push(fault.message());
+        }
         let facts = self.view.facts();
         let over = open.into_iter().map(|(condition, _)| condition).filter(|c| !current.contains_key(c));
         self.missed.extend(over.filter(|c| facts.fires(c).is_none()));
@@ -234,7 +236,10 @@ impl Watch {
             observed
                 .call(Condition::of(AlarmKind::Fork, AlarmAbout::default()), format!("the log is not believed: {why}"));
         }
-        let fresh = self.view.reader().fresh(SystemClock.now(), self.max_age_s);
+        // By the charter in force, which may have been amended since this process began.
+        let charter = self.view.facts().members().charter();
+        let max_age_s = charter.environments.iter().map(|e| e.max_age_s).min().unwrap_or(u64::MAX);
+        let fresh = self.view.reader().fresh(SystemClock.now(), max_age_s);
         if self.view.facts().size() == 0 && self.began.elapsed() < LOG_START {
             observed.unsure(AlarmKind::LogStale);
         } else if let Err(stale) = fresh {

@@ -170,3 +170,27 @@ fn a_damaged_file_is_not_passed_over() {
     assert!(fault.message().contains("outbox.json` does not hold up"), "{fault}");
     assert!(fault.hint_text().unwrap().contains("countersign alarms"));
 }
+
+#[test]
+fn a_disk_that_takes_nothing_silences_nobody() {
+    let mut outbox = Box::new();
+    assert!(outbox.outbox.set(at(100), &only("old", fires())).unwrap());
+    // No room for the file: its folder is gone.
+    let away = outbox.folder.path().with_extension("away");
+    std::fs::rename(outbox.folder.path(), &away).unwrap();
+    let both = BTreeMap::from([(condition("old"), fires()), (condition("new"), fires())]);
+    assert!(outbox.outbox.set(at(101), &both).unwrap());
+    assert!(outbox.outbox.trouble().is_some_and(|why| why.contains("can not be written")));
+    assert_eq!(outbox.due(101), [[true, true], [true, true]]);
+    // Who was told is remembered, so nobody is told again and again.
+    let due = outbox.outbox.due(&outbox.receivers[0], at(101), BATCH_LIMIT);
+    let webhook = outbox.receivers[0].clone();
+    outbox.outbox.told(&webhook, &due, at(101)).unwrap();
+    assert_eq!(outbox.due(102)[0], NOBODY);
+    // When it takes something again, all of it is written without anything new.
+    std::fs::rename(&away, outbox.folder.path()).unwrap();
+    assert!(!outbox.outbox.set(at(103), &both).unwrap());
+    assert_eq!(outbox.outbox.trouble(), None);
+    outbox.reopen();
+    assert_eq!(outbox.due(104), [vec![], vec![true, true]]);
+}

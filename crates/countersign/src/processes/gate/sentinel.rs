@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use gate::alarms::Condition;
 use ledger::statement::v1::{Alarm, AlarmAbout, AlarmKind, Claim, Kind as Says};
-use model::RoleName;
+use model::{HostName, RoleName};
 
 use crate::{
     fault::{Because as _, Fault, Kind},
@@ -27,6 +27,9 @@ pub(crate) fn silent(role: RoleUser, start: &Start) -> Result<Condition, Fault> 
 /// Whether `watch` lives, and what was said of it.
 pub(super) struct Sentinel {
     folder: Option<PathBuf>,
+    /// The gate's own role, and the host.
+    role: RoleName,
+    host: HostName,
     pulse: Pulse,
     condition: Condition,
     /// The log index of what was said last, until it is read back.
@@ -34,14 +37,13 @@ pub(super) struct Sentinel {
 }
 
 impl Sentinel {
-    pub(super) fn new(start: &Start, role: &RoleName) -> Result<Self, Fault> {
-        let charter = start.charter.members.charter();
-        let (watch, host) = (RoleUser::Watch.name(), &start.settings.host);
-        let is_there = charter.robots.iter().any(|r| r.role.as_str() == watch && &r.host == host);
+    pub(super) fn new(start: &Start, role: RoleName) -> Result<Self, Fault> {
         let path = start.layout.heartbeat(RoleUser::Watch);
         let folder = path.parent().map(PathBuf::from);
         Ok(Self {
-            folder: folder.filter(|folder| is_there && charter.may_say(role, Says::Alarm) && folder.exists()),
+            folder: folder.filter(|folder| folder.exists()),
+            role,
+            host: start.settings.host.clone(),
             pulse: Pulse::new(path),
             condition: silent(RoleUser::Watch, start)?,
             said: None,
@@ -58,8 +60,15 @@ impl Sentinel {
         if self.folder.is_none() || self.said.is_some_and(|index| view.facts().size() <= index) {
             return Ok(());
         }
-        let (firing, known) = (self.pulse.is_silent(), view.facts().fires(&self.condition).is_some());
-        if firing == known || !firing && !self.pulse.is_settled() {
+        // By the charter in force: an amendment may bring a `watch` to this host, and take one away.
+        let charter = view.facts().members().charter();
+        let is_there = charter.robots.iter().any(|r| r.role.as_str() == RoleUser::Watch.name() && r.host == self.host);
+        if !charter.may_say(&self.role, Says::Alarm) {
+            return Ok(());
+        }
+        let firing = is_there && self.pulse.is_silent();
+        let known = view.facts().fires(&self.condition).is_some();
+        if firing == known || !firing && is_there && !self.pulse.is_settled() {
             return Ok(());
         }
         let claim = Alarm { what: self.condition.what, about: self.condition.about.clone(), firing };
