@@ -77,6 +77,9 @@ pub enum CurrentError {
     /// The log's time runs before this clock, and a cool-off was measured with it.
     #[error("the log says that it is {0}, ahead of this clock, and a cool-off was measured with that: set the clock")]
     Ahead(Timestamp),
+    /// The charter in force does not give this agent what it would take a step of.
+    #[error("the charter in force does not let this agent run {0}")]
+    NotGiven(String),
     /// The verdict's time is over.
     #[error("the verdict ended at {0}")]
     Over(Timestamp),

@@ -3,6 +3,7 @@
 //! It follows the whole log and recomputes `decide` itself; the gate's verdicts tell it nothing. Each step forward
 //! uses up one permission. It keeps its progress before each step, so after a crash at any moment it converges.
 
+mod given;
 mod leave;
 mod place;
 mod report;
@@ -16,8 +17,8 @@ use std::{
 };
 
 use edge::BlockingEdgeClient;
-use ledger::keys::Signer;
-use model::{Clock as _, RoleName};
+use ledger::{keys::Signer, statement::Members};
+use model::{Clock as _, KeyId, RoleName};
 use runtime::protocol::{Executor as _, ExecutorClient};
 use serde_json::Value;
 
@@ -77,29 +78,11 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let listener = listen_unix(&start.layout.socket(start.role))?;
     stops::serve(listener, far, stops.clone(), state.clone())?;
 
-    let robot =
-        members.charter().robots.iter().find(|r| ledger::statement::public_key(&r.key).is_ok_and(|k| k.id() == key));
-    let environments = robot.map(|r| r.environments.clone()).unwrap_or_default();
+    // What runs is looked after also while the log is away; what an amendment gave comes with the log.
     let mut placements = Vec::new();
-    for system in &members.charter().systems {
-        for environment in &members.charter().environments {
-            if environments.is_empty() || environments.contains(&environment.name) {
-                placements.push(Placement::open(&start, system.name.clone(), environment.clone(), &home)?);
-            }
-        }
-    }
-    if placements.len() > 1 {
-        // The edge has one route table; two rollouts would take each other's listeners away.
-        return Err(Fault::new(
-            Kind::Refused,
-            format!(
-                "this version runs one system in one environment on a host, and the charter gives it {}",
-                placements.len()
-            ),
-        )
-        .hint("make a charter and a folder for each, on hosts of their own"));
-    }
+    take_up(&mut placements, &members, key, &start)?;
     let mut agent = Agent {
+        key,
         known: Known::new(View::with_memory(log, members, &home)?, stops),
         speaker,
         edge: BlockingEdgeClient::new(start.layout.socket(RoleUser::Edge)),
@@ -110,9 +93,34 @@ pub fn run(start: Start) -> Result<(), Fault> {
         denied_at: None,
     };
     loop {
-        agent.round(&mut placements, &mut status);
+        let in_force = agent.known.view().facts().members();
+        let taken = take_up(&mut placements, in_force, key, &start);
+        agent.round(&mut placements, taken.err(), &mut status);
         std::thread::sleep(ROUND);
     }
+}
+
+/// Takes up what a charter gives this agent and is not looked after yet. What was given once is looked after until the
+/// agent ends: what runs goes on, and each step forward asks the charter in force again.
+///
+/// # Errors
+/// More than one: the edge has one route table, and two rollouts would take each other's listeners away.
+fn take_up(placements: &mut Vec<Placement>, members: &Members, key: KeyId, start: &Start) -> Result<(), Fault> {
+    let mut new = given::given(members, key);
+    new.retain(|(system, rule)| !placements.iter().any(|placement| placement.is_of(&system.name, &rule.name)));
+    let sum = placements.len() + new.len();
+    if !new.is_empty() && sum > 1 {
+        return Err(Fault::new(
+            Kind::Refused,
+            format!("this version runs one system in one environment on a host, and the charter gives it {sum}"),
+        )
+        .hint("make a charter and a folder for each, on hosts of their own"));
+    }
+    for (system, rule) in new {
+        let home = start.layout.home(start.role);
+        placements.push(Placement::open(start, system.name.clone(), rule.name.clone(), &home)?);
+    }
+    Ok(())
 }
 
 /// Where other hosts hand over stops.
@@ -126,6 +134,8 @@ fn listen(address: std::net::SocketAddr) -> Result<std::net::TcpListener, Fault>
 
 /// What all placements share.
 pub(crate) struct Agent {
+    /// Its own key, by which charters name it.
+    key: KeyId,
     known: Known,
     speaker: Speaker,
     edge: BlockingEdgeClient,
@@ -139,8 +149,8 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    fn round(&mut self, placements: &mut [Placement], status: &mut StatusFile) {
-        let mut troubles = Vec::new();
+    fn round(&mut self, placements: &mut [Placement], not_taken: Option<Fault>, status: &mut StatusFile) {
+        let mut troubles: Vec<String> = not_taken.iter().map(Fault::message).collect();
         if self.asks_log()
             && let Err(fault) = self.known.refresh()
         {
@@ -160,6 +170,9 @@ impl Agent {
         troubles.extend(overdue);
         let mut waits = Vec::new();
         let mut doing = Vec::new();
+        if placements.is_empty() {
+            waits.push("a charter in force that gives this agent something to run".to_owned());
+        }
         status.measure("placements", placements.len() as u64);
         for placement in placements {
             match placement.round(self) {

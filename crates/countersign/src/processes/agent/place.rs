@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use gate::{Current, CurrentError};
-use ledger::{
-    durable,
-    statement::v1::{EnvironmentRule, Ruling},
-};
+use ledger::{durable, statement::v1::Ruling};
 use model::{
-    Clock as _, Digest, SystemName,
+    Clock as _, Digest, EnvironmentName, SystemName,
     release::Release,
     route::{EdgeCounts, Ticks, TlsFiles},
 };
@@ -19,7 +16,7 @@ use rollout::{
 use runtime::{Driver as _, DriverError};
 use serde_json::{Value, json};
 
-use super::{Agent, report, values::Values};
+use super::{Agent, given, report, values::Values};
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
@@ -29,7 +26,7 @@ use crate::{
 /// One system in one environment on this host.
 pub(crate) struct Placement {
     system: SystemName,
-    rule: EnvironmentRule,
+    environment: EnvironmentName,
     place: Place,
     images: PathBuf,
     path: PathBuf,
@@ -56,8 +53,13 @@ enum Claimed {
 }
 
 impl Placement {
-    pub(super) fn open(start: &Start, system: SystemName, rule: EnvironmentRule, home: &Path) -> Result<Self, Fault> {
-        let path = home.join(format!("{}.{system}.progress", rule.name));
+    pub(super) fn open(
+        start: &Start,
+        system: SystemName,
+        environment: EnvironmentName,
+        home: &Path,
+    ) -> Result<Self, Fault> {
+        let path = home.join(format!("{environment}.{system}.progress"));
         let mut is_lost = false;
         let progress =
             match std::fs::read(&path) {
@@ -65,7 +67,7 @@ impl Placement {
                     .because(Kind::Untrue, format!("`{}` can not be read", path.display()))?,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                     is_lost = true;
-                    Progress::nothing(rule.name.clone(), system.clone())
+                    Progress::nothing(environment.clone(), system.clone())
                 }
                 Err(e) => {
                     return Err(Fault::from_error(Kind::Unavailable, e)
@@ -73,14 +75,14 @@ impl Placement {
                 }
             };
         let place = Place {
-            environment: rule.name.clone(),
+            environment: environment.clone(),
             fabric: start.settings.fabric,
             certificates: certificates_folder(start),
             tls: certificates(start)?,
         };
         Ok(Self {
             system,
-            rule,
+            environment,
             place,
             images: start.layout.images(),
             path,
@@ -94,8 +96,13 @@ impl Placement {
         })
     }
 
+    /// Whether it is this system in this environment.
+    pub(super) fn is_of(&self, system: &SystemName, environment: &EnvironmentName) -> bool {
+        &self.system == system && &self.environment == environment
+    }
+
     pub(super) fn name(&self) -> String {
-        format!("{} in {}", self.system, self.rule.name)
+        format!("{} in {}", self.system, self.environment)
     }
 
     /// Looks, plans, keeps the progress, does the steps that may be done, and reports.
@@ -142,11 +149,11 @@ impl Placement {
         if !self.is_lost {
             return Ok(());
         }
-        let live = agent.known.facts().live(&self.system, &self.rule.name);
+        let live = agent.known.facts().live(&self.system, &self.environment);
         if let Some(live) = live.first() {
             let values = self.values.of_proposal(agent.known.view(), live.proposal)?;
             let version = self.version(live.release, live.proposal)?.given(values);
-            let progress = Progress::running(self.rule.name.clone(), version);
+            let progress = Progress::running(self.environment.clone(), version);
             self.keep(&progress)?;
             self.progress = progress;
         }
@@ -162,7 +169,7 @@ impl Placement {
                 .observed
                 .instances
                 .iter()
-                .filter(|i| i.id.environment == self.rule.name && i.id.serial.system() == &self.system)
+                .filter(|i| i.id.environment == self.environment && i.id.serial.system() == &self.system)
                 .cloned()
                 .collect(),
             restore_points: self.observed.restore_points.clone(),
@@ -197,12 +204,12 @@ impl Placement {
         let newest_generation = moving.as_ref().or(running.as_ref()).map_or(0, |v| v.generation);
         let here = |digest: Digest| running.iter().chain(moving.iter()).any(|v| v.digest == digest);
 
-        let order = facts.rollbacks(&self.system, &self.rule.name).rfind(|r| here(r.claim.from) || here(r.claim.to));
+        let order = facts.rollbacks(&self.system, &self.environment).rfind(|r| here(r.claim.from) || here(r.claim.to));
         if let Some(order) = order {
             let done = running.as_ref().is_some_and(|v| v.digest == order.claim.to && v.generation >= order.index)
                 || newest_generation > order.index;
             if !done {
-                match agent.known.may_return(&self.system, &self.rule.name, order.claim.to) {
+                match agent.known.may_return(&self.system, &self.environment, order.claim.to) {
                     Ok(leave) => {
                         if leave.alarm() {
                             tracing::error!(
@@ -228,7 +235,7 @@ impl Placement {
         }
         for proposal in facts.proposals().rev() {
             let claim = &proposal.claim;
-            if claim.environment != self.rule.name || claim.serial.system() != &self.system {
+            if claim.environment != self.environment || claim.serial.system() != &self.system {
                 continue;
             }
             if proposal.index <= newest_generation {
@@ -254,7 +261,7 @@ impl Placement {
         }
         if let Some(version) = moving {
             // A rollback's generation is its order's index; everything else is a proposal's.
-            let ordered = facts.rollbacks(&self.system, &self.rule.name).any(|r| r.index == version.generation);
+            let ordered = facts.rollbacks(&self.system, &self.environment).any(|r| r.index == version.generation);
             let claimed = if ordered { Claimed::Rollback } else { Claimed::Proposal(version.generation) };
             return Ok(Some((version, claimed, running.map(|v| v.digest))));
         }
@@ -270,7 +277,7 @@ impl Placement {
         let values = match self.progress.version(to) {
             Some(known) => known.values.clone(),
             None => {
-                let live = agent.known.facts().live(&self.system, &self.rule.name);
+                let live = agent.known.facts().live(&self.system, &self.environment);
                 match live.iter().find(|live| live.release == to) {
                     Some(live) => self.values.of_proposal(agent.known.view(), live.proposal)?,
                     None => Vec::new(),
@@ -298,7 +305,7 @@ impl Placement {
     /// Whether steps forward may be taken, and whether the verdict was withdrawn.
     fn leave(&self, agent: &Agent, claimed: &Claimed) -> (Leave, bool) {
         let facts = agent.known.facts();
-        let halted = facts.halted(&self.system, &self.rule.name).is_some();
+        let halted = facts.halted(&self.system, &self.environment).is_some();
         // What runs goes on, and going back is possible, also under a halt.
         match claimed {
             Claimed::Runs | Claimed::Rollback => (Leave::Granted, false),
@@ -322,7 +329,11 @@ impl Placement {
 
     /// Permission for one step.
     fn permission(&self, agent: &Agent, proposal: u64) -> Result<Current, CurrentError> {
-        agent.known.permission(self.rule.max_age_s, proposal, SystemClock.now())
+        // By the charter in force: it may have been amended since this process began.
+        let members = agent.known.facts().members();
+        let rule = given::rule(members, agent.key, &self.system, &self.environment);
+        let max_age_s = rule.ok_or_else(|| CurrentError::NotGiven(self.name()))?.max_age_s;
+        agent.known.permission(max_age_s, proposal, SystemClock.now())
     }
 
     fn step(&self, agent: &mut Agent, planned: &Planned, claimed: &Claimed) -> Result<(), Fault> {
@@ -366,13 +377,13 @@ impl Placement {
             .observed
             .instances
             .iter()
-            .filter(|i| i.id.environment == self.rule.name && i.id.serial.system() == &self.system)
+            .filter(|i| i.id.environment == self.environment && i.id.serial.system() == &self.system)
             .map(|i| json!({ "instance": i.id.to_string(), "component": i.id.component, "serial": i.id.serial, "image": i.image, "address": i.address, "state": i.state }))
             .collect();
         json!({
-            "system": self.system, "environment": self.rule.name,
+            "system": self.system, "environment": self.environment,
             "runs": self.progress.current().map(version), "moves": !matches!(self.progress.state, State::Idle { .. }),
-            "expose": self.progress.current().and_then(|v| v.release.environment(&self.rule.name)).map(|e| &e.expose),
+            "expose": self.progress.current().and_then(|v| v.release.environment(&self.environment)).map(|e| &e.expose),
             "doing": self.doing(), "waits": self.waits(), "instances": instances,
         })
     }
