@@ -40,6 +40,10 @@ pub struct Settings {
     /// It names no password, only the file that has it (`password-file=`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// Ports, beside those of the founding charter's witnesses and of the store, that the log may connect to: those of
+    /// witnesses that an amendment brought. Only root writes this file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness_ports: Vec<u16>,
     /// Where bodies are kept: `s3://…`, or the path of a folder; the folder `bodies` of the `log` role if not given. It names
     /// no key, only the files that have them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,6 +68,7 @@ impl Settings {
             stops: None,
             agents: Vec::new(),
             store: None,
+            witness_ports: Vec::new(),
             blobs: None,
             alarms: Vec::new(),
             metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 7071))),

@@ -93,6 +93,8 @@ fn every_command_in_the_documents_is_one() {
     for document in [
         "README.md",
         "docs/founding.md",
+        "docs/charter.md",
+        "docs/bundle.md",
         "docs/duties.md",
         "docs/manifest.md",
         "docs/operating.md",

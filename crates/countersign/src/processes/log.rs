@@ -131,7 +131,9 @@ pub fn run(start: Start) -> Result<(), Fault> {
     // Named before the confinement, because that reads a password and looks names up.
     let place = LogPlace::of_host(&start.layout, &start.settings)?;
     let mut confinement = Confinement::nothing();
-    confinement.connect_tcp = Some(ports.chain(place.ports()).collect());
+    // Witnesses that an amendment brought are in the log, which is read behind the confinement: root names their ports.
+    let more = start.settings.witness_ports.iter().copied();
+    confinement.connect_tcp = Some(ports.chain(more).chain(place.ports()).collect());
     if let Some(folder) = place.file().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty()) {
         confinement.write.push(folder.to_owned());
     }
