@@ -25,7 +25,7 @@ use tokio::{
     sync::watch,
     time::{Duration, sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
     clients::{SessionCount, Visit},
@@ -37,6 +37,7 @@ use crate::{
     listener::{Listener, Phase, reached},
     tcp,
     timed::Timed,
+    timer::KeptTimer,
     tls,
 };
 
@@ -96,28 +97,38 @@ pub(crate) async fn serve(
     let _ignored = stream.set_nodelay(true);
     let stream = Timed::new(stream, listener.limits.idle_timeout());
     let is_tcp = listener.route.load().protocol == Protocol::Tcp;
+    // Boxed, so that a connection takes the memory of what it speaks, and not of the largest that it could.
     let Some(config) = listener.tls.load_full() else {
         let visitor = Visitor::new(peer, false, None);
         return if is_tcp {
-            tcp::serve(listener, stream, Timed::stream, visitor, phases).await;
+            Box::pin(tcp::serve(listener, stream, Timed::stream, visitor, phases)).await;
         } else {
-            serve_http1(listener, stream, visitor, phases).await;
+            Box::pin(serve_http1(listener, stream, visitor, phases)).await;
         };
     };
-    match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let connection = stream.get_ref().1;
-            let visitor = Visitor::new(peer, true, tls::client_key(connection));
-            if is_tcp {
-                tcp::serve(listener, stream, |stream| stream.get_ref().0.stream(), visitor, phases).await;
-            } else if connection.alpn_protocol() == Some(b"h2") {
-                serve_http2(listener, stream, visitor, phases).await;
-            } else {
-                serve_http1(listener, stream, visitor, phases).await;
-            }
-        }
+    let accepting = Box::pin(timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)));
+    match accepting.await {
+        Ok(Ok(stream)) => Box::pin(serve_tls(listener, stream, peer, is_tcp, phases)).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn serve_tls(
+    listener: Arc<Listener>,
+    stream: TlsStream<Timed<TcpStream>>,
+    peer: SocketAddr,
+    is_tcp: bool,
+    phases: watch::Receiver<Phase>,
+) {
+    let connection = stream.get_ref().1;
+    let visitor = Visitor::new(peer, true, tls::client_key(connection));
+    if is_tcp {
+        Box::pin(tcp::serve(listener, stream, |stream| stream.get_ref().0.stream(), visitor, phases)).await;
+    } else if connection.alpn_protocol() == Some(b"h2") {
+        Box::pin(serve_http2(listener, stream, visitor, phases)).await;
+    } else {
+        Box::pin(serve_http1(listener, stream, visitor, phases)).await;
     }
 }
 
@@ -127,7 +138,7 @@ where
 {
     let header_timeout = listener.limits.header_timeout();
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(KeptTimer::default())
         .header_read_timeout(header_timeout)
         .max_buf_size(BUFFER_BYTES)
         .max_header_size(MAX_HEAD_BYTES)
@@ -135,7 +146,9 @@ where
             TokioIo::new(stream),
             service_fn(|request: Request<Incoming>| {
                 let (listener, visitor) = (Arc::clone(&listener), Arc::clone(&visitor));
-                async move { Ok::<_, Infallible>(forward(listener, visitor, request).await) }
+                // Boxed, because hyper keeps the place of a request while the connection is idle.
+                let forwarding = Box::pin(forward(listener, visitor, request));
+                async move { Ok::<_, Infallible>(forwarding.await) }
             }),
         )
         .with_upgrades();

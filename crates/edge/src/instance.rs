@@ -21,7 +21,10 @@ use hyper::{
     client::conn::http1::{Builder, Connection, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Sleep, sleep, timeout},
+};
 
 use crate::{
     limits::{AVOID_MS, BUFFER_BYTES, IDLE_LINK_TTL, MAX_IDLE_LINKS},
@@ -68,6 +71,8 @@ pub(crate) struct Link {
     driver: Connection<TokioIo<TcpStream>, Upload>,
     ended: bool,
     idle_since: Instant,
+    /// For the head of an answer. One a connection: to put a timer that runs off is nearly free, to make one is not.
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Instance {
@@ -123,7 +128,8 @@ impl Instance {
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Box<Link>, ConnectError> {
         let stream = self.open(limit).await?;
         let (sender, driver) = builder().handshake(TokioIo::new(stream)).await.map_err(ConnectError::Handshake)?;
-        Ok(Box::new(Link { sender, driver, ended: false, idle_since: Instant::now() }))
+        let timer = Box::pin(sleep(limit));
+        Ok(Box::new(Link { sender, driver, ended: false, idle_since: Instant::now(), timer }))
     }
 
     /// Opens a connection and leaves it to the caller.
@@ -183,7 +189,7 @@ impl Link {
         limit: Duration,
     ) -> Result<Response<Incoming>, Lost> {
         let mut answer = pin!(self.sender.try_send_request(request));
-        let mut timer = pin!(tokio::time::sleep(limit));
+        self.timer.as_mut().reset(tokio::time::Instant::now() + limit);
         let mut frames = 0;
         poll_fn(|cx| {
             if !self.ended && Pin::new(&mut self.driver).poll(cx).is_ready() {
@@ -195,7 +201,7 @@ impl Link {
                     None => Lost::Unanswered(lost.into_error()),
                 }));
             }
-            while timer.as_mut().poll(cx).is_ready() {
+            while self.timer.as_mut().poll(cx).is_ready() {
                 // Whoever the body waits for has limits of its own; only an instance that has all of it is too slow.
                 let goes_on = watch
                     .is_some_and(|watch| watch.frames() != frames || (!watch.finished() && watch.waits_for_client()));
@@ -203,7 +209,7 @@ impl Link {
                     return Poll::Ready(Err(Lost::TooSlow));
                 }
                 frames = watch.map_or(0, UploadWatch::frames);
-                timer.as_mut().reset(tokio::time::Instant::now() + limit);
+                self.timer.as_mut().reset(tokio::time::Instant::now() + limit);
             }
             Poll::Pending
         })

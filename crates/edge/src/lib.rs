@@ -41,6 +41,7 @@ mod table;
 mod tcp;
 mod ticks;
 mod timed;
+mod timer;
 mod tls;
 mod token;
 mod tunnel;

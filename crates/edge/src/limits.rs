@@ -153,6 +153,6 @@ pub(crate) const MAX_CONTROL_CONNECTIONS: usize = 64;
 pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Keys that may sign tokens, at most: each token without a key id is tried with all of its kind.
-pub(crate) const MAX_TOKEN_KEYS: usize = 32;
+pub(crate) const MAX_TOKEN_KEYS: usize = 16;
 /// How far the clock of whoever signs tokens may be from ours, in seconds (RFC 7519 section 4.1.4 allows "a few minutes").
 pub(crate) const TOKEN_LEEWAY_S: u64 = 60;
