@@ -74,7 +74,12 @@ impl fmt::Display for Promise {
 
 /// Whether "no one person can" holds under a charter that was checked.
 pub fn promise(charter: &Charter) -> Result<Promise, DutiesError> {
-    let ground = Ground::of(charter)?;
+    within(charter, u64::MAX)
+}
+
+/// The same within so many units of work.
+pub(super) fn within(charter: &Charter, limit: u64) -> Result<Promise, DutiesError> {
+    let ground = Ground::within(charter, limit)?;
     let mut booth = Booth::new(&ground)?;
     promise_of(&ground, &mut booth, &mut ballots(&ground))
 }

@@ -1,4 +1,7 @@
-use ledger::statement::v1::{Group, Kind, Member};
+use ledger::{
+    keys::Signer as _,
+    statement::v1::{Group, Kind, Member, Role},
+};
 
 use super::*;
 use crate::world::{charter, quorum};
@@ -161,4 +164,64 @@ fn keys_of_log_and_witnesses_are_read_too() {
         c.witnesses.push(again);
     });
     assert!(twice.starts_with("the charter's keys of log and witnesses"), "one key is one witness: {twice}");
+}
+
+/// Thirteen groups in the quorum of each of many environments, and people who are all told apart by their roles: in the
+/// hands of one person who may put up an amendment.
+fn hostile() -> Charter {
+    let mut c = charter();
+    let names: Vec<String> = (0..12).map(|n| format!("voter-{n}")).collect();
+    for name in &names {
+        c.roles.push(Role { name: name.parse().unwrap(), says: vec![Kind::Approval, Kind::Resume] });
+    }
+    let sample = c.members[0].clone();
+    for n in 0..60_usize {
+        let mut member = sample.clone();
+        member.id = format!("person-{n}").parse().unwrap();
+        let key = format!("hostile-{n}");
+        member.keys.truncate(1);
+        member.keys[0].public = crate::world::key_of(&key).key().to_openssh();
+        member.roles = names
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| (n + 1) >> (at % 6) & 1 == 1)
+            .map(|(_, r)| r.parse().unwrap())
+            .collect();
+        member.founder = false;
+        c.members.push(member);
+    }
+    let groups: Vec<(&str, u32)> = names.iter().map(|n| (n.as_str(), 1)).collect();
+    let rule = c.environments[1].clone();
+    for n in 0..20 {
+        let mut rule = rule.clone();
+        rule.name = format!("environment-{n}").parse().unwrap();
+        (rule.quorum, rule.resume) = (quorum(&groups), quorum(&groups));
+        c.environments.push(rule);
+    }
+    c
+}
+
+#[test]
+fn a_charter_that_takes_too_long_to_try_is_refused_with_a_hint() {
+    let begun = |c: &Charter, limit| promise::within(c, limit).map(|p| p.holds()).map_err(|e| e.to_string());
+    let refused = begun(&hostile(), 10_000).unwrap_err();
+    assert!(refused.contains("too many trials") && refused.contains("fewer groups in a quorum"), "{refused}");
+    assert_eq!(begun(&charter(), 10_000), Ok(true), "an ordinary one takes a tenth of that");
+}
+
+#[test]
+fn a_recovery_waits_at_least_a_day() {
+    let with = |delay_s: u64| {
+        words(|c| {
+            let keys = ["r1", "r2", "r3"].map(|who| ledger::statement::v1::Key {
+                scheme: ledger::statement::v1::KeyScheme::Sshsig,
+                public: crate::world::key_of(who).key().to_openssh(),
+            });
+            c.recovery = Some(ledger::statement::v1::Recovery { keys: keys.into(), count: 2, delay_s });
+        })
+    };
+    assert_eq!(with(86_400), "accepted, hold: true");
+    for delay_s in [0, 86_399] {
+        assert!(with(delay_s).contains("at least 86400 s, so that members can cancel it"), "{}", with(delay_s));
+    }
 }

@@ -3,6 +3,8 @@
 //! Every statement is checked by the ledger's own `entitle` before it is folded, and the answers are those of `Facts` and
 //! `decide`. Nothing is signed, so nothing in it could be taken for a log. It refuses to have rules of its own.
 
+use std::cell::Cell;
+
 use ledger::{
     dsse::Identity,
     statement::{
@@ -39,10 +41,18 @@ pub(super) struct Ground {
     pub(super) system: SystemName,
     requirement: RequirementId,
     suites: Vec<SuiteFact>,
+    /// How much may still be tried.
+    left: Cell<u64>,
 }
 
 impl Ground {
+    /// As many trials as it takes.
     pub(super) fn of(charter: &Charter) -> Result<Self, DutiesError> {
+        Self::within(charter, u64::MAX)
+    }
+
+    /// Only so much may be tried, in units of about the work of one statement.
+    pub(super) fn within(charter: &Charter, limit: u64) -> Result<Self, DutiesError> {
         let system = charter.systems.first().ok_or(DutiesError::NoSystem)?.name.clone();
         let suite = |name: &str, on| -> Result<SuiteFact, DutiesError> {
             Ok(SuiteFact {
@@ -61,7 +71,15 @@ impl Ground {
             system,
             requirement: "TRIAL-1".parse()?,
             suites: vec![suite("on-containers", SuiteOn::Containers)?, suite("on-source", SuiteOn::Source)?],
+            left: Cell::new(limit),
         })
+    }
+
+    /// Something is tried that takes so much.
+    pub(super) fn spend(&self, units: u64) -> Result<(), DutiesError> {
+        let left = self.left.get().checked_sub(units).ok_or(DutiesError::TooMuch)?;
+        self.left.set(left);
+        Ok(())
     }
 
     pub(super) fn charter(&self) -> &Charter {
@@ -215,6 +233,7 @@ impl<'a> Trial<'a> {
         claim: Claim,
         opened: Option<&OpenTick>,
     ) -> Result<u64, DutiesError> {
+        self.ground.spend(1)?;
         let statement = Statement { header, claim };
         self.ground.members.entitle(&statement, speaker.key)?;
         let index = self.facts.size();

@@ -29,6 +29,9 @@ use crate::{EXCEPTION_PERSONS, values};
 /// So many sets are tried for an act and a person; a quorum of five groups of four has 3,125.
 const SETS_LIMIT: usize = 4096;
 
+/// So many voters are looked through in the time of one statement.
+const VOTERS_A_UNIT: u64 = 16;
+
 /// So many persons of a role, or of anyone who may (`None`).
 pub type Share = (Option<RoleName>, u32);
 
@@ -240,11 +243,14 @@ impl<'a> Booth<'a> {
         set: &[u32],
         with: Option<&'a Speaker>,
     ) -> Result<Vec<Reason>, DutiesError> {
+        self.ground.spend(1)?;
         let brings = with.map(|person| Self::brings(ballot, person));
         let question = (set.to_vec(), brings);
         if let Some(known) = ballot.known.get(&question) {
             return Ok(known.clone());
         }
+        // Finding people for the set looks at all who may speak.
+        self.ground.spend(1 + ballot.voters.len() as u64 / VOTERS_A_UNIT)?;
         let answer = self.hold(ballot, set, with)?;
         ballot.known.insert(question, answer.clone());
         Ok(answer)

@@ -20,7 +20,7 @@ use ledger::{
 use model::{Clock as _, Digest};
 
 use super::{
-    in_force::{self, InForce, PlaceError},
+    in_force::{InForce, PlaceError},
     refusals::Refusals,
 };
 use crate::clock::SystemClock;
@@ -85,7 +85,7 @@ impl CharterDoor {
         let identity = submission.envelope.identity();
         // What is in the log already is said again by whoever had no answer.
         if log.find(identity).map_err(DoorError::Unknown)?.is_none() {
-            in_force::check(&charters, submission.envelope.signer(), &statement)?;
+            self.in_force.check(&charters, submission.envelope.signer(), &statement)?;
         }
         self.is_of_this_history(log, charters.members(), submission, &statement)?;
         self.in_force.note(identity, &charters, &statement.claim);

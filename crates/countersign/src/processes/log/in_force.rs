@@ -5,8 +5,8 @@
 //! keeps nothing; a crash makes it read the log again.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
 use ledger::{
@@ -19,12 +19,22 @@ use ledger::{
     },
     store::{Store, StoreError},
 };
+use model::{Digest, KeyId};
 
 /// Statements that were checked and wait for their place: four full queues. Beyond them each is checked a second time.
 const CHECKED_LIMIT: usize = 4_096;
+/// Charters that were weighed and are kept in mind: more than amendments wait in a queue for their place.
+const WEIGHED_LIMIT: usize = 1_024;
 
 /// The charters of a log, up to the last entry that was taken.
-pub(super) struct InForce(Mutex<Followed>);
+pub(super) struct InForce {
+    followed: Mutex<Followed>,
+    /// Charters that were weighed and hold up: which one was edited, and which one that makes.
+    weighed: Mutex<BTreeSet<(Digest, Digest)>>,
+    /// Taken while a charter is weighed at the door: one at a time, so that nobody takes every core, or every thread by
+    /// waiting.
+    weighing: Mutex<()>,
+}
 
 struct Followed {
     charters: Arc<Charters>,
@@ -44,6 +54,8 @@ pub(super) enum PlaceError {
     Statement(#[from] ReadError),
     #[error(transparent)]
     Act(#[from] RefusedAct),
+    #[error("another amendment is being weighed: send it again in a moment")]
+    Busy,
     #[error("what the amendment makes would be refused")]
     Charter(#[from] gate::duties::CharterError),
 }
@@ -51,12 +63,13 @@ pub(super) enum PlaceError {
 impl InForce {
     pub(super) fn new(members: &Members) -> Self {
         let charters = Arc::new(Charters::new(members));
-        Self(Mutex::new(Followed { charters, read: 0, ahead: None, checked: HashMap::new() }))
+        let followed = Mutex::new(Followed { charters, read: 0, ahead: None, checked: HashMap::new() });
+        Self { followed, weighed: Mutex::default(), weighing: Mutex::default() }
     }
 
     /// Each field is set in one step, and `ahead` is thrown away with the next batch.
     fn followed(&self) -> MutexGuard<'_, Followed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The charters up to what was read.
@@ -103,20 +116,58 @@ impl InForce {
 
     /// Whether an entry may stand at this index, after those that were let in since.
     pub(super) fn place(&self, index: u64, identity: Identity, entry: &[u8]) -> Result<(), PlaceError> {
-        let mut followed = self.followed();
-        let checked = followed.checked.remove(&identity);
-        let mut charters = followed.ahead.clone().unwrap_or_else(|| followed.charters.clone());
+        // Only the writer, who asks here, lets anything in ahead: the lock need not be held, and nobody waits for what
+        // is weighed.
+        let (checked, mut charters) = {
+            let mut followed = self.followed();
+            let charters = followed.ahead.clone().unwrap_or_else(|| followed.charters.clone());
+            (followed.checked.remove(&identity), charters)
+        };
         if checked == Some((charters.version(), false)) {
             return Ok(());
         }
         let envelope = Envelope::from_entry(entry)?;
         let (statement, _) = statement::open(&envelope, charters.members())?;
-        check(&charters, envelope.signer(), &statement)?;
+        self.judge(&charters, envelope.signer(), &statement)?;
         if Charters::concerns(&statement.claim) {
             Arc::make_mut(&mut charters).take(index, envelope.signer(), identity, &statement, None);
-            followed.ahead = Some(charters);
+            self.followed().ahead = Some(charters);
         }
         Ok(())
+    }
+
+    /// Whether a statement about the charter could have an effect; others always can. Before it comes to the writer.
+    pub(super) fn check(&self, charters: &Charters, key: KeyId, statement: &Statement) -> Result<(), PlaceError> {
+        if !matches!(statement.claim, Claim::Amendment(_)) {
+            return self.judge(charters, key, statement);
+        }
+        match self.weighing.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(PlaceError::Busy),
+            Ok(_) | Err(TryLockError::Poisoned(_)) => self.judge(charters, key, statement),
+        }
+    }
+
+    /// The same. What a charter lets whom do is weighed once for each that is edited and made, because it takes long.
+    fn judge(&self, charters: &Charters, key: KeyId, statement: &Statement) -> Result<(), PlaceError> {
+        charters.check(key, statement)?;
+        if let Claim::Amendment(amendment) = &statement.claim {
+            let is_recovery = charters.members().holder(key).is_ok_and(|by| *by == statement::Signatory::Recovery);
+            let charter = charters.result(amendment, is_recovery).map_err(RefusedAct::from)?;
+            let made = (amendment.from, amendment.becomes);
+            if !self.weighed().contains(&made) {
+                gate::duties::check(&charter)?;
+                let mut weighed = self.weighed();
+                if weighed.len() >= WEIGHED_LIMIT {
+                    weighed.clear();
+                }
+                weighed.insert(made);
+            }
+        }
+        Ok(())
+    }
+
+    fn weighed(&self) -> MutexGuard<'_, BTreeSet<(Digest, Digest)>> {
+        self.weighed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was let in is stored up to this index, or is read from the store again.
@@ -128,17 +179,6 @@ impl InForce {
             followed.read = size.max(followed.read);
         }
     }
-}
-
-/// Whether a statement about the charter could have an effect; others always can.
-pub(super) fn check(charters: &Charters, key: model::KeyId, statement: &Statement) -> Result<(), PlaceError> {
-    charters.check(key, statement)?;
-    if let Claim::Amendment(amendment) = &statement.claim {
-        let is_recovery = charters.members().holder(key).is_ok_and(|by| *by == statement::Signatory::Recovery);
-        let charter = charters.result(amendment, is_recovery).map_err(RefusedAct::from)?;
-        gate::duties::check(&charter)?;
-    }
-    Ok(())
 }
 
 impl Followed {
