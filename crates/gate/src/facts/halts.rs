@@ -78,17 +78,24 @@ impl Facts {
     /// that one alone.
     pub(crate) fn is_resumed(&self, halt: u64, system: &SystemName, environment: &EnvironmentName) -> bool {
         let Some(rule) = self.members().charter().environment(environment) else { return false };
-        let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
         let here = |h: &Heading| {
             h.environment.as_ref().is_none_or(|e| e == environment) && h.system.as_ref().is_none_or(|s| s == system)
         };
-        let stands = |r: &&Said<Resume>| !self.is_void(r.key, r.index) && r.index > halt && here(&r.header);
-        for resume in self.resumes.by(&self.resumes_of, &halt).filter(stands).filter(|r| self.still_holds(r)) {
-            for person in resume.by.persons() {
-                spoke.entry(person.clone()).or_default().insert(resume.header.role.clone());
+        let stands = |r: &&Said<Resume>| {
+            !self.is_void(r.key, r.index) && r.index > halt && here(&r.header) && self.still_holds(r)
+        };
+        let said: Vec<&Said<Resume>> = self.resumes.by(&self.resumes_of, &halt).filter(stands).collect();
+        // A word counts until it expires, when the one that completes the quorum is said; what was resumed then stays so.
+        said.iter().any(|last| {
+            let then = self.time_before(last.index).map(|time| time.latest).unwrap_or_default();
+            let mut spoke: BTreeMap<PersonId, BTreeSet<RoleName>> = BTreeMap::new();
+            for resume in said.iter().filter(|r| r.index <= last.index && r.header.expires > then) {
+                for person in resume.by.persons() {
+                    spoke.entry(person.clone()).or_default().insert(resume.header.role.clone());
+                }
             }
-        }
-        tally(&rule.resume, &spoke).is_met()
+            tally(&rule.resume, &spoke).is_met()
+        })
     }
 }
 

@@ -149,6 +149,24 @@ fn one_halts_and_two_resume() {
 }
 
 #[test]
+fn a_resume_counts_until_it_expires_and_what_it_resumed_stays_so() {
+    for (late, resumed) in [(59, true), (60, false)] {
+        let mut world = World::founded(charter());
+        let halt = world.halt("oli");
+        let soon = at(world.now + 60);
+        world.say_with("oli", "operator", Claim::Resume(Resume { halt }), |h| h.expires = soon);
+        world.wait(late);
+        world.resume("pia", halt);
+        assert_eq!(halted(&world, "production"), !resumed, "{late}");
+        world.wait(1_000);
+        // Something is weighed again.
+        world.withdraw("oli", "pia/2", 0);
+        world.resume("pia", halt);
+        assert_eq!(halted(&world, "production"), !resumed, "{late}");
+    }
+}
+
+#[test]
 fn keys_of_one_person_resume_once() {
     let mut world = World::founded(charter());
     let halt = world.halt("oli");
