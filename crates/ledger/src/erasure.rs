@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{KeyId, PersonId, Timestamp};
+use model::{KeyId, PersonId, RoleName, Timestamp};
 
 use crate::{
     bodies::SubjectDigest,
@@ -29,6 +29,8 @@ pub struct Word {
     pub person: PersonId,
     /// With which key.
     pub key: KeyId,
+    /// In which role.
+    pub role: RoleName,
     /// Until when it counts.
     pub expires: Timestamp,
 }
@@ -83,7 +85,11 @@ impl Erasures {
                 self.read_time();
                 let words = self.words.entry(erasure.subject).or_default();
                 words.retain(|word| word.person != *person);
-                words.push(Word { index, person: person.clone(), key, expires: statement.header.expires });
+                // A role must hold when signed and when used.
+                let holds = |word: &Word| members.holds(word.key, &Signatory::Person(word.person.clone()), &word.role);
+                words.retain(holds);
+                let (role, expires) = (statement.header.role.clone(), statement.header.expires);
+                words.push(Word { index, person: person.clone(), key, role, expires });
                 if words.len() >= PERSONS {
                     let persons = words.iter().map(|word| word.person.clone()).collect();
                     self.words.remove(&erasure.subject);

@@ -4,10 +4,11 @@ use super::*;
 use crate::{
     bodies::Subject,
     fixtures::{ORIGIN, log_signer, witness_signer},
+    keys::{Scheme, Signer as _},
     note::NoteSigner,
     statement::{
         samples::{charter, statement},
-        v1::{Erasure, KeyWithdrawal, LogKey, Tick, WitnessKey},
+        v1::{Erasure, Key, KeyScheme, KeyWithdrawal, LogKey, Member, Tick, WitnessKey},
     },
 };
 
@@ -19,8 +20,13 @@ fn person(name: &str) -> Signatory {
     Signatory::Person(name.parse().unwrap())
 }
 
+fn signs(name: &str) -> crate::keys::PrivateKey {
+    let number = ["ben", "cem", "dan", "olga", "gate"].iter().position(|n| *n == name).unwrap();
+    crate::fixtures::key(Scheme::Ed25519, 20 + u8::try_from(number).unwrap())
+}
+
 fn key(name: &str) -> KeyId {
-    KeyId::of_wire(name.as_bytes())
+    signs(name).key().id()
 }
 
 /// A log of statements that only erasures read.
@@ -42,8 +48,15 @@ impl Told {
             vkey: witness.vkey().to_string(),
             url: "http://127.0.0.1:1/".to_owned(),
         }];
-        // Their keys are made up, and nobody signs here.
-        (charter.members, charter.robots, charter.recovery) = (Vec::new(), Vec::new(), None);
+        let member = |name: &str| Member {
+            id: name.parse().unwrap(),
+            keys: vec![Key { scheme: KeyScheme::Ed25519, public: signs(name).key().to_openssh() }],
+            roles: vec!["some-role".parse().unwrap()],
+            identity: Digest::of(name.as_bytes()),
+            founder: false,
+        };
+        charter.members = ["ben", "cem", "dan", "olga"].map(member).into();
+        (charter.robots, charter.recovery) = (Vec::new(), None);
         let members = Members::of(charter, Digest::of(b"charter")).unwrap();
         Self { erasures: Erasures::new(), index: 0, witness, members }
     }
@@ -166,4 +179,17 @@ fn a_key_that_is_withdrawn_takes_its_word_along() {
 #[test]
 fn the_digest_of_a_subject_is_of_its_words() {
     assert_ne!(subject("ada").digest(), &Digest::of(b"person:ada"));
+}
+
+#[test]
+fn a_word_by_somebody_who_lost_the_role_since_does_not_count() {
+    let mut told = Told::new();
+    told.erase("ben", "ada", 100);
+    let mut charter = told.members.charter().clone();
+    charter.members[0].roles.clear();
+    told.members = Members::of(charter, Digest::of(b"charter")).unwrap();
+    told.erase("cem", "ada", 100);
+    assert!(!told.is_complete("ada"));
+    told.erase("dan", "ada", 100);
+    assert!(told.is_complete("ada"));
 }
