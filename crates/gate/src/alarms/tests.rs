@@ -88,6 +88,32 @@ fn what_happened_once_is_over_when_a_person_has_seen_it() {
 }
 
 #[test]
+fn nobody_acknowledges_the_alarm_about_their_own_act() {
+    let mut charter = crate::world::guarded();
+    for role in &mut charter.roles {
+        match role.name.as_str() {
+            "gate" => role.says.push(Kind::Alarm),
+            "guardian" => role.says.push(Kind::Acknowledgement),
+            _ => {}
+        }
+    }
+    let mut world = World::founded(charter);
+    let proposal = world.propose_value("gil", "guardian", "x", None);
+    let refused = world.approve_value("gil", proposal);
+    let about = AlarmAbout { value: Some(crate::world::payout()), statement: Some(refused), ..AlarmAbout::default() };
+    let claim = Claim::Alarm(Alarm { what: AlarmKind::ValueRefused, about, firing: true });
+    let alarm = world.say_with("gate", "gate", claim, |header| header.environment = Some(production()));
+    let fires = |world: &World| called(world).contains(&(AlarmKind::ValueRefused, Some(refused)));
+    for who in ["gil", "gil/2"] {
+        world.say(who, "guardian", Claim::Acknowledgement(Acknowledgement { alarm }));
+        assert!(fires(&world) && world.facts().acknowledged(alarm).is_none(), "{who}");
+    }
+    let seen = world.say("hal", "guardian", Claim::Acknowledgement(Acknowledgement { alarm }));
+    assert!(!fires(&world));
+    assert_eq!(world.facts().acknowledged(alarm), Some(("hal".parse().unwrap(), seen)));
+}
+
+#[test]
 fn too_little_traffic_and_drift_are_called_until_the_next_rollout_begins() {
     for (what, kind) in [(MilestoneKind::Watched, AlarmKind::NoTraffic), (MilestoneKind::Drifted, AlarmKind::Drift)] {
         let (mut world, put) = second();

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use ledger::statement::v1::{Acknowledgement, Alarm, AlarmAbout, AlarmKind, Charter, Kind, Silence, Speaker};
+use ledger::statement::{
+    Signatory,
+    v1::{Acknowledgement, Alarm, AlarmAbout, AlarmKind, Charter, Kind, Silence, Speaker},
+};
 use model::{EnvironmentName, PersonId, RoleName, SystemName, Timestamp};
 
 use super::{
@@ -245,9 +248,25 @@ impl Facts {
         self.firings.iter().map(firing).collect()
     }
 
-    /// Who has seen an alarm first.
+    /// Who has seen an alarm first; whose own act it is about does not count.
     pub fn acknowledged(&self, alarm: u64) -> Option<(PersonId, u64)> {
-        self.acknowledgements(alarm).find_map(|a| Some((a.by.persons().first()?.clone(), a.index)))
+        let about = self.alarm(alarm).and_then(|said| said.claim.about.statement);
+        let own = about.and_then(|index| self.person_of(index));
+        let seen = |a: &Said<Acknowledgement>| {
+            let person = a.by.persons().first()?;
+            (Some(person) != own).then(|| (person.clone(), a.index))
+        };
+        self.acknowledgements(alarm).find_map(seen)
+    }
+
+    /// The person who made a statement that an alarm can be about, if it was a person.
+    fn person_of(&self, index: u64) -> Option<&PersonId> {
+        let by = (self.value_proposals.get(index).map(|said| &said.by))
+            .or_else(|| self.value_approvals.get(index).map(|said| &said.by))
+            .or_else(|| self.proposals.get(index).map(|said| &said.by))
+            .or_else(|| self.silences.get(index).map(|said| &said.by))
+            .or_else(|| self.charters.put(index).map(|put| &put.by))?;
+        if let Signatory::Person(person) = &**by { Some(person) } else { None }
     }
 
     /// The log index of a silence in force over a condition.
