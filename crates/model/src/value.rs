@@ -192,12 +192,29 @@ fn form(format: Format, text: &str, why: impl Into<String>) -> ValueError {
 }
 
 /// Letters, digits, punctuation and the plain space. What turns the direction of writing, joins, or takes no place is
-/// none of these.
+/// none of these; nor is what is written from right to left, beside which digits and points change places.
 fn is_seen(c: char) -> bool {
     c == ' '
         || c.is_ascii_graphic()
-        || c.is_alphanumeric()
+        || (c.is_alphanumeric() && !is_blank(c) && !is_from_right(c))
         || matches!(c, '’' | '–' | '—' | '“' | '”' | '„' | '€' | '£' | '¥' | '§' | '°')
+}
+
+/// Letters without a shape: the fillers of Hangul (Unicode 16, DerivedCoreProperties, Default_Ignorable_Code_Point).
+const fn is_blank(c: char) -> bool {
+    matches!(c, '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}' | '\u{17B4}' | '\u{17B5}')
+}
+
+/// The blocks that Unicode keeps for scripts from right to left (DerivedBidiClass, default classes R and AL).
+const fn is_from_right(c: char) -> bool {
+    matches!(
+        c,
+        '\u{0590}'..='\u{08FF}'
+            | '\u{FB1D}'..='\u{FDFF}'
+            | '\u{FE70}'..='\u{FEFF}'
+            | '\u{10800}'..='\u{10FFF}'
+            | '\u{1E800}'..='\u{1EFFF}'
+    )
 }
 
 fn line(text: &str) -> Result<(String, Vec<String>), ValueError> {
@@ -207,11 +224,12 @@ fn line(text: &str) -> Result<(String, Vec<String>), ValueError> {
     if text.contains("  ") {
         return Err(form(Format::Text, text, "it has two spaces in a row, which look like one"));
     }
-    let foreign: String = text.chars().filter(|c| !c.is_ascii()).collect();
+    let foreign: Vec<String> =
+        text.chars().filter(|c| !c.is_ascii()).map(|c| format!("{c} (U+{:04X})", u32::from(c))).collect();
     let notes = if foreign.is_empty() {
         Vec::new()
     } else {
-        vec![format!("has characters beyond ASCII, which can look like others: {foreign}")]
+        vec![format!("has characters beyond ASCII, which can look like others: {}", foreign.join(", "))]
     };
     Ok((text.to_owned(), notes))
 }

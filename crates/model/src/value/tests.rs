@@ -208,6 +208,10 @@ fn numbers_and_lines_have_one_spelling() {
     }
     assert_eq!(read(Format::Text, "Müller & Co").unwrap(), "Müller & Co");
     assert!(Value::parse(Format::Text, "pаypal").unwrap().notes()[0].contains("beyond ASCII"));
+    assert!(Value::parse(Format::Text, "pаypal").unwrap().notes()[0].ends_with("others: а (U+0430)"));
+    for unseen in ['\u{3164}', '\u{115F}', '\u{1160}', '\u{FFA0}', '\u{5D0}', '\u{627}', '\u{10A00}', '\u{1E900}'] {
+        assert!(Value::parse(Format::Text, &format!("pay{unseen}pal")).is_err(), "U+{:04X}", u32::from(unseen));
+    }
     assert_eq!(read(Format::Text, &"x".repeat(1_025)), Err(ValueError::TooLong(1_025)));
 }
 
