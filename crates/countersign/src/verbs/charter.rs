@@ -1,7 +1,7 @@
 //! `countersign charter`: the charter in force, what an amendment would change, and saying so.
 //!
 //! A person edits a file and proposes it; the log gets the edits, and everybody who consents is shown in plain words what
-//! they would allow. What is shown is what is signed.
+//! they would allow. What binds is the digest of the charter that it makes; the digest of the words is signed beside it.
 
 mod file;
 

@@ -64,11 +64,12 @@ pub struct Consent {
     pub amendment: u64,
     /// The digest of the charter that it makes.
     pub becomes: Digest,
-    /// The digest of what was shown.
+    /// The digest of what was shown, to be compared later: what binds is `becomes`.
     pub shown: Digest,
 }
 
-/// One member's no: to an amendment by recovery keys, to a change of a guarded value, or to a silence. Any member may.
+/// One member's no: any member's to an amendment by recovery keys or to a silence, and a guardian's to a change of the
+/// value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cancellation {
