@@ -217,9 +217,14 @@ async fn sessions(mut stage: Stage, number: usize) -> Result<(), Failure> {
 async fn idle(mut stage: Stage, number: usize) -> Result<(), Failure> {
     stage.apply(vec![backend(1, 1, version().await?)?]).await?;
     let before = stage.memory_mib()?;
+    let silent = open(stage.listen, number, b"", b"").await?;
+    // The edge has accepted all of them once it has accepted one more.
+    drop(open(stage.listen, 1, ASK, b"hello").await?);
+    say!("{} connections that never sent, {} MiB more in memory", silent.len(), stage.memory_mib()? - before);
+    drop(silent);
     let streams = open(stage.listen, number, ASK, b"hello").await?;
     say!(
-        "{} idle connections, {} MiB more in memory, {} MiB in all",
+        "{} connections idle after a request, {} MiB more in memory, {} MiB in all",
         streams.len(),
         stage.memory_mib()? - before,
         stage.memory_mib()?

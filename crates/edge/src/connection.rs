@@ -91,10 +91,13 @@ pub(crate) async fn serve(
     listener: Arc<Listener>,
     stream: TcpStream,
     peer: SocketAddr,
-    phases: watch::Receiver<Phase>,
+    mut phases: watch::Receiver<Phase>,
 ) {
     // A client that is gone already shows at the first read.
     let _ignored = stream.set_nodelay(true);
+    if listener.route.load().protocol == Protocol::Http && !speaks(&listener, &stream, &mut phases).await {
+        return;
+    }
     let stream = Timed::new(stream, listener.limits.idle_timeout());
     let is_tcp = listener.route.load().protocol == Protocol::Tcp;
     // Boxed, so that a connection takes the memory of what it speaks, and not of the largest that it could.
@@ -111,6 +114,15 @@ pub(crate) async fn serve(
         Ok(Ok(stream)) => Box::pin(serve_tls(listener, stream, peer, is_tcp, phases)).await,
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+/// Waits for the first byte, so that a client that opens and never sends takes no buffers.
+async fn speaks(listener: &Listener, stream: &TcpStream, phases: &mut watch::Receiver<Phase>) -> bool {
+    tokio::select! {
+        biased;
+        first = timeout(listener.limits.header_timeout(), stream.readable()) => first.is_ok(),
+        _ = reached(phases, Phase::Finishing) => false,
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Limits {
     /// after it 504.
     pub answer_timeout_ms: u64,
     /// The longest time from the first wait for a request on a connection to its whole head: it ends both slow clients
-    /// and idle connections.
+    /// and idle connections. The wait for the first byte of a connection counts apart, and is as long at most.
     pub header_timeout_ms: u64,
     /// The longest silence in a body, in either direction.
     pub idle_timeout_ms: u64,
