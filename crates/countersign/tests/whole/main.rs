@@ -24,6 +24,7 @@ mod refusals;
 mod release;
 mod request;
 mod speaker;
+mod steps;
 mod stores;
 mod traffic;
 mod twins;
