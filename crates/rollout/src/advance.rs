@@ -433,13 +433,7 @@ fn setback(scene: &Scene<'_>, progress: &Progress, transition: &Transition, stag
     }
     recall(scene, transition, stage)
         .or_else(|| trouble(scene, transition, stage))
-        .or_else(|| match (&transition.comparison, stage) {
-            // What happens to both versions is no fault of the new one; only for the cohort there is nothing to compare.
-            (Some(comparison), Forward::Comparing { phase, begun, .. }) if *phase != Phase::Cohort => {
-                comparison.setback(scene, *phase, *begun)
-            }
-            _ => errors(scene, transition),
-        })
+        .or_else(|| worse(scene, transition, stage))
         .or_else(|| failing(progress))
         .or_else(|| stalled(scene, transition, stage))
 }
@@ -476,6 +470,17 @@ fn trouble(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Optio
             look => look.trouble(&id),
         }
     })
+}
+
+/// What its requests say of it. Where clients are divided, what happens to both versions is no fault of the new one; for
+/// the cohort alone there is nothing to compare with, and only the share of failures counts.
+fn worse(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Option<BackReason> {
+    let Some(comparison) = &transition.comparison else { return errors(scene, transition) };
+    let (phase, begun) = match stage {
+        Forward::Comparing { phase, begun, .. } => (*phase, *begun),
+        _ => (comparison.first(), scene.now),
+    };
+    if phase == Phase::Cohort { errors(scene, transition) } else { comparison.setback(scene, phase, begun) }
 }
 
 fn errors(scene: &Scene<'_>, transition: &Transition) -> Option<BackReason> {

@@ -2,7 +2,7 @@
 //! count, what was counted, and what the analysis in `stats` says of it.
 //!
 //! It refuses to know how clients are told apart and how an answer is computed. A comparison is part of the stored
-//! progress: a tick is taken together with the number of the next, so that a crash neither loses nor doubles one.
+//! progress. Invariant `each-tick-once`: a tick is taken together with the number of the next, so that a crash neither loses nor doubles one.
 
 mod measures;
 mod words;
@@ -328,6 +328,7 @@ pub(crate) fn count(scene: &Scene<'_>, progress: &mut Progress) {
             salt,
             component: part.component.clone(),
             metrics: part.metrics.clone(),
+            plan: part.analysis.plan().clone(),
             first,
             ticks,
             answer: saying,
@@ -351,4 +352,3 @@ fn since(counts: &EdgeCounts, baseline: &[Baseline], serial: &Serial, component:
 
 /// The flag that says whether a request failed.
 const FAILED: Flag = Flag::Failed;
-

@@ -157,6 +157,8 @@ pub struct Compared {
     pub component: ComponentName,
     /// What is counted.
     pub metrics: Vec<Metric>,
+    /// What it is judged by, in the same order.
+    pub plan: stats::Plan,
     /// The number of the first of these ticks, from 0.
     pub first: u64,
     /// The ticks.

@@ -13,6 +13,7 @@
 )]
 
 mod attacks;
+mod canary;
 mod disks;
 mod faults;
 mod files;
@@ -24,7 +25,6 @@ mod refusals;
 mod release;
 mod request;
 mod speaker;
-mod steps;
 mod stores;
 mod traffic;
 mod twins;

@@ -16,6 +16,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
+    /// A cookie that came with it, as it is sent back.
+    pub(crate) cookie: Option<String>,
 }
 
 /// Asks and reads until the connection ends.
@@ -23,15 +25,27 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
     ask(address, "GET", path, b"")
 }
 
+/// The same with a cookie.
+pub(crate) fn get_as(address: SocketAddr, path: &str, cookie: Option<&str>) -> std::io::Result<Answer> {
+    let cookie = cookie.map(|cookie| format!("Cookie: {cookie}\r\n"));
+    ask_with(address, "GET", path, &cookie.unwrap_or_default(), b"")
+}
+
 /// The same with a method and a body.
 pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+    ask_with(address, method, path, "", body)
+}
+
+fn ask_with(address: SocketAddr, method: &str, path: &str, more: &str, body: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let length = body.len();
     stream.write_all(
-        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")
-            .as_bytes(),
+        format!(
+            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}Content-Length: {length}\r\n\r\n"
+        )
+        .as_bytes(),
     )?;
     stream.write_all(body)?;
     answer(stream)
@@ -75,7 +89,8 @@ fn answer(mut stream: impl std::io::Read) -> std::io::Result<Answer> {
     if length.is_some_and(|l| l != body.len()) {
         return Err(cut("cut short"));
     }
-    Ok(Answer { status, body })
+    let cookie = head.lines().find_map(|l| l.strip_prefix("set-cookie: ")).and_then(|l| l.split(';').next());
+    Ok(Answer { status, body, cookie: cookie.map(str::to_owned) })
 }
 
 fn unchunk(mut raw: &[u8]) -> Option<Vec<u8>> {

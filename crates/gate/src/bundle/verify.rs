@@ -178,7 +178,6 @@ pub fn verify(bytes: &[u8], charter: Digest) -> Result<Report, VerifyError> {
         bodies: bundle.bodies.len(),
         charter,
         demo: members.charter().demo,
-        any_program: members.charter().roles_of_any_program().into_iter().cloned().collect(),
         duties,
         origin: seen.checkpoint.checkpoint().origin.clone(),
         size: seen.checkpoint.size(),
@@ -260,7 +259,7 @@ fn verdict_of(statements: &[Verified<Statement>], index: u64) -> Result<(&Verifi
 }
 
 /// Folds statements, passing over those that are not there, until the facts are those of `size` statements.
-pub(crate) fn fold(facts: &mut Facts, statements: &[Verified<Statement>], size: u64) -> Result<(), FactsError> {
+pub(super) fn fold(facts: &mut Facts, statements: &[Verified<Statement>], size: u64) -> Result<(), FactsError> {
     for statement in statements {
         facts.skip_to(statement.index());
         facts.apply(statement)?;

@@ -4,7 +4,7 @@
 use model::release::{Analysis, Margins, Strategy};
 use rollout::{
     Leave, Outcome, Plan, Version,
-    comparison::Phase,
+    comparison::{Phase, Saying},
     milestone::{Compared, Milestone},
     progress::{Forward, State},
     reason::{BackReason, Wait},
@@ -79,6 +79,31 @@ fn compared(run: &Run) -> Vec<Compared> {
         .collect()
 }
 
+/// The answers computed again from what goes into the log, as an auditor does.
+fn replayed(told: &[Compared]) {
+    let plan = told.first().expect("something was counted").plan.clone();
+    let mut analysis = stats::Analysis::new(plan).unwrap();
+    for statement in told {
+        for tick in &statement.ticks {
+            let count = |c: &[u32; 4]| stats::Counts {
+                trial_units: c[0],
+                trial_flagged: c[1],
+                control_units: c[2],
+                control_flagged: c[3],
+            };
+            let counts = tick.counts.iter().map(count).collect();
+            let tick = stats::Tick { trial_requests: tick.requests, control_requests: tick.other_requests, counts };
+            analysis.step(&tick).unwrap();
+        }
+        let again = match analysis.answer() {
+            stats::Answer::NotYet { .. } => Saying::NotYet,
+            stats::Answer::GoBack { .. } => Saying::GoBack,
+            stats::Answer::Promote => Saying::Promote,
+        };
+        assert_eq!(again, statement.answer);
+    }
+}
+
 fn shares(run: &Run) -> Vec<u8> {
     let waiting = run.progress().outbox.waiting().iter();
     waiting
@@ -113,6 +138,7 @@ fn a_good_version_gets_clients_step_by_step_and_then_all() {
     sound(&run);
     // Every tick is in what goes into the log, once and in order, at the share that it had.
     let told = compared(&run);
+    replayed(&told);
     let mut next = 0;
     for statement in &told {
         assert_eq!(statement.first, next);
@@ -137,6 +163,8 @@ fn a_bad_version_goes_back_before_many_were_served_by_it() {
     assert_eq!(shares(&run)[0], 5);
     assert!(run.runs_alone(Some(&one)));
     sound(&run);
+    replayed(&compared(&run));
+    assert_eq!(compared(&run).last().unwrap().answer, Saying::GoBack);
     // Of some 2,000 requests a 5 s at 5 % of clients, one in 20 fails: a handful until it is clear.
     assert!(errors(&run, 2) < 60, "{}", errors(&run, 2));
 }

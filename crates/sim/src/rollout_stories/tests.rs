@@ -444,3 +444,12 @@ fn a_progress_on_its_way_has_a_frozen_form() {
     let bytes = run.progress().to_bytes().expect("bytes");
     insta::assert_snapshot!(String::from_utf8(bytes).expect("UTF-8"));
 }
+
+/// What an agent stored before there were comparisons is gone on with.
+#[test]
+fn the_first_form_is_still_read() {
+    let bytes = include_str!("first_form.json").trim_end().as_bytes();
+    let progress = rollout::Progress::from_bytes(bytes).expect("the first form");
+    assert!(matches!(progress.state, State::Back { .. }));
+    assert_eq!(progress.to_bytes().expect("bytes"), bytes);
+}

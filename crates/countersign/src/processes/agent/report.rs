@@ -1,7 +1,7 @@
 //! From the planner's milestones to statements in the log, each once.
 
 use ledger::statement::v1::{
-    Analysis, AnalysisAnswer, AnalysisTick, Asks, Claim, Metric, Milestone, MilestoneKind, Nonce, Placed,
+    Analysis, AnalysisAnswer, AnalysisTick, Asks, Claim, Line, Metric, Milestone, MilestoneKind, Nonce, Placed,
 };
 use model::{Digest, route::Flag};
 use rollout::{
@@ -12,6 +12,7 @@ use rollout::{
     reason::BackReason,
 };
 use runtime::Driver as _;
+use stats::Question;
 
 use super::Agent;
 use crate::{
@@ -68,15 +69,38 @@ fn claim(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Option<
 fn analysis(progress: &Progress, compared: &Compared, agent: &Agent) -> Option<Analysis> {
     let known = versions(progress, agent);
     let version = known.iter().find(|v| v.serial == compared.serial)?;
-    let metric = |metric: &rollout::comparison::Metric| Metric {
-        component: compared.component.clone(),
-        asks: match metric.flag {
-            Flag::Failed => Asks::Failed,
-            Flag::Slower { control_us, trial_us, count } => {
-                Asks::Slower { quantile_ppm: metric.quantile_ppm.unwrap_or(0), control_us, trial_us, count }
+    let line = |margin: &stats::Margin| Line { ratio_ppm: margin.ratio_ppm, plus_ppm: margin.plus_ppm };
+    let metric = |(metric, measure): (&rollout::comparison::Metric, &stats::Measure)| {
+        let (asks, history_ppm, history_unit_ticks, promote) = match (metric.flag, &measure.question) {
+            (
+                Flag::Failed,
+                Question::Events {
+                    requests_per_million_unit_ticks,
+                    history_ppm,
+                    history_unit_ticks,
+                    margin,
+                    promote,
+                    ..
+                },
+            ) => {
+                let requests_per_million_unit_ticks = *requests_per_million_unit_ticks;
+                let asks = Asks::Failed { requests_per_million_unit_ticks, margin: line(margin) };
+                (asks, *history_ppm, *history_unit_ticks, line(promote))
             }
-        },
+            (
+                Flag::Slower { control_us, trial_us, count },
+                Question::Slow { history_ppm, history_unit_ticks, promote },
+            ) => {
+                let quantile_ppm = metric.quantile_ppm.unwrap_or(0);
+                let asks = Asks::Slower { quantile_ppm, control_us, trial_us, count };
+                (asks, *history_ppm, *history_unit_ticks, line(promote))
+            }
+            _ => return None,
+        };
+        let (component, weight_ppm) = (compared.component.clone(), measure.weight_ppm);
+        Some(Metric { component, asks, weight_ppm, history_ppm, history_unit_ticks, promote })
     };
+    let metrics: Option<Vec<Metric>> = compared.metrics.iter().zip(&compared.plan.measures).map(metric).collect();
     Some(Analysis {
         environment: progress.environment.clone(),
         release: version.digest,
@@ -84,7 +108,10 @@ fn analysis(progress: &Progress, compared: &Compared, agent: &Agent) -> Option<A
         other: compared.other,
         proposal: proposal(progress, version, agent),
         salt: compared.salt,
-        metrics: compared.metrics.iter().map(metric).collect(),
+        alpha_ppm: compared.plan.alpha_ppm,
+        beta_ppm: compared.plan.beta_ppm,
+        horizon_ticks: compared.plan.horizon_ticks,
+        metrics: metrics?,
         first: compared.first,
         ticks: compared
             .ticks

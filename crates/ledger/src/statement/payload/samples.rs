@@ -8,10 +8,10 @@ use super::super::{
         Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Analysis, AnalysisAnswer, AnalysisTick,
         Approval, Asked, Asks, Build, Cancellation, Change, ChangeProblem, Charter, Claim, CommitFact, CommitProblem,
         Consent, Edit, EmergencyRule, EnvironmentRule, Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason,
-        Exception, Group, GuardedValue, Halt, Header, Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, LogKey, Member,
-        Metric, Milestone, MilestoneKind, Nonce, Placed, Proposal, Quorum, Reason, Recovery, Rejection, Resume, Robot,
-        Role, Rollback, Ruling, Seen, Silence, SilenceRule, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick, Totals,
-        ValueApproval, ValueProposal, ValueRule, Verdict, WitnessKey,
+        Exception, Group, GuardedValue, Halt, Header, Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, Line, LogKey,
+        Member, Metric, Milestone, MilestoneKind, Nonce, Placed, Proposal, Quorum, Reason, Recovery, Rejection, Resume,
+        Robot, Role, Rollback, Ruling, Seen, Silence, SilenceRule, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick,
+        Totals, ValueApproval, ValueProposal, ValueRule, Verdict, WitnessKey,
     },
 };
 use crate::bodies::SubjectDigest;
@@ -342,12 +342,15 @@ fn of_people() -> Vec<(&'static str, Claim)> {
                 other: dig("old"),
                 proposal: 7,
                 salt: dig("salt"),
+                alpha_ppm: 10_000,
+                beta_ppm: 50_000,
+                horizon_ticks: 3_600,
                 metrics: vec![
-                    Metric { component: "web".parse().unwrap(), asks: Asks::Failed },
-                    Metric {
-                        component: "web".parse().unwrap(),
-                        asks: Asks::Slower { quantile_ppm: 990_000, control_us: 100, trial_us: 110, count: 3 },
-                    },
+                    metric(Asks::Failed {
+                        requests_per_million_unit_ticks: 9,
+                        margin: Line { ratio_ppm: 1_250_000, plus_ppm: 200 },
+                    }),
+                    metric(Asks::Slower { quantile_ppm: 990_000, control_us: 100, trial_us: 110, count: 3 }),
                 ],
                 first: 60,
                 ticks: vec![AnalysisTick {
@@ -360,6 +363,17 @@ fn of_people() -> Vec<(&'static str, Claim)> {
             })),
         ),
     ]
+}
+
+fn metric(asks: Asks) -> Metric {
+    Metric {
+        component: "web".parse().unwrap(),
+        asks,
+        weight_ppm: 500_000,
+        history_ppm: 1_000,
+        history_unit_ticks: 10_000,
+        promote: Line { ratio_ppm: 2_000_000, plus_ppm: 500 },
+    }
 }
 
 /// Every edit.

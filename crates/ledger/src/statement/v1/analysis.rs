@@ -20,6 +20,13 @@ pub struct Analysis {
     pub proposal: u64,
     /// Names the comparison; the edge divides clients by it.
     pub salt: Digest,
+    /// The chance to go back from a version that is not worse by more than the margins, in millionths: over all metrics of
+    /// the component and all time.
+    pub alpha_ppm: u32,
+    /// The chance to promote a version that is exactly at the margin for that, in millionths.
+    pub beta_ppm: u32,
+    /// Over so many ticks faults that begin late are expected.
+    pub horizon_ticks: u32,
     /// What is counted, one row a metric.
     pub metrics: Vec<Metric>,
     /// The number of the first of these ticks in the comparison, which counts from 0.
@@ -38,6 +45,25 @@ pub struct Metric {
     pub component: ComponentName,
     /// The question.
     pub asks: Asks,
+    /// Its part of alpha, in millionths; those of all metrics add up to a million.
+    pub weight_ppm: u32,
+    /// How often it was so before, in millionths: of requests that failed, of units that were slow.
+    pub history_ppm: u32,
+    /// For how many units and ticks that counts.
+    pub history_unit_ticks: u32,
+    /// What must be ruled out before promotion.
+    pub promote: Line,
+}
+
+/// A line between what is good enough and what is not: `ratio_ppm / 1e6` times the old version's share and
+/// `plus_ppm / 1e6` on top.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// In millionths.
+    pub ratio_ppm: u32,
+    /// In millionths.
+    pub plus_ppm: u32,
 }
 
 /// What is asked of each unit in each tick.
@@ -45,7 +71,12 @@ pub struct Metric {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Asks {
     /// Whether a request failed.
-    Failed,
+    Failed {
+        /// Requests of both versions that a million units of clients have in a tick, as expected beforehand.
+        requests_per_million_unit_ticks: u64,
+        /// What is harmless.
+        margin: Line,
+    },
     /// Whether at least so many requests took longer than a bound.
     Slower {
         /// The quantile that the bound was at for the old version, in parts of a million.
