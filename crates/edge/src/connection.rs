@@ -119,9 +119,11 @@ pub(crate) async fn serve(
 
 /// Waits for the first byte, so that a client that opens and never sends takes no buffers.
 async fn speaks(listener: &Listener, stream: &TcpStream, phases: &mut watch::Receiver<Phase>) -> bool {
+    // A socket counts as readable until it was read once, so it is peeked into.
+    let mut byte = [0];
     tokio::select! {
         biased;
-        first = timeout(listener.limits.header_timeout(), stream.readable()) => first.is_ok(),
+        first = timeout(listener.limits.header_timeout(), stream.peek(&mut byte)) => first.is_ok(),
         _ = reached(phases, Phase::Finishing) => false,
     }
 }
