@@ -11,16 +11,17 @@ use std::{
 };
 
 use gate::alarms::Condition;
-use ledger::durable;
+use ledger::{durable, statement::v1::AlarmKind};
 use model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{message::Message, receiver::Receiver};
 use crate::fault::{Because as _, Fault, Kind};
 
-/// How many alarms are kept at once: every component of a large installation, several times over. What comes beyond that
-/// is in the log, and waits here until there is room.
-const ENTRIES_LIMIT: usize = 10_000;
+/// How many alarms of one kind are kept at once: every component of a large installation, and half as many again. What comes
+/// beyond that is in the log, is counted, and waits here until there is room. Each kind has room of its own: whoever can make
+/// alarms of one kind without end, with proposals say, keeps no other from being told.
+const KIND_LIMIT: usize = 1_500;
 /// How many are told in one message: one that is refused as too large would never come through.
 pub const BATCH_LIMIT: usize = 256;
 /// Words of an alarm that are sent.
@@ -74,6 +75,8 @@ pub struct Outbox {
     kept: Kept,
     /// Why the file is behind what is kept in memory, if it is.
     unwritten: Option<String>,
+    /// How many alarms of a kind there are beside those that are kept.
+    beyond: BTreeMap<AlarmKind, usize>,
 }
 
 /// Something that is due: its number, and the message as it is to be sent.
@@ -103,7 +106,7 @@ impl Outbox {
             }
         };
         let receivers = receivers.iter().map(|r| (r.name.clone(), r.keeps_alerts())).collect();
-        Ok(Self { path: path.to_owned(), receivers, kept, unwritten: None })
+        Ok(Self { path: path.to_owned(), receivers, kept, unwritten: None, beyond: BTreeMap::new() })
     }
 
     /// Takes the alarms that there are now: new ones are to be told, and those that are not among them are over. Returns
@@ -122,10 +125,19 @@ impl Outbox {
                 None => entry.message.over = Some(now),
             }
         }
+        let mut sums: BTreeMap<AlarmKind, usize> = BTreeMap::new();
+        next.entries.iter().for_each(|entry| *sums.entry(entry.message.what).or_default() += 1);
+        self.beyond.clear();
         for (condition, current) in alarms {
-            if known.contains_key(condition) || next.entries.len() >= ENTRIES_LIMIT {
+            if known.contains_key(condition) {
                 continue;
             }
+            let sum = sums.entry(condition.what).or_default();
+            if *sum >= KIND_LIMIT {
+                *self.beyond.entry(condition.what).or_default() += 1;
+                continue;
+            }
+            *sum += 1;
             next.entries.push(Entry {
                 number: next.next,
                 message: Message {
@@ -170,7 +182,13 @@ impl Outbox {
             })
             .collect();
         due.sort_by_key(|(at, due)| (*at, due.number));
-        due.into_iter().take(limit).map(|(_, due)| due).collect()
+        let mut due: Vec<Due> = due.into_iter().take(limit).map(|(_, due)| due).collect();
+        for (kind, more) in &self.beyond {
+            if let Some(last) = due.iter_mut().rfind(|due| due.message.what == *kind) {
+                last.message.words.push_str(&format!(" … and {more} more of this kind; `countersign alarms` has them"));
+            }
+        }
+        due
     }
 
     /// Takes down that a receiver has acknowledged these.
@@ -212,9 +230,12 @@ impl Outbox {
             })
     }
 
-    /// Why the file could not be written last; what it should hold is told all the same.
-    pub fn trouble(&self) -> Option<&str> {
-        self.unwritten.as_deref()
+    /// Why the file could not be written last, though what it should hold is told all the same; and what is not told by
+    /// itself because there is too much of it.
+    pub fn troubles(&self) -> impl Iterator<Item = String> {
+        let beyond =
+            self.beyond.iter().map(|(kind, more)| format!("{more} more alarms {kind} are not told one by one"));
+        self.unwritten.iter().cloned().chain(beyond)
     }
 
     /// Written before anybody acts on it. A file that can not be written silences nobody: it is tried again each time.

@@ -94,9 +94,9 @@ impl Sender {
 
     /// Why receivers could not be told last, and why what they are to be told could not be kept.
     pub fn troubles(&self) -> Vec<String> {
-        let unwritten = self.shared.outbox().trouble().map(str::to_owned);
+        let kept: Vec<String> = self.shared.outbox().troubles().collect();
         let troubles = lock(&self.shared.troubles);
-        unwritten.into_iter().chain(troubles.iter().map(|(name, why)| format!("{name} is not told: {why}"))).collect()
+        kept.into_iter().chain(troubles.iter().map(|(name, why)| format!("{name} is not told: {why}"))).collect()
     }
 
     /// How many messages each receiver has acknowledged since this process began.

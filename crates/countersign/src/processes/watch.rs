@@ -187,8 +187,8 @@ impl Watch {
             }
         }
         let now = SystemClock.now();
-        let observed = self.observe(troubles)?;
         let open = self.sender.open_conditions();
+        let observed = self.observe(&open, troubles)?;
         let current = board::current(&observed, &open, self.view.facts(), now);
         // Who is told by other ways does not keep the log from hearing of it.
         if let Err(fault) = self.sender.set(&current) {
@@ -224,7 +224,7 @@ impl Watch {
     }
 
     /// Everything that calls for an alarm now.
-    fn observe(&mut self, troubles: &mut Vec<String>) -> Result<Observed, Fault> {
+    fn observe(&mut self, open: &[(Condition, String)], troubles: &mut Vec<String>) -> Result<Observed, Fault> {
         let mut observed = Observed::default();
         self.read_log(&mut observed)?;
         self.attempts.look(self.view.facts(), SystemClock.now(), &mut observed);
@@ -232,9 +232,9 @@ impl Watch {
         let targets = probes::targets(&neighbours, self.view.facts(), &mut self.documents, troubles);
         self.prober.set(targets);
         self.prober.look(&mut observed);
-        if let Some(why) = &self.untrue {
-            observed
-                .call(Condition::of(AlarmKind::Fork, AlarmAbout::default()), format!("the log is not believed: {why}"));
+        let fork = Condition::of(AlarmKind::Fork, AlarmAbout::default());
+        if let Some(words) = board::fork(self.untrue.as_deref(), &fork, open, self.view.facts()) {
+            observed.call(fork, words);
         }
         // By the charter in force, which may have been amended since this process began.
         let charter = self.view.facts().members().charter();

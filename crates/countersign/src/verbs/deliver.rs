@@ -57,7 +57,7 @@ pub(super) struct Delivered {
     pub(super) taken: Taken,
     /// Whether its reason is kept.
     pub(super) kept: bool,
-    /// The other hosts' agents that do not have it from here, each with why.
+    /// The agents that do not have it from here, that of this host first, each with why.
     pub(super) untold: Vec<String>,
 }
 
@@ -84,8 +84,11 @@ pub(super) fn deliver(
     });
     let told = told?;
     let mut untold: Vec<String> = unread.into_iter().collect();
-    let others = agents.iter().zip(&told).skip(1);
-    untold.extend(others.filter_map(|(agent, said)| Some(format!("{agent}: {}", said.as_ref().err()?.message()))));
+    // Who runs no agent here, or may not reach it, has none to tell.
+    let runs_one = common.layout().socket(RoleUser::Agent).exists();
+    let names = std::iter::once("this host".to_owned()).chain(agents.iter().skip(1).map(ToString::to_string));
+    let all = names.zip(&told).skip(usize::from(!runs_one));
+    untold.extend(all.filter_map(|(agent, said)| Some(format!("{agent}: {}", said.as_ref().err()?.message()))));
     // Only the log's receipt proves something. Whatever else `front` or the log says, the agent is asked itself.
     let said = match said {
         Ok(Taken::Log(index)) => return Ok(Delivered { taken: Taken::Log(index), kept, untold }),
@@ -94,10 +97,7 @@ pub(super) fn deliver(
     };
     let Some(direct) = told.iter().find_map(|said| said.as_ref().err()).filter(|_| told.iter().all(Result::is_err))
     else {
-        // Without the log nobody is told but from here: each agent that was not goes on. Who runs no agent has none to tell.
-        if told.first().is_some_and(Result::is_err) && common.layout().socket(RoleUser::Agent).exists() {
-            untold.push("this host's own".to_owned());
-        }
+        // Without the log nobody is told but from here: each agent that was not goes on.
         if untold.is_empty() {
             tracing::warn!("not in the log yet: {}", said.message());
             return Ok(Delivered { taken: Taken::Agent, kept: false, untold });

@@ -38,6 +38,9 @@ impl Known {
             return Ok(());
         }
         let refreshed = self.view.refresh().map(drop);
+        if refreshed.is_ok() && self.view.facts().size() > 0 {
+            self.stops.follow(self.view.facts().members(), true);
+        }
         self.stops.compare(self.view.reader());
         self.weigh();
         match refreshed {
@@ -56,7 +59,7 @@ impl Known {
 
     /// Weighs the stops that came or went since, so that what follows is decided with them.
     pub(super) fn weigh(&mut self) {
-        self.stops.follow(self.view.facts().members());
+        self.stops.follow(self.view.facts().members(), false);
         let size = self.view.facts().size();
         if self.weighed == Some((size, self.stops.version())) {
             return;

@@ -139,8 +139,9 @@ impl Stops {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Goes by the charter that is in force in the log as it was read.
-    pub(super) fn follow(&self, members: &Members) {
+    /// Goes by the charter that is in force in the log as it was read. Where all of it was read, up to what was accepted
+    /// before at least, a stop whose signer may not say it is over: the log takes it no more either.
+    pub(super) fn follow(&self, members: &Members, is_read: bool) {
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_same(members) && unknown.is_empty() {
@@ -150,8 +151,12 @@ impl Stops {
         drop(known);
         unknown.retain(|kept| {
             let Ok((envelope, stop)) = open(&kept.bytes, members) else {
-                tracing::error!("`{}` is kept as a stop, and its signer may not say it", kept.path.display());
-                return true;
+                if !is_read {
+                    return true;
+                }
+                tracing::error!("a stop is put away: its signer may not say it any more: `{}`", kept.path.display());
+                let gone = put_away(&kept.path);
+                return gone.inspect_err(|fault| tracing::error!("{}", fault.message())).is_err();
             };
             let taken = Taken { envelope, stop, since: kept.since, told_late: false, other_history: false };
             let mut waiting = self.waiting();

@@ -64,6 +64,25 @@ pub(super) fn current(
     all
 }
 
+/// Why there is an alarm that the log is not believed, if there is one. A log that was caught once is not well because its
+/// next answer fits: the alarm stands until a person has seen it, in the log, and also over a restart.
+pub(super) fn fork(
+    untrue: Option<&str>,
+    fork: &Condition,
+    open: &[(Condition, String)],
+    facts: &Facts,
+) -> Option<String> {
+    if let Some(why) = untrue {
+        return Some(format!("the log is not believed: {why}"));
+    }
+    let fires = facts.fires(fork);
+    if fires.is_some_and(|index| facts.acknowledged(index).is_some()) {
+        return None;
+    }
+    let told = open.iter().find(|(condition, _)| condition == fork).map(|(_, words)| words.clone());
+    told.or_else(|| fires.map(|_| "the log was not believed, and nobody has acknowledged that".to_owned()))
+}
+
 /// What is to be said in the log: each condition, and whether it fires. `missed` were over before the log had them; it is
 /// told that they fired, and with the next round that they are over.
 pub(super) fn statements(observed: &Observed, missed: &BTreeSet<Condition>, facts: &Facts) -> Vec<(Condition, bool)> {

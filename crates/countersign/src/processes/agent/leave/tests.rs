@@ -236,6 +236,24 @@ fn a_write_that_was_cut_off_does_not_keep_the_agent_from_starting() {
     assert_eq!(std::fs::read_dir(world.path("agent/stops")).unwrap().count(), 1);
 }
 
+/// Whose signer was brought by an amendment is not known before the log is read; whose signer is in no charter then is.
+#[test]
+fn a_kept_stop_of_whoever_may_not_say_it_is_put_away_when_the_log_was_read() {
+    let (world, _, between, known) = granted();
+    drop(known);
+    let halt = Claim::Halt(Halt { environment: None, reason: None });
+    let nobody = envelope(&world, "ada", "operator", halt, false).canonical_bytes();
+    ledger::durable::write(&world.path("agent/stops/aa"), &nobody, 0o600).unwrap();
+    let stops = Arc::new(Stops::open(world.path("agent/stops"), world.members.clone()).unwrap());
+    let log = LogClient::through_front(between.log.clone());
+    let mut known = Known::new(View::with_memory(log, world.members.clone(), &world.path("agent")).unwrap(), stops);
+    let kept = || std::fs::read_dir(world.path("agent/stops")).unwrap().count();
+    known.weigh();
+    assert_eq!(kept(), 1, "nobody knows yet whether it counts");
+    known.refresh().unwrap();
+    assert_eq!(kept(), 0);
+}
+
 /// One whose file is gone is put away all the same, and the others are written.
 #[test]
 fn a_stop_whose_file_is_gone_keeps_no_other_out_of_the_log() {

@@ -103,3 +103,22 @@ fn acknowledged_and_silenced_alarms_are_still_there_and_say_so() {
     let told = current(&seen(&[&placed]), &[], view.facts(), now);
     assert!(told[&placed].silenced && told[&placed].index.is_none(), "also before the log has the alarm");
 }
+
+#[test]
+fn a_log_that_was_caught_is_not_well_before_somebody_has_seen_it() {
+    let world = World::new();
+    let caught = Condition::of(AlarmKind::Fork, AlarmAbout::default());
+    let told = [(caught.clone(), "the log is not believed: it shrank".to_owned())];
+    let why = |untrue: Option<&str>, open: &[(Condition, String)]| fork(untrue, &caught, open, world.view().facts());
+    assert_eq!(why(None, &[]), None);
+    assert_eq!(why(Some("it shrank"), &[]).unwrap(), told[0].1);
+    // Its next answer fits, and the log does not have the alarm yet.
+    assert_eq!(why(None, &told).unwrap(), told[0].1);
+    // In the log, also for a `watch` that has lost what it was told.
+    let index = say(&world, &caught, true);
+    assert_eq!(why(None, &told).unwrap(), told[0].1);
+    assert!(why(None, &[]).is_some());
+    world.say("olga", "operator", Claim::Acknowledgement(Acknowledgement { alarm: index }), false);
+    assert_eq!(why(None, &told), None);
+    assert_eq!(why(Some("again"), &told).unwrap(), "the log is not believed: again");
+}
