@@ -7,7 +7,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, channel},
     },
@@ -32,6 +32,8 @@ pub(crate) struct Told {
 pub(crate) struct Webhook {
     pub(crate) url: String,
     told: Receiver<Told>,
+    /// Everything that came, also what a test waited for already.
+    all: Arc<Mutex<Vec<Told>>>,
 }
 
 impl Webhook {
@@ -39,6 +41,8 @@ impl Webhook {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let (sender, told) = channel();
+        let all: Arc<Mutex<Vec<Told>>> = Arc::default();
+        let kept = all.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { return };
@@ -55,13 +59,14 @@ impl Webhook {
                         component: name("component"),
                         process: name("process"),
                     };
+                    kept.lock().unwrap().push(told.clone());
                     if sender.send(told).is_err() {
                         return;
                     }
                 }
             }
         });
-        Self { url, told }
+        Self { url, told, all }
     }
 
     /// The next message of this kind about this component or process, beginning or end.
@@ -77,6 +82,16 @@ impl Webhook {
                 return told;
             }
         }
+    }
+
+    /// How often it was told of this kind about this component or process by now, beginning or end.
+    pub(crate) fn count(&self, what: &str, about: &str, firing: bool) -> usize {
+        let all = self.all.lock().unwrap();
+        let is_it = |told: &&Told| {
+            let names = [told.component.as_deref(), told.process.as_deref()];
+            told.what == what && told.firing == firing && names.contains(&Some(about))
+        };
+        all.iter().filter(is_it).count()
     }
 
     /// What else has come by now.

@@ -179,7 +179,17 @@ impl Stage {
 
     /// How often the log has the beginning of an alarm of a kind.
     pub(crate) fn begun(&self, what: &str) -> usize {
-        self.ok("olga", &["log"]).matches(&format!("{what} begins")).count()
+        self.ok("olga", &["log", "--kind", "alarm", "--limit", "100000"]).matches(&format!("{what} begins")).count()
+    }
+
+    /// Whether `watch` has kept in its file that somebody was told of a process: from then on a kill tells nobody again.
+    pub(crate) fn has_kept_told(&self, process: &str) -> bool {
+        let Ok(bytes) = fs::read(self.dir().join("watch/outbox.json")) else { return false };
+        let kept: Value = serde_json::from_slice(&bytes).unwrap();
+        kept["entries"].as_array().unwrap().iter().any(|entry| {
+            let is_told = entry["told"].as_object().is_some_and(|told| !told.is_empty());
+            is_told && entry["message"]["about"]["process"] == process
+        })
     }
 
     /// Whether the log has the beginning of an alarm about something, as its payload names it.

@@ -61,6 +61,8 @@ fn a_component_that_fails_is_told_by_every_way_is_silenced_and_ends_there() {
     webhook.wait(&stage, "probe-failed", "c0", false);
     stage.wait_until("it ends at Alertmanager", || !alertmanager.active().contains(&c0()));
     stage.wait_until("it ends in the log", || stage.firing("probe-failed", "c0").is_none());
+    let told = [true, false].map(|firing| webhook.count("probe-failed", "c0", firing));
+    assert_eq!(told, [1, 1], "once that it fires and once that it is over, silenced in between or not");
 }
 
 #[test]
@@ -77,6 +79,8 @@ fn what_falls_silent_is_told_also_without_the_log_and_once_after_kills() {
     assert!(told.at - fault < PROMISED, "told after {} ms", (told.at - fault).as_millis());
     let index = stage.wait_firing("heartbeat-missed", "process tester");
 
+    stage.wait_until("who was told is kept", || stage.has_kept_told("tester"));
+
     // `watch` is killed and started again: the alarm stays one, and is told of no second time.
     stage.kill("watch");
     stage.run("watch");
@@ -84,8 +88,10 @@ fn what_falls_silent_is_told_also_without_the_log_and_once_after_kills() {
     webhook.wait(&stage, "heartbeat-missed", "builder", true);
     let builder = stage.wait_firing("heartbeat-missed", "process builder");
     assert_eq!(stage.firing("heartbeat-missed", "process tester"), Some(index));
+    assert_eq!(webhook.count("heartbeat-missed", "tester", true), 1, "told of no second time");
     stage.alive.lock().unwrap().extend(["tester", "builder"]);
     webhook.wait(&stage, "heartbeat-missed", "tester", false);
+    assert_eq!(webhook.count("heartbeat-missed", "tester", true), 1, "nor before its end");
     stage.wait_until("it is over in the log", || stage.firing("heartbeat-missed", "process").is_none());
     assert!(builder > index);
 

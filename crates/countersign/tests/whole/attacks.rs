@@ -58,7 +58,7 @@ const TABLE: &[Attack] = &[
         could: "nothing",
         could_not: "sign approvals with a builder's key, builds with a person's, nor anything that its role may not say",
         run: |s| {
-            for robot in ["builder", "tester", "gate", "agent"] {
+            for robot in ["builder", "tester", "gate", "agent", "watch"] {
                 s.it.say(robot, robot, Claim::Approval(approval(s.index, &s.proposal)))
                     .refused("may not make a statement");
                 let role = s.it.say(robot, "release-manager", Claim::Approval(approval(s.index, &s.proposal)));
@@ -215,6 +215,12 @@ const TABLE: &[Attack] = &[
         run: taken::tester,
     },
     Attack {
+        what: "watch taken over",
+        could: "raise false alarms, and say nothing of true ones until the gate and the stand-in miss its heartbeat",
+        could_not: "silence, move the time, make evidence, approve, steer traffic or start anything",
+        run: taken::watch,
+    },
+    Attack {
         what: "front and the edge taken over",
         could: "withhold answers, and carry what others signed",
         could_not: "sign, steer traffic, stop or start",
@@ -333,11 +339,23 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "crates/countersign/src/processes/agent/stops/tests.rs",
         "a_halt_reaches_a_hundred_agents_while_nothing_else_answers",
     ),
-    ("an executor asked for what its role may not", "crates/runtime/src/protocol/tests.rs", "fn "),
-    ("layers that lead out of an image", "crates/runtime/src/local/tests/images.rs", "fn root_"),
-    ("what a component can reach", "crates/runtime/src/local/tests/isolation.rs", "fn root_"),
-    ("zones", "crates/runtime/src/local/tests/zones.rs", "fn root_"),
-    ("paths and environments of a manifest", "crates/model/src/manifest/tests/bad.rs", "fn "),
+    (
+        "an executor asked for what is none of its steps",
+        "crates/runtime/src/protocol/tests.rs",
+        "fn what_is_not_understood_is_answered_and_ends_the_service",
+    ),
+    (
+        "layers that lead out of an image",
+        "crates/runtime/src/local/tests/images.rs",
+        "fn root_a_corrupt_or_bad_image_starts_nothing_and_leaves_nothing",
+    ),
+    (
+        "what a component can reach",
+        "crates/runtime/src/local/tests/isolation.rs",
+        "fn root_nothing_but_tmp_can_be_written_and_no_privileges_are_there",
+    ),
+    ("zones", "crates/runtime/src/local/tests/zones.rs", "fn root_only_declared_flows_get_through"),
+    ("paths and environments of a manifest", "crates/model/src/manifest/tests/bad.rs", "fn mistakes_are_explained"),
     (
         "a witness that is asked to cosign another history",
         "crates/ledger/src/witness/tests.rs",

@@ -19,6 +19,7 @@ use nix::{
 use serde_json::Value;
 
 use crate::{
+    fabric::Fabric,
     files::FILES,
     left::{command_line, left_behind, processes_of},
     request::get,
@@ -45,6 +46,7 @@ pub(crate) struct Installation {
     pub(crate) exposed: SocketAddr,
     pub(crate) witness_at: SocketAddr,
     witness: Option<Child>,
+    fabric: Fabric,
     log_vkey: String,
     mounts: Vec<PathBuf>,
 }
@@ -72,6 +74,7 @@ impl Installation {
         fs::create_dir(&dir).unwrap();
         let mut scope = model::Digest::of(dir.canonicalize().unwrap().to_string_lossy().as_bytes()).short();
         scope.truncate(8);
+        let fabric = Fabric::take(u8::from_str_radix(&scope[..2], 16).unwrap());
         let mut made = Self {
             root,
             scope,
@@ -79,6 +82,7 @@ impl Installation {
             exposed,
             witness_at,
             witness: None,
+            fabric,
             log_vkey: String::new(),
             mounts: Vec::new(),
         };
@@ -109,11 +113,9 @@ impl Installation {
     }
 
     fn change_settings(&self) {
-        // Addresses of its own, so that two installations of one host do not meet: 10.100 to 10.239, two for each.
-        let number = u8::from_str_radix(&self.scope[..2], 16).unwrap();
         self.set(&[
             ("front", self.front.to_string().into()),
-            ("fabric", serde_json::json!([10, 100 + 2 * (number % 70)])),
+            ("fabric", serde_json::json!(self.fabric.prefix())),
             ("fetch_interval_ms", 200.into()),
             ("tick_interval_s", 1.into()),
         ]);

@@ -15,6 +15,7 @@
 mod attacks;
 mod canary;
 mod disks;
+mod fabric;
 mod faults;
 mod files;
 mod halts;

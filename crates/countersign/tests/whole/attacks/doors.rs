@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Each process's user, by the number that files of installed systems carry.
-const USERS: [(&str, u32); 7] = [
+const USERS: [(&str, u32); 8] = [
     ("log", 2_200_001),
     ("gate", 2_200_002),
     ("builder", 2_200_003),
@@ -20,6 +20,7 @@ const USERS: [(&str, u32); 7] = [
     ("agent", 2_200_005),
     ("edge", 2_200_006),
     ("front", 2_200_007),
+    ("watch", 2_200_009),
 ];
 
 /// A component's user: the first one of production.
@@ -79,7 +80,7 @@ fn can(user: u32, group: u32, tries: &[(Try, PathBuf)]) -> Vec<bool> {
 /// What this user may do with what, by ARCHITECTURE.md. What is not told here nobody may.
 fn tries(who: &str, is_role: bool) -> Vec<(Try, String, bool)> {
     let mut tries = Vec::new();
-    for role in ["log", "gate", "builder", "tester", "agent"] {
+    for role in ["log", "gate", "builder", "tester", "agent", "watch"] {
         tries.push((Try::Read, format!("keys/{role}.key"), who == role));
         if who != role {
             tries.push((Try::Write, format!("keys/{role}.key"), false));

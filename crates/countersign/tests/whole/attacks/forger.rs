@@ -15,7 +15,7 @@ use model::{Digest, Timestamp};
 use crate::{installation::Installation, request::ask};
 
 /// The roles that have a key in the installation's folder.
-pub(crate) const ROBOTS: [&str; 5] = ["gate", "builder", "tester", "agent", "log"];
+pub(crate) const ROBOTS: [&str; 6] = ["gate", "builder", "tester", "agent", "watch", "log"];
 
 /// An answer of the log's door, through `front`.
 #[derive(Debug)]

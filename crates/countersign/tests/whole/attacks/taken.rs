@@ -7,7 +7,10 @@ use ledger::{
     note::{NoteKeyType, NoteSigner},
     statement::{
         Statement,
-        v1::{Build, Change, Claim, Evidence, EvidenceOutcome, Milestone, MilestoneKind, Proposal, Ruling, Verdict},
+        v1::{
+            Alarm, AlarmAbout, AlarmKind, Build, Change, Claim, Evidence, EvidenceOutcome, Halt, Header, Milestone,
+            MilestoneKind, Proposal, Ruling, Tick, Verdict,
+        },
     },
     store::SqliteStore,
 };
@@ -28,6 +31,7 @@ use crate::{
 const FRONT: u32 = 2_200_007;
 const EDGE: u32 = 2_200_006;
 const GATE: u32 = 2_200_002;
+const WATCH: u32 = 2_200_009;
 
 /// A verdict that nobody decided, for the version that nobody approved.
 pub(super) fn gate(s: &Scene<'_>) {
@@ -104,26 +108,45 @@ pub(super) fn tester(s: &Scene<'_>) {
     s.nothing_else_runs();
 }
 
+/// Alarms that nothing calls for, and everything else that such a key could be wanted for.
+pub(super) fn watch(s: &Scene<'_>) {
+    let alarm = Alarm { what: AlarmKind::LogStale, about: AlarmAbout::default(), firing: true };
+    let everywhere = |header: &mut Header| header.system = None;
+    s.it.hand_in(&s.it.forged("watch", "watch", Claim::Alarm(alarm), everywhere)).index();
+    let (_, tick) = s.it.claim_of::<Tick>("tick", |_| true);
+    let (_, evidence) = s.it.claim_of::<Evidence>("evidence", |_| true);
+    let others = [
+        Claim::Tick(tick),
+        Claim::Evidence(Box::new(evidence)),
+        Claim::Proposal(Box::new(s.proposal.clone())),
+        Claim::Approval(approval(s.index, &s.proposal)),
+        Claim::Halt(Halt { environment: None, reason: None }),
+    ];
+    for claim in others {
+        s.it.say("watch", "watch", claim).refused("may not make a statement");
+    }
+    let table = "PUT /table HTTP/1.1\r\nHost: edge\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
+    assert!(!talks(WATCH, ROLES_GROUP, &s.it.dir().join("run/edge/socket"), table), "watch steers the edge");
+    for executor in ["agent/components", "tester/components", "tester/sandbox", "builder/sandbox"] {
+        assert!(!talks(WATCH, ROLES_GROUP, &s.it.dir().join("run").join(executor), ""), "watch reaches {executor}");
+    }
+    s.nothing_else_runs();
+}
+
 /// What comes over the sockets from those who hold no key.
 pub(super) fn front_and_edge(s: &Scene<'_>) {
     let run = s.it.dir().join("run");
+    // A stop that is signed well, by somebody whose role is not to stop.
+    let halt = Claim::Halt(Halt { environment: None, reason: None });
+    let halt = s.it.forged("ada", "operator", halt, |_| {});
+    let halt = format!("{{\"envelope\":{},\"bodies\":[]}}", String::from_utf8(halt.canonical_bytes()).unwrap());
     let put = |path: &str, body: &str| {
         format!("{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     };
     for user in [FRONT, EDGE] {
         assert!(!talks(user, ROLES_GROUP, &run.join("edge/socket"), &put("PUT /table", "{}")) || user == EDGE);
-        assert!(!talks(
-            user,
-            ROLES_GROUP,
-            &run.join("agent/socket"),
-            &put("POST /stop", "{\"envelope\":{},\"bodies\":[]}")
-        ));
-        assert!(!talks(
-            user,
-            ROLES_GROUP,
-            &run.join("log/socket"),
-            &put("POST /statements", "{\"envelope\":{},\"bodies\":[]}")
-        ));
+        assert!(!talks(user, ROLES_GROUP, &run.join("agent/socket"), &put("POST /stop", &halt)));
+        assert!(!talks(user, ROLES_GROUP, &run.join("log/socket"), &put("POST /statements", &halt)));
         assert!(!talks(user, ROLES_GROUP, &run.join("agent/components"), ""));
     }
     // What front carries is checked by the log: it can make nothing of its own.
