@@ -7,7 +7,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use ledger::{
     bodies::Subject,
-    dsse::Identity,
+    dsse::{Envelope, Identity},
     follow::Sighting,
     log::{Door, Log, Refusal, Submission},
     statement::{
@@ -41,6 +41,10 @@ pub(super) enum DoorError {
     Entitlement(#[from] EntitlementError),
     #[error(transparent)]
     Place(#[from] PlaceError),
+    #[error("the statement {0} is nothing that is cancelled")]
+    NothingToCancel(u64),
+    #[error("only those who guard the value can cancel the change of it at {0}, in that role")]
+    NoGuardian(u64),
     #[error("a body was sent that the statement does not commit to")]
     StrayBody,
     #[error("the checkpoint of the tick is not this log's, or too few witnesses cosigned it")]
@@ -86,6 +90,9 @@ impl CharterDoor {
         // What is in the log already is said again by whoever had no answer.
         if log.find(identity).map_err(DoorError::Unknown)?.is_none() {
             self.in_force.check(&charters, submission.envelope.signer(), &statement)?;
+            if let Claim::Cancellation(cancellation) = &statement.claim {
+                may_cancel(log, charters.members(), &statement, cancellation.of)?;
+            }
         }
         self.is_of_this_history(log, charters.members(), submission, &statement)?;
         self.in_force.note(identity, &charters, &statement.claim);
@@ -124,6 +131,28 @@ impl CharterDoor {
         if let Err(error) = ledger::follow::keep(&self.forks, Sighting::KIND, &evidence.to_bytes()) {
             tracing::error!("it can not be kept: {error}");
         }
+    }
+}
+
+/// Whether a no could have an effect: somebody would otherwise think that a change of a value was stopped.
+fn may_cancel(log: &Log, members: &Members, statement: &Statement, of: u64) -> Result<(), DoorError> {
+    let entry = log.entries(of, 1).map_err(DoorError::Unknown)?.into_iter().next();
+    let said = entry.and_then(|entry| {
+        let envelope = Envelope::from_entry(&entry).ok()?;
+        Statement::from_bytes(envelope.payload()).ok()
+    });
+    let Some(said) = said else { return Err(DoorError::NothingToCancel(of)) };
+    match &said.claim {
+        // The charters say more about an amendment, and any member may end a silence.
+        Claim::Amendment(_) | Claim::Silence(_) => Ok(()),
+        Claim::ValueProposal(proposal) => {
+            let place = (said.header.system.as_ref(), said.header.environment.as_ref());
+            let mut rules = members.charter().values.iter();
+            let rule = rules.find(|r| r.name == proposal.name && (Some(&r.system), Some(&r.environment)) == place);
+            let guards = rule.is_some_and(|r| r.guardians.groups.iter().any(|g| g.role == statement.header.role));
+            if guards { Ok(()) } else { Err(DoorError::NoGuardian(of)) }
+        }
+        _ => Err(DoorError::NothingToCancel(of)),
     }
 }
 

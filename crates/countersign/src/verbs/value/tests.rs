@@ -185,6 +185,35 @@ fn a_value_in_use_is_not_erased_and_not_with_who_proposed_it() {
     assert!(matches!(world.view().log().body(commitment).unwrap(), KeptBody::Erased));
 }
 
+/// Nobody thinks that a change was stopped when it was not.
+#[test]
+fn a_no_without_an_effect_does_not_come_in() {
+    let world = World::guarded(60);
+    let proposal = proposed(&world, "gil", OLD);
+    let no = |who: &str, role: &str, of: u64| {
+        let signer = crate::verbs::file_signer(&world.path("people").join(who)).unwrap();
+        let speaker = crate::say::Speaker::new(signer, world.members.hash(), role.parse().unwrap());
+        let about = crate::say::About {
+            system: Some("paydesk".parse().unwrap()),
+            environment: Some("production".parse().unwrap()),
+            ..Default::default()
+        };
+        let claim = Claim::Cancellation(ledger::statement::v1::Cancellation { of, reason: None });
+        speaker.say(&world.log(), claim, about, &[])
+    };
+    for (who, role, of, words) in [
+        ("ada", "member", proposal, "only those who guard the value"),
+        ("gil", "member", proposal, "only those who guard the value"),
+        ("gil", "guardian", 0, "the statement 0 is nothing that is cancelled"),
+        ("gil", "guardian", 9_999, "the statement 9999 is nothing that is cancelled"),
+    ] {
+        let fault = no(who, role, of).unwrap_err();
+        assert_eq!(fault.kind(), Kind::Refused, "{fault}");
+        assert!(fault.message().contains(words), "{}", fault.message());
+    }
+    no("hal", "guardian", proposal).unwrap();
+}
+
 /// What the door refuses never comes into the log; it is told all the same.
 #[test]
 fn refused_attempts_are_kept_for_whoever_watches() {
