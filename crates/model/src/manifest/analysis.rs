@@ -142,8 +142,18 @@ fn cohort(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Cohort> {
         .unwrap_or(limits::STEP_S_DEFAULT);
     let named = section
         .optional("named")
-        .and_then(|f| f.list(limits::COHORT, "identities, as in `[\"ada@example.com\"]`", findings))
+        .and_then(|f| f.list(limits::COHORT, "identities, as in `[\"token:ada\"]`", findings))
         .unwrap_or_default();
+    for field in &named {
+        // Cookies and addresses prove nothing, and whoever is named by one would never be found.
+        if field.line(findings).is_some_and(|name| !name.starts_with("token:") && !name.starts_with("certificate:")) {
+            findings.error(
+                field.place(),
+                "a cohort names clients by what the edge verifies",
+                "write `token:` and the claim, as in `token:ada`, or `certificate:` and the SHA-256 of the public key",
+            );
+        }
+    }
     let named: Vec<String> = named.iter().filter_map(|f| f.line(findings)).map(str::to_owned).collect();
     let claims = section.optional("claims").map(|f| f.entries(limits::COHORT, findings)).unwrap_or_default();
     let claims: Vec<(String, String)> =
@@ -152,7 +162,7 @@ fn cohort(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Cohort> {
         findings.error(
             field.place(),
             "nobody is in the cohort",
-            "add `named = [\"ada@example.com\"]` or `claims = { groups = \"staff\" }`",
+            "add `named = [\"token:ada\"]` or `claims = { groups = \"staff\" }`",
         );
         return None;
     }

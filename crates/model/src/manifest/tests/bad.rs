@@ -186,6 +186,12 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "strategy = \"canary\"\nanalysis = { steps = [5], cohort = { claims = { groups = \"staff\" } } }",
     ),
     (
+        "a cohort by name alone",
+        SMALL,
+        "strategy = \"blue-green\"",
+        "strategy = \"canary\"\nanalysis = { steps = [5], cohort = { named = [\"ada\"] } }",
+    ),
+    (
         "keys of tokens from elsewhere",
         SMALL,
         "strategy = \"blue-green\"",

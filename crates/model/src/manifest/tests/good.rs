@@ -94,7 +94,7 @@ fn the_examples_of_the_repository_are_right() {
 fn a_canary_is_read_whole() {
     let canary = "strategy = \"canary\"\nanalysis.steps = [1, 10, 50]\nanalysis.identity = [\"certificate\", \"cookie\"]\n\
         analysis.token = { header = \"Authorization\", keys = \"tokens.json\", claim = \"sub\" }\n\
-        analysis.cohort = { alone_s = 5, named = [\"ada\"], claims = { groups = \"staff\" } }\n\
+        analysis.cohort = { alone_s = 5, named = [\"token:ada\"], claims = { groups = \"staff\" } }\n\
         analysis.margins = { error_added_ppm = 100, slower = { p99_percent = 20 } }";
     let Parsed { manifest, warnings } = parsed(&SMALL.replace("strategy = \"blue-green\"", canary));
     assert_eq!(warnings, []);
