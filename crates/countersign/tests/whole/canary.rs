@@ -12,8 +12,9 @@ use std::{
 
 use crate::{installation::Installation, request::get_as};
 
-/// Browsers that visit in turns, each with the cookie that it was given.
-const BROWSERS: usize = 60;
+/// Browsers that visit in turns, each with the cookie that it was given. Not a multiple of ten for each client, so that every
+/// tenth visit is not always the same browser's.
+const BROWSERS: usize = 63;
 /// Clients at work at the same time.
 const AT_ONCE: usize = 3;
 
@@ -85,7 +86,7 @@ fn root_a_canary_keeps_clients_where_they_are_and_goes_back_when_it_is_worse() {
         "countersign.toml",
         "strategy = \"blue-green\"",
         // A wide margin to go on, so that seconds of a small system's traffic are enough.
-        "strategy = \"canary\"\nanalysis = { steps = [20, 50], step_s = 1, keep_percent = 10, identity = [\"cookie\"], margins = { promote_added_ppm = 100000, slower = {} } }",
+        "strategy = \"canary\"\nanalysis = { steps = [20, 50], step_s = 2, keep_percent = 10, identity = [\"cookie\"], margins = { promote_added_ppm = 30000, slower = {} } }",
     );
     it.first_release();
 

@@ -25,6 +25,7 @@ use crate::{
     installation::SHORT,
     refusals::{ROLES_GROUP, talks},
     request::get,
+    steps::refused,
     wait::wait_for,
 };
 
@@ -228,6 +229,17 @@ pub(super) fn agent(s: &Scene<'_>) {
         words.contains(&format!("the rollout that began at {began} had no granted verdict on proposal {}", s.index)),
         "{words}"
     );
+    // Its user asks the executor for it, and is not believed, whatever the log now says that runs.
+    let (_, runs) = s.it.claim_of::<Proposal>("proposal", |claim| claim["serial"] == super::RUNS);
+    let asked = [s.it.instance(s.proposal.release, "web"), s.it.instance(runs.release, "web")];
+    let answers = s.it.as_agent(&asked);
+    let words = refused(&answers[0]);
+    assert!(words.contains("the log gives no ground for this start"), "{words}");
+    // What runs has its ground; this one runs already, with other peers.
+    let words = refused(&answers[1]);
+    assert!(words.contains("was started otherwise"), "{words}");
+    // By what answers: the log has the milestones of it that were forged above.
+    assert_eq!(s.it.visit("visit-after-the-agent"), [super::RUNS, super::RUNS]);
     // Its key says nothing else.
     s.it.say("agent", "agent", Claim::Approval(approval(s.index, &s.proposal))).refused("may not make a statement");
 }
