@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod blob_laws;
+pub mod canary;
 pub mod driver;
 pub mod history;
 pub mod postgres_server;

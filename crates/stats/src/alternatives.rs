@@ -9,10 +9,14 @@ use crate::{
     real,
 };
 
-/// The smallest difference that is bet on, in margins, and the factor between one and the next: each is at most a factor of
-/// the square root of three away from any true one.
+/// The smallest difference that is bet on, in margins, and the factor between one and the next: each true one is then at
+/// most a factor of 1.6 away from one that is bet on.
 const FIRST: f64 = 2.0;
-const FACTOR: f64 = 3.0;
+const FACTOR: f64 = 2.5;
+/// Each larger difference is given this part of the stake of the one before. A small difference needs many failures until it
+/// is seen, each of which costs somebody; a large one is seen at once with any stake. Measured against equal stakes, with the
+/// stake at the start, on the streams of docs/performance.md: 12 to 15 % fewer failures at 0.5 %, none more elsewhere.
+const TILT: f64 = 0.7;
 /// Chances of a request above this are left to the last alternative, [`CERTAIN`].
 const MOST_REQUEST: f64 = 0.6;
 /// Nearly every request fails.
@@ -32,8 +36,8 @@ const ODDS: [f64; 5] = [1.5, 2.5, 5.0, 15.0, 60.0];
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Alternatives {
     shape: Shape,
-    /// What each is given of what is staked.
-    pub(crate) prior: Vec<f64>,
+    /// The logarithm of what each is given of what is staked.
+    pub(crate) ln_prior: Vec<f64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -51,13 +55,13 @@ impl Alternatives {
         let multiples: Vec<f64> = std::iter::successors(Some(FIRST), |multiple| Some(multiple * FACTOR))
             .take_while(|multiple| multiple * at < MOST_REQUEST)
             .collect();
-        let prior = uniform(multiples.len() + 1);
-        Self { shape: Shape::Events { margin, multiples }, prior }
+        let ln_prior = shares(multiples.len() + 1);
+        Self { shape: Shape::Events { margin, multiples }, ln_prior }
     }
 
     /// For slow units.
     pub(crate) fn slow() -> Self {
-        Self { shape: Shape::Slow, prior: uniform(ODDS.len()) }
+        Self { shape: Shape::Slow, ln_prior: shares(ODDS.len()) }
     }
 
     /// The bets of a tick in which a unit of the control is expected to be flagged with chance `control` and a unit to have
@@ -117,7 +121,9 @@ pub(crate) fn bounded(control: f64) -> f64 {
     control.clamp(LEAST_CONTROL, MOST_CONTROL)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a handful of alternatives")]
-fn uniform(alternatives: usize) -> Vec<f64> {
-    vec![1.0 / alternatives as f64; alternatives]
+/// The logarithms of the shares of so many alternatives.
+fn shares(alternatives: usize) -> Vec<f64> {
+    let parts: Vec<f64> = std::iter::successors(Some(1.0), |part| Some(part * TILT)).take(alternatives).collect();
+    let whole = parts.iter().fold(0.0, |sum, part| sum + part);
+    parts.iter().map(|part| real::ln(part / whole)).collect()
 }

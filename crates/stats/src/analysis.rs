@@ -127,6 +127,19 @@ impl Analysis {
         if waits.is_empty() { Answer::Promote } else { Answer::NotYet { waits } }
     }
 
+    /// Whether it goes back; [`Self::answer`] says why.
+    #[must_use]
+    pub fn went_back(&self) -> bool {
+        self.went_back.is_some()
+    }
+
+    /// Whether the answer is to promote.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let good = |state: &State| state.good.value() >= self.plan.promote_at();
+        !self.went_back() && self.measures.iter().flatten().all(|(_, state)| good(state)) && !self.hold()
+    }
+
     /// Whether the trial's share should stay as it is: the versions differ more than chance explains often. Nobody needs
     /// to be told.
     #[must_use]

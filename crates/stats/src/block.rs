@@ -78,7 +78,7 @@ impl Line {
     }
 }
 
-/// The four logarithms that a tick's counts are multiplied with: of a flagged and an unflagged unit of each version.
+/// How much likelier a unit is under the bet than on the line: flagged and not flagged, of each version.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Bet {
     trial_flagged: f64,
@@ -93,36 +93,45 @@ impl Bet {
         let p0 = line.nearest(weight, control, trial);
         let p1 = line.at(p0);
         Self {
-            trial_flagged: real::ln(trial / p1),
-            trial_clear: real::ln((1.0 - trial) / (1.0 - p1)),
-            control_flagged: real::ln(control / p0),
-            control_clear: real::ln((1.0 - control) / (1.0 - p0)),
+            trial_flagged: trial / p1,
+            trial_clear: (1.0 - trial) / (1.0 - p1),
+            control_flagged: control / p0,
+            control_clear: (1.0 - control) / (1.0 - p0),
         }
     }
 
     /// The bet on the trial's chance alone against a fixed limit of it, for when there is no control.
     pub(crate) fn alone(limit: f64, trial: f64) -> Self {
         Self {
-            trial_flagged: real::ln(trial / limit),
-            trial_clear: real::ln((1.0 - trial) / (1.0 - limit)),
-            control_flagged: 0.0,
-            control_clear: 0.0,
+            trial_flagged: trial / limit,
+            trial_clear: (1.0 - trial) / (1.0 - limit),
+            control_flagged: 1.0,
+            control_clear: 1.0,
         }
     }
 
     /// The logarithm of the e-value of these counts.
     pub(crate) fn ln_e(&self, counts: &Counts) -> f64 {
-        f64::from(counts.trial_flagged) * self.trial_flagged
-            + f64::from(counts.trial_units - counts.trial_flagged) * self.trial_clear
-            + f64::from(counts.control_flagged) * self.control_flagged
-            + f64::from(counts.control_units - counts.control_flagged) * self.control_clear
+        let clear = (counts.trial_units - counts.trial_flagged, counts.control_units - counts.control_flagged);
+        times(counts.trial_flagged.into(), self.trial_flagged)
+            + times(clear.0.into(), self.trial_clear)
+            + times(counts.control_flagged.into(), self.control_flagged)
+            + times(clear.1.into(), self.control_clear)
     }
 
-    /// What a tick with so many units is expected to add to the logarithm if units are flagged with these chances.
+    /// What a tick with so many units of each version is expected to add to the logarithm if they are flagged with these
+    /// chances.
     pub(crate) fn growth(&self, units: (f64, f64), trial: f64, control: f64) -> f64 {
-        units.0 * (trial * self.trial_flagged + (1.0 - trial) * self.trial_clear)
-            + units.1 * (control * self.control_flagged + (1.0 - control) * self.control_clear)
+        times(units.0 * trial, self.trial_flagged)
+            + times(units.0 * (1.0 - trial), self.trial_clear)
+            + times(units.1 * control, self.control_flagged)
+            + times(units.1 * (1.0 - control), self.control_clear)
     }
+}
+
+/// So many times the logarithm, which is not needed for none; most ticks have no flag.
+fn times(count: f64, ratio: f64) -> f64 {
+    if count == 0.0 { 0.0 } else { count * real::ln(ratio) }
 }
 
 /// The share of the trial's units.

@@ -19,9 +19,9 @@ pub(crate) struct Mixture {
 }
 
 impl Mixture {
-    /// Stakes `at_once` on the alternatives, by their shares `prior` of one.
-    pub(crate) fn new(at_once: f64, prior: &[f64]) -> Self {
-        let ln_weights = prior.iter().map(|share| Exact(real::ln(at_once * share))).collect();
+    /// Stakes `at_once` on the alternatives, by the logarithms `ln_prior` of their shares of one.
+    pub(crate) fn new(at_once: f64, ln_prior: &[f64]) -> Self {
+        let ln_weights = ln_prior.iter().map(|share| Exact(real::ln(at_once) + share)).collect();
         Self { cash: Exact(1.0 - at_once), ln_weights }
     }
 
@@ -30,14 +30,15 @@ impl Mixture {
         self.ln_weights.len()
     }
 
-    /// Stakes up to `stake` of the cash anew, by the shares `prior`, and then takes one tick, whose e-value for each
+    /// Stakes up to `stake` of the cash anew, by `ln_prior`, and then takes one tick, whose e-value for each
     /// alternative is given by its logarithm.
-    pub(crate) fn step(&mut self, stake: f64, prior: &[f64], ln_e: impl Fn(usize) -> f64) {
+    pub(crate) fn step(&mut self, stake: f64, ln_prior: &[f64], ln_e: impl Fn(usize) -> f64) {
         let stake = if stake < self.cash.0 { stake } else { self.cash.0 };
         self.cash.0 -= stake;
-        for (index, (weight, share)) in self.ln_weights.iter_mut().zip(prior).enumerate() {
+        let ln_stake = real::ln(stake);
+        for (index, (weight, ln_share)) in self.ln_weights.iter_mut().zip(ln_prior).enumerate() {
             if stake > 0.0 {
-                weight.0 = real::ln_sum(weight.0, real::ln(stake * share));
+                weight.0 = real::ln_sum(weight.0, ln_stake + ln_share);
             }
             weight.0 += ln_e(index);
         }

@@ -97,8 +97,8 @@ pub(crate) fn detectable(plan: &Plan, measure: usize, weight_ppm: u32, reader: &
         let growth = |bet: &Bet| ticks * bet.growth((seen.trial_units, seen.control_units), chance(trial), unit);
         let best = bets
             .iter()
-            .zip(&reader.alternatives().prior)
-            .filter_map(|(bet, share)| Some(growth(bet.as_ref()?) + real::ln(crate::measure::AT_ONCE * share)));
+            .zip(&reader.alternatives().ln_prior)
+            .filter_map(|(bet, share)| Some(growth(bet.as_ref()?) + real::ln(crate::measure::AT_ONCE) + share));
         best.fold(f64::NEG_INFINITY, f64::max) >= goal
     };
     if !seen_at(1.0) {

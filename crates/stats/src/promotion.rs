@@ -12,8 +12,8 @@ use crate::{
 
 /// Three ways to be good: half as many as the control, as many, and halfway between that and the margin.
 pub(crate) const WAYS: usize = 3;
-/// The shares of the three ways of what is staked.
-pub(crate) const PRIOR: [f64; WAYS] = [1.0 / 3.0; WAYS];
+/// The logarithm of a third: the three ways are staked on alike.
+pub(crate) const LN_PRIOR: [f64; WAYS] = [-1.098_612_288_668_109_8; WAYS];
 /// The bound on units is a chord of a curve; it holds while the control's chance is at most this many times what was
 /// expected.
 const CHORD: f64 = 3.0;

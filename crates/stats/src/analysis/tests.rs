@@ -340,7 +340,10 @@ proptest! {
             parts.step(tick).unwrap();
             let evidence = parts.evidence();
             prop_assert!(evidence.worse.is_finite() && evidence.different.is_finite());
-            let went_back = matches!(parts.answer(), Answer::GoBack { .. });
+            let answer = parts.answer();
+            prop_assert_eq!(parts.is_ready(), answer == Answer::Promote);
+            let went_back = matches!(answer, Answer::GoBack { .. });
+            prop_assert_eq!(parts.went_back(), went_back);
             prop_assert!(went_back || evidence.worse < 100.0);
         }
         let text = serde_json::to_string(&whole).unwrap();

@@ -10,7 +10,7 @@ use crate::{
 fn the_vector_of_ten_ticks() {
     let line = Line { ratio: 1.25, plus: 1e-3 };
     let grid = [0.0145, 0.0425, 0.12, 0.33, 0.7, 0.98];
-    let prior = [1.0 / 6.0; 6];
+    let prior = [-(6.0_f64.ln()); 6];
     let mut mixture = Mixture::new(0.5, &prior);
     let (mut flagged, mut units) = (0.0, 0.0);
     let expected = [
@@ -45,9 +45,10 @@ fn the_vector_of_ten_ticks() {
 /// What is not staked yet is kept, and never more is staked than there is.
 #[test]
 fn what_is_staked_and_kept_adds_up_to_one() {
-    let mut mixture = Mixture::new(0.5, &[0.25, 0.75]);
+    const PRIOR: [f64; 2] = [-std::f64::consts::LN_2; 2];
+    let mut mixture = Mixture::new(0.5, &PRIOR);
     for _ in 0..200 {
-        mixture.step(0.01, &[0.25, 0.75], |_| 0.0);
+        mixture.step(0.01, &PRIOR, |_| 0.0);
         assert!((mixture.value() - 1.0).abs() < 1e-12, "{}", mixture.value());
     }
 }
