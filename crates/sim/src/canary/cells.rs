@@ -179,8 +179,8 @@ pub fn source(rps: f64, share: f64, world: World) -> Source {
     Source { rps, share, world, slots: 4, units }
 }
 
-/// Shows the same streams to all gates. Runs whose number is not a multiple of `kayenta` are not shown to Kayenta, whose
-/// judge takes long.
+/// Shows the same streams to all gates. Only every so many runs (`thinned`) are shown to the gates that take long and that
+/// no goal is about.
 ///
 /// # Errors
 /// If the simulation makes counts that can not be.
@@ -189,7 +189,7 @@ pub fn compare(
     gates: &[Gate],
     with_thresholds: bool,
     count: u64,
-    kayenta: u64,
+    thinned: (&[Gate], u64),
     (seed, threads): (u64, usize),
 ) -> Result<Cell, gate::GateError> {
     #[expect(clippy::cast_precision_loss, reason = "slots of an hour")]
@@ -198,7 +198,7 @@ pub fn compare(
         let sums = stream.trial_sums();
         let mut outcomes = Vec::new();
         for gate in gates {
-            if matches!(gate, Gate::Kayenta60 | Gate::Kayenta5) && !run.is_multiple_of(kayenta) {
+            if thinned.0.contains(gate) && !run.is_multiple_of(thinned.1) {
                 continue;
             }
             let slots = gate.goes_back(&source, &stream, &sums)?;

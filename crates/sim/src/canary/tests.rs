@@ -67,7 +67,7 @@ fn a_bad_version_goes_back_after_few_failures() {
         let tick = rps * share;
         for (fault, most) in FAULTS.into_iter().zip([20.0, 8.0, 5.0 + 0.1 * tick, 4.0 + tick]) {
             let source = source(rps, share, World::Steady(fault));
-            let cell = compare(source, &[Gate::Second, Gate::Quarter], false, 40, 1, (SEED, THREADS)).unwrap();
+            let cell = compare(source, &[Gate::Second, Gate::Quarter], false, 40, (&[], 1), (SEED, THREADS)).unwrap();
             for gate in [Gate::Second, Gate::Quarter] {
                 let found = cell.gate(gate).unwrap();
                 assert!(found.failed_mean <= most && found.went_back == 1.0, "{rps} {share} {fault}: {found:?}");
@@ -79,7 +79,7 @@ fn a_bad_version_goes_back_after_few_failures() {
 #[test]
 fn a_late_fault_is_found_within_seconds() {
     let source = by_seconds(1000.0, 0.10, World::Late(1800, 0.02));
-    let cell = compare(source, &[Gate::Second], false, 20, 1, (SEED, THREADS)).unwrap();
+    let cell = compare(source, &[Gate::Second], false, 20, (&[], 1), (SEED, THREADS)).unwrap();
     let found = cell.gate(Gate::Second).unwrap();
     assert!(found.went_back == 1.0 && (1801.0..=1812.0).contains(&found.median_s), "{found:?}");
 }
