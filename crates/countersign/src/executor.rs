@@ -3,6 +3,8 @@
 //!
 //! They write mounts, namespaces, cgroups and what `runtime` and `build` keep; both converge after a crash.
 
+mod ground;
+
 use std::{
     fs::Permissions,
     os::unix::{
@@ -20,7 +22,9 @@ use runtime::{
     protocol::{self, Request},
 };
 
+use self::ground::Ground;
 use crate::{
+    charter_file::CharterFile,
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
     identity::{self, RoleUser},
@@ -71,25 +75,38 @@ pub fn purge(layout: &Layout, settings: &Settings, role: RoleUser) -> Result<(),
         .map_err(|e| Fault::new(Kind::Unavailable, e.chain()).context("not everything could be removed"))
 }
 
-/// Serves the role's component executor until it is ended.
-pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser) -> Result<(), Fault> {
+/// Serves the role's component executor until it is ended. In production nothing is started that the log gives no ground
+/// for, whatever the agent says.
+pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser, charter: CharterFile) -> Result<(), Fault> {
     must_be_root()?;
+    let mut ground = match role {
+        RoleUser::Agent => Some(Ground::new(layout, charter.members)?),
+        _ => None,
+    };
     let mut local = driver(layout, settings, role)?;
     local.prepare().map_err(|e| Fault::new(Kind::Unavailable, e.chain()).context("the fabric can not be made"))?;
     let blobs = layout.images().join("blobs/sha256");
-    let mut check = |request: &Request| match request {
-        Request::Execute(Step::Start(spec)) => {
-            let path = blobs.join(spec.release.hex());
-            let document = std::fs::read(&path)
-                .map_err(|e| format!("the release document {} can not be read: {e}", spec.release))?;
-            runtime::plan::check(spec, &document).map_err(|e| e.to_string())?;
-            if role == RoleUser::Tester { make_up_secrets(layout, spec) } else { Ok(()) }
+    let mut check = |request: &Request| {
+        if let Some(ground) = &mut ground {
+            ground.follow(matches!(request, Request::Execute(Step::Start(_))));
         }
-        // Production is never removed as a whole by a process, and nobody tests in it.
-        Request::Purge(_) | Request::ClientNetns { .. } if role == RoleUser::Agent => {
-            Err("the agent may not ask for this".to_owned())
+        match request {
+            Request::Execute(Step::Start(spec)) => {
+                let path = blobs.join(spec.release.hex());
+                let document = std::fs::read(&path)
+                    .map_err(|e| format!("the release document {} can not be read: {e}", spec.release))?;
+                runtime::plan::check(spec, &document).map_err(|e| e.to_string())?;
+                match &mut ground {
+                    Some(ground) => ground.bears(spec),
+                    None => make_up_secrets(layout, spec),
+                }
+            }
+            // Production is never removed as a whole by a process, and nobody tests in it.
+            Request::Purge(_) | Request::ClientNetns { .. } if role == RoleUser::Agent => {
+                Err("the agent may not ask for this".to_owned())
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
     };
     let listener = listen(layout, role, COMPONENTS)?;
     tie_to_supervisor()?;

@@ -218,12 +218,12 @@ fn role(name: &str) -> Result<RoleUser, Fault> {
 fn executor(args: &ExecutorArgs, common: &Flags) -> Result<(), Fault> {
     let role = role(&args.role)?;
     let layout = common.layout();
-    charter_file::read(&layout, Some(args.charter))?;
+    let charter = charter_file::read(&layout, Some(args.charter))?;
     let settings = settings::Settings::read(&layout)?;
     match args.what.as_str() {
         executor::COMPONENTS if args.purge => executor::purge(&layout, &settings, role),
         processes::workshop::SANDBOX if args.purge => processes::workshop::purge(&layout, role),
-        executor::COMPONENTS => executor::run_components(&layout, &settings, role),
+        executor::COMPONENTS => executor::run_components(&layout, &settings, role, charter),
         processes::workshop::SANDBOX => processes::workshop::run_executor(&layout, role),
         other => Err(Fault::new(fault::Kind::Usage, format!("`{other}` is not what an executor does"))),
     }

@@ -18,6 +18,7 @@ pub use form::{
 };
 pub use report::{Approver, Now, Report};
 pub use select::{SelectError, select};
+pub(crate) use verify::fold;
 pub use verify::{VerifyError, verify};
 
 #[cfg(test)]

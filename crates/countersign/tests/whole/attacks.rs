@@ -295,8 +295,8 @@ const TABLE: &[Attack] = &[
     },
     Attack {
         what: "the agent taken over",
-        could: "say that something runs which nobody approved, and start what was built here",
-        could_not: "make the verdict for it: `audit` names the rollout that had none",
+        could: "say that something runs which nobody approved, stop what runs, and start it again",
+        could_not: "start what nobody approved: its executor reads the log itself, and `audit` names the rollout that had no verdict",
         run: taken::agent,
     },
     Attack {

@@ -26,6 +26,7 @@ mod refusals;
 mod release;
 mod request;
 mod speaker;
+mod steps;
 mod stores;
 mod traffic;
 mod twins;

@@ -11,15 +11,17 @@ use ledger::{
     dsse::Envelope,
     statement::{
         Statement,
-        v1::{Charter, Claim, Tick},
+        v1::{Charter, Claim, Proposal, Tick},
     },
 };
-use model::Timestamp;
+use model::{Digest, Timestamp};
+use rollout::instance::GivenValue;
 use serde_json::Value;
 
 use crate::{
     installation::{Installation, LONG, SHORT},
     request::get,
+    steps::refused,
     wait::wait_for,
 };
 
@@ -44,8 +46,8 @@ fn root_an_account_changes_by_its_guardians_and_by_a_release_alone() {
     assert!(why.contains("guarded-values-are-in-force") && why.contains("payout: no value is in force"), "{why}");
 
     // Alone, nobody; and one of them stops it.
-    let refused = it.refused_as("ada", 4, &["value", "propose", "payout", "--to", FIRST, "--reason", "x", "--yes"]);
-    assert!(refused.contains("ada"), "{refused}");
+    let nobody = it.refused_as("ada", 4, &["value", "propose", "payout", "--to", FIRST, "--reason", "x", "--yes"]);
+    assert!(nobody.contains("ada"), "{nobody}");
     let alone = it.value_proposed("gil", FIRST);
     it.ok_as("hal", &["value", "approve", &alone, "--yes"]);
     it.refused_as("gil", 4, &["value", "approve", &alone, "--yes"]);
@@ -75,6 +77,22 @@ fn root_an_account_changes_by_its_guardians_and_by_a_release_alone() {
     let changes = it.claims("change");
     assert_eq!(changes[0].1["commit"], changes[1].1["commit"]);
     assert_eq!(changes[1].1["commits"], serde_json::json!([]));
+    assert_eq!(it.account(), ["visits-000002", SECOND]);
+
+    // Whoever has the agent's user starts what runs with its own account, and with no other, though that is whole in itself.
+    let (_, runs) = it.claim_of::<Proposal>("proposal", |claim| claim["serial"] == "visits-000002");
+    let given = |text: &str, salt: [u8; 32]| GivenValue {
+        name: "payout".parse().unwrap(),
+        commitment: Digest::of(&[salt.as_slice(), text.as_bytes()].concat()),
+        salt,
+        text: text.to_owned(),
+    };
+    let mut mine = it.instance(runs.release, "web");
+    mine.values = vec![given(THIRD, [7; 32])];
+    assert!(mine.values.iter().all(GivenValue::holds));
+    let words = refused(&it.as_agent(&[mine])[0]);
+    assert!(words.contains("the guarded values are not those that") && words.contains("payout"), "{words}");
+    assert!(!words.contains(THIRD), "{words}");
     assert_eq!(it.account(), ["visits-000002", SECOND]);
 
     // A body that was swapped beside the log is not what was approved.

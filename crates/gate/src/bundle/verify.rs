@@ -259,7 +259,7 @@ fn verdict_of(statements: &[Verified<Statement>], index: u64) -> Result<(&Verifi
 }
 
 /// Folds statements, passing over those that are not there, until the facts are those of `size` statements.
-pub(super) fn fold(facts: &mut Facts, statements: &[Verified<Statement>], size: u64) -> Result<(), FactsError> {
+pub(crate) fn fold(facts: &mut Facts, statements: &[Verified<Statement>], size: u64) -> Result<(), FactsError> {
     for statement in statements {
         facts.skip_to(statement.index());
         facts.apply(statement)?;
