@@ -16,7 +16,7 @@ mod verify;
 pub use form::{
     BODY_LIMIT, BODY_LIMIT_BYTES, Body, Bundle, BundleError, ENTRY_LIMIT, Entry, FILE_LIMIT_BYTES, Form, VERSION,
 };
-pub use report::{Approver, Now, Report};
+pub use report::{Approver, Now, Report, any_program};
 pub use select::{SelectError, select};
 pub(crate) use verify::fold;
 pub use verify::{VerifyError, verify};

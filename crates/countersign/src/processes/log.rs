@@ -11,6 +11,7 @@ mod only_read;
 mod refusals;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
@@ -48,7 +49,6 @@ use crate::{
     charter_file::CharterFile,
     confine::{Confinement, Sockets},
     fault::{Because as _, Fault, Kind},
-    http::Target,
     log_client::{Appended, LONG_POLL, SubjectState, Trouble},
     log_store::{LogPlace, OpenPlace},
     serve::{asked_to_end, blocking, listen_unix, serve_unix, tile_headers},
@@ -123,17 +123,17 @@ impl Shared {
 pub fn run(start: Start) -> Result<(), Fault> {
     let key: Arc<dyn Signer> = Arc::new(start.key()?);
     let charter = start.charter.members.charter().clone();
-    let ports =
-        charter.witnesses.iter().filter_map(|w| Target::parse_prefix(&w.url).ok()).filter_map(|(t, _)| match t {
-            Target::Tcp(address) => Some(address.port()),
-            Target::Unix(_) => None,
-        });
+    // Witnesses that an amendment brought are in the log, which is read behind the confinement: root names their ports.
+    let ports: BTreeSet<u16> = charter
+        .witnesses
+        .iter()
+        .filter_map(|witness| asking::port_of(&witness.url))
+        .chain(start.settings.witness_ports.iter().copied())
+        .collect();
     // Named before the confinement, because that reads a password and looks names up.
     let place = LogPlace::of_host(&start.layout, &start.settings)?;
     let mut confinement = Confinement::nothing();
-    // Witnesses that an amendment brought are in the log, which is read behind the confinement: root names their ports.
-    let more = start.settings.witness_ports.iter().copied();
-    confinement.connect_tcp = Some(ports.chain(more).chain(place.ports()).collect());
+    confinement.connect_tcp = Some(ports.iter().copied().chain(place.ports()).collect());
     if let Some(folder) = place.file().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty()) {
         confinement.write.push(folder.to_owned());
     }
@@ -153,7 +153,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
     if only_read.is_some() {
         only_read::end_when_it_can_be_written(place)?;
     }
-    let serving = Arc::new(open(store, bodies, forks, key, &start.charter, status, only_read)?);
+    let serving = Arc::new(open(store, bodies, forks, key, &start.charter, (status, ports), only_read)?);
     let ending = serving.clone();
     let served = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -195,7 +195,7 @@ pub(crate) fn open(
     forks: PathBuf,
     key: Arc<dyn Signer>,
     charter: &CharterFile,
-    mut status: StatusFile,
+    (mut status, ports): (StatusFile, BTreeSet<u16>),
     only_read: Option<OnlyRead>,
 ) -> Result<Serving, Fault> {
     let named = &charter.members.charter().log;
@@ -246,7 +246,7 @@ pub(crate) fn open(
     let witnessing = shared.clone();
     std::thread::Builder::new()
         .name("witnesses".to_owned())
-        .spawn(move || asking::ask_witnesses(&witnessing, &mut status))
+        .spawn(move || asking::ask_witnesses(&witnessing, &mut status, &ports))
         .because(Kind::Unavailable, "no thread for the witnesses")?;
     if shared.only_read.is_some() {
         return Ok(Serving(shared));

@@ -35,6 +35,8 @@ struct Picture {
     charter: Option<Digest>,
     demo: bool,
     unwitnessed: bool,
+    /// Roles of robots whose programs the charter does not list.
+    any_program: Vec<model::RoleName>,
     /// Why "no one person can" does not hold, the shortest counter-example first; empty if it does.
     fails: Vec<Value>,
     /// The same as a line.
@@ -163,6 +165,7 @@ fn promise(members: &Members) -> Result<Picture, Fault> {
         charter: Some(members.hash()),
         demo: charter.demo,
         unwitnessed: charter.witness_quorum == 0,
+        any_program: charter.roles_of_any_program().into_iter().cloned().collect(),
         duties_hold: duties.hold(),
         fails: duties.promise.broken.iter().map(super::audit::story).collect(),
         promise: duties.promise.to_string(),
@@ -282,6 +285,9 @@ fn write(p: &Picture, out: &mut dyn Write) -> Result<(), Fault> {
     }
     if p.unwitnessed {
         line(out, "unwitnessed: whoever holds the log's key could rewrite it unseen")?;
+    }
+    if let Some(words) = gate::bundle::any_program(&p.any_program) {
+        line(out, words)?;
     }
     line(out, &p.promise)?;
     match (&p.front, p.statements) {

@@ -80,7 +80,8 @@ fn document(report: &Report) -> Value {
     json!({
         "form": report.form.name(), "proves": report.proves(), "notice": report.notice,
         "entries": report.entries, "bodies": report.bodies,
-        "charter": report.charter, "demo": report.demo, "duties_hold": report.duties.hold(),
+        "charter": report.charter, "demo": report.demo, "any_program": report.any_program,
+        "duties_hold": report.duties.hold(),
         "log": report.origin, "size": report.size, "time": report.time,
         "witnessed": report.is_witnessed(), "witnesses": witnesses, "witness_quorum": report.witness_quorum,
         "verdict": {

@@ -40,6 +40,8 @@ struct Answer {
     /// Over how many statements.
     size: u64,
     unwitnessed: bool,
+    /// Roles of robots whose programs the charter does not list.
+    any_program: Vec<model::RoleName>,
     reasons: Vec<Reason>,
     /// Whether it was put up in an emergency.
     emergency: bool,
@@ -123,6 +125,7 @@ fn answer(view: &View, proposal: u64) -> Result<Answer, Fault> {
         until_text: until.map(|t| t.to_string()),
         size: decision.verdict.size,
         unwitnessed: decision.verdict.unwitnessed,
+        any_program: facts.members().charter().roles_of_any_program().into_iter().cloned().collect(),
         reasons,
         emergency: claim.emergency,
         owes: gate::emergencies(view.policy(), facts)
@@ -160,6 +163,9 @@ fn write(a: &Answer, out: &mut dyn Write) -> Result<(), Fault> {
     }
     let unwitnessed = if a.unwitnessed { "; unwitnessed: the time is only the robots' own" } else { "" };
     line(out, format!("recomputed here over {} statements{unwitnessed}", a.size))?;
+    if let Some(words) = gate::bundle::any_program(&a.any_program) {
+        line(out, words)?;
+    }
     for reason in &a.reasons {
         line(out, format!("  rule   {}", reason.rule))?;
         if !reason.found.is_empty() {

@@ -154,10 +154,17 @@ impl World {
         let bodies = Bodies::new(blobs, store.clone());
         let key = PrivateKey::read(Scheme::Ed25519, &layout.key(RoleUser::Log), &mut || None).unwrap();
         let file = StatusFile::new(&layout, RoleUser::Log, "not confined".to_owned());
-        let log =
-            processes::log::open(store, bodies, dir.path().join("log/forks"), Arc::new(key), &charter, file, None)
-                .unwrap()
-                .router();
+        let log = processes::log::open(
+            store,
+            bodies,
+            dir.path().join("log/forks"),
+            Arc::new(key),
+            &charter,
+            (file, std::collections::BTreeSet::new()),
+            None,
+        )
+        .unwrap()
+        .router();
         let status: Arc<Mutex<Value>> = Arc::new(Mutex::new(json!({ "processes": [], "edge": null, "agent": null })));
         let front = Router::new()
             .route(

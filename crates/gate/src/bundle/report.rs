@@ -23,6 +23,8 @@ pub struct Report {
     pub charter: Digest,
     /// Whether the charter's keys were made in one place.
     pub demo: bool,
+    /// The roles of robots whose programs the charter in force for the verdict does not list.
+    pub any_program: BTreeSet<RoleName>,
     /// Whether the charter keeps duties apart.
     pub duties: Duties,
     /// The log.
@@ -151,6 +153,17 @@ impl Report {
     }
 }
 
+/// In words, that the charter does not say which programs may speak for these roles; nothing if it does for all.
+pub fn any_program<'a>(roles: impl IntoIterator<Item = &'a RoleName>) -> Option<String> {
+    let names: Vec<&str> = roles.into_iter().map(RoleName::as_str).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "any program: the charter lists no digests for {}, so whatever has their keys speaks for them",
+            names.join(", ")
+        )
+    })
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let v = &self.verdict;
@@ -175,6 +188,9 @@ impl fmt::Display for Report {
         writeln!(f, "charter {}", self.charter)?;
         if self.demo {
             writeln!(f, "DEMO: all keys of this charter were made in one place, and prove nothing about persons")?;
+        }
+        if let Some(words) = any_program(&self.any_program) {
+            writeln!(f, "{words}")?;
         }
         if !self.duties.hold() {
             writeln!(f, "{}", self.duties.promise)?;

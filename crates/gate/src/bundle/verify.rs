@@ -178,6 +178,7 @@ pub fn verify(bytes: &[u8], charter: Digest) -> Result<Report, VerifyError> {
         bodies: bundle.bodies.len(),
         charter,
         demo: members.charter().demo,
+        any_program: members.charter().roles_of_any_program().into_iter().cloned().collect(),
         duties,
         origin: seen.checkpoint.checkpoint().origin.clone(),
         size: seen.checkpoint.size(),

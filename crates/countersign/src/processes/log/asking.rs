@@ -75,7 +75,7 @@ struct Answer {
 }
 
 /// Keeps the head cosigned: at once when it grew, and again before what there is becomes too old to act on.
-pub(super) fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
+pub(super) fn ask_witnesses(shared: &Shared, status: &mut StatusFile, ports: &BTreeSet<u16>) {
     // How much each witness has seen, by its key: an amendment may bring others.
     let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
     let mut last = (0, model::Timestamp::default());
@@ -135,20 +135,42 @@ pub(super) fn ask_witnesses(shared: &Shared, status: &mut StatusFile) {
             waits = vec!["a disk that can be written".to_owned()];
             troubles.insert(0, reason.to_string());
         }
+        waits.extend(out_of_reach(charter, ports));
         troubles.extend(shared.not_erased.lock().unwrap_or_else(PoisonError::into_inner).clone());
         let words = match turn {
             Turn::Only => format!("{} statements, {} cosigned", head.size(), last.0),
             shared => format!("{} statements, {} cosigned; {shared}", head.size(), last.0),
         };
-        if due || !troubles.is_empty() || said.as_ref() != Some(&words) {
-            status.say(words.clone(), waits);
-            said = Some(words);
+        let word = (words, waits);
+        if due || !troubles.is_empty() || said.as_ref() != Some(&word) {
+            status.say(word.0.clone(), word.1.clone());
+            said = Some(word);
         }
         if !troubles.is_empty() {
             status.trouble(troubles.join("; "));
             std::thread::sleep(WITNESS_PAUSE);
         }
     }
+}
+
+/// The port of a witness that is reached over TCP.
+pub(super) fn port_of(url: &str) -> Option<u16> {
+    match Target::parse_prefix(url).ok()?.0 {
+        Target::Tcp(address) => Some(address.port()),
+        Target::Unix(_) => None,
+    }
+}
+
+/// Witnesses of the charter in force that this process may not reach, and what to do.
+fn out_of_reach(charter: &Charter, ports: &BTreeSet<u16>) -> Vec<String> {
+    let port = |url: &str| port_of(url).filter(|port| !ports.contains(port));
+    let far = charter.witnesses.iter().filter_map(|witness| Some((&witness.name, port(&witness.url)?)));
+    far.map(|(name, port)| {
+        format!(
+            "a restart: add {port} to `witness_ports` in settings.json, so that the log may reach the witness {name}"
+        )
+    })
+    .collect()
 }
 
 /// What the witnesses said in one round of asking.

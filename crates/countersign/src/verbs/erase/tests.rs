@@ -179,8 +179,16 @@ fn an_erasure_that_a_crash_interrupted_is_carried_out_at_the_start() {
     }
     let (store, bodies) = open();
     let status = StatusFile::new(&layout, RoleUser::Log, "not confined".to_owned());
-    let _router =
-        processes::log::open(store, bodies.clone(), world.path("log/forks"), key, &charter, status, None).unwrap();
+    let _router = processes::log::open(
+        store,
+        bodies.clone(),
+        world.path("log/forks"),
+        key,
+        &charter,
+        (status, std::collections::BTreeSet::new()),
+        None,
+    )
+    .unwrap();
     let start = Instant::now();
     while bodies.state(subject.digest()).unwrap() != KeyState::Destroyed {
         assert!(start.elapsed() < Duration::from_secs(20), "it is carried out at the start");

@@ -53,6 +53,7 @@ fn processes_releases_and_the_charters_promise_are_shown() {
     ] {
         assert!(text.contains(&part), "`{part}` is missing:\n{text}");
     }
+    assert!(text.contains("any program: the charter lists no digests for "), "{text}");
     assert!(!text.contains("unwitnessed") && !text.contains("marked demo"), "{text}");
     let json = printed(|out| run(&arguments::<Args>(&[]), &World::json(&world.common), out));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -87,6 +87,7 @@ fn without_witnesses_it_says_so() {
         let report = check(&world, &bundle).unwrap();
         assert!(!report.is_witnessed() && report.verdict.unwitnessed);
         assert!(report.to_string().contains("unwitnessed: the charter asks for no witness"));
+        assert!(report.to_string().contains("any program: the charter lists no digests for agent, "), "{report}");
     }
 }
 

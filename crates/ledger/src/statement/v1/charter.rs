@@ -3,7 +3,7 @@
 //! Every founder signs the same payload, so the first entries of a log are that payload once a founder. Its
 //! hash is what every process is started with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName, value::Format};
 use serde::{Deserialize, Serialize};
@@ -279,6 +279,12 @@ impl Charter {
     /// Whether a role may make statements of a kind.
     pub fn may_say(&self, role: &RoleName, kind: Kind) -> bool {
         self.roles.iter().any(|r| &r.name == role && r.says.contains(&kind))
+    }
+
+    /// The roles of robots that may say something and for which no programs are listed: any program with a key of theirs may.
+    pub fn roles_of_any_program(&self) -> BTreeSet<&RoleName> {
+        let speaks = |role: &RoleName| self.roles.iter().any(|r| &r.name == role && !r.says.is_empty());
+        self.robots.iter().map(|r| &r.role).filter(|role| speaks(role) && !self.programs.contains_key(*role)).collect()
     }
 
     /// The founders.

@@ -127,7 +127,16 @@ fn a_log_restored_from_a_backup_takes_nothing_in_and_is_not_believed() {
     let status = StatusFile::new(&layout, RoleUser::Log, "not confined".to_owned());
     let charter = charter_file::read(&layout, None).unwrap();
     let forks = world.path("restored/forks");
-    let serving = processes::log::open(store, bodies, forks, Arc::new(key), &charter, status, None).unwrap();
+    let serving = processes::log::open(
+        store,
+        bodies,
+        forks,
+        Arc::new(key),
+        &charter,
+        (status, std::collections::BTreeSet::new()),
+        None,
+    )
+    .unwrap();
     let (socket, address) = listener();
     serve(socket, axum::Router::new().nest("/log", serving.router()));
     let restored = LogClient::through_front(Target::parse(&format!("http://{address}")).unwrap());

@@ -105,7 +105,16 @@ fn two_front_ends_serve_it(flags: &Flags, size: u64) {
         let status = StatusFile::new(&layout, RoleUser::Log, "not confined".to_owned());
         let bodies = Bodies::new(Arc::new(blobs), place.keys);
         let forks = layout.root().join(name).join("forks");
-        processes::log::open(place.store, bodies, forks, Arc::new(key), &charter, status, None).unwrap()
+        processes::log::open(
+            place.store,
+            bodies,
+            forks,
+            Arc::new(key),
+            &charter,
+            (status, std::collections::BTreeSet::new()),
+            None,
+        )
+        .unwrap()
     };
     let (first, second) = (serve("one"), serve("two"));
     assert!(first.log().turn().is_ours() && !second.log().turn().is_ours());
