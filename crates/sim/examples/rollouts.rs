@@ -172,14 +172,18 @@ impl Line {
 }
 
 /// The geometric mean.
-#[expect(clippy::cast_precision_loss, reason = "at most 36 cells")]
 fn mean_of(ratios: impl Iterator<Item = f64>) -> f64 {
     let (sum, count) = ratios.fold((0.0, 0_u32), |(sum, count), ratio| (sum + ratio.ln(), count + 1));
     (sum / f64::from(count)).exp()
 }
 
+/// A peer's means over all cells and over the busy ones, by its name and our tick.
+type Ratios = BTreeMap<(&'static str, Gate), (f64, f64)>;
+/// What may fail at most in a cell.
+type Most = dyn Fn(&Line) -> f64;
+
 /// Ratios of failed requests, peer over ours, as geometric means; by name and tick, over all cells and over the busy ones.
-fn ratios(out: Out<'_>, lines: &[Line]) -> Done<BTreeMap<(&'static str, Gate), (f64, f64)>> {
+fn ratios(out: Out<'_>, lines: &[Line]) -> Done<Ratios> {
     type Peer = (&'static str, fn(&Line) -> f64);
     let peers: [Peer; 9] = [
         ("best documented", |line| line.documented.map_or(f64::NAN, |it| it.1.failed_mean)),
@@ -332,7 +336,7 @@ fn latencies(out: Out<'_>, count: u64, threads: usize) -> Done<Latencies> {
 fn goals(
     out: Out<'_>,
     lines: &[Line],
-    ratios: &BTreeMap<(&'static str, Gate), (f64, f64)>,
+    ratios: &Ratios,
     worst_world: f64,
     latency: &Latencies,
 ) -> Done {
@@ -346,12 +350,12 @@ fn goals(
     )?;
     for ours in [Gate::Second, Gate::Quarter] {
         let name = ours.name();
-        let worst = |fault: f64, most: &dyn Fn(&Line) -> f64| {
+        let worst = |fault: f64, most: &Most| {
             let of = lines.iter().filter(|line| line.fault == fault);
             of.map(|line| (line.mean(ours), most(line)))
                 .fold((0.0, 1.0), |a, b| if b.0 / b.1 > a.0 / a.1 { b } else { a })
         };
-        let promises: [(f64, &dyn Fn(&Line) -> f64); 4] = [
+        let promises: [(f64, &Most); 4] = [
             (0.005, &|_| 20.0),
             (0.02, &|_| 8.0),
             (0.1, &|line| 5.0 + line.second()),

@@ -146,7 +146,7 @@ impl Installation {
         };
         let times: Vec<LogTime> = self.claims("tick").into_iter().filter_map(time).collect();
         let approvals = self.claims("value-approval");
-        let of_it = |(_, claim): &&(u64, Value)| claim["proposal"].to_string() == proposal;
+        let of_it = |(_, claim): &&(u64, Value)| claim["proposal"].as_u64() == proposal.parse().ok();
         let last = approvals.iter().rfind(of_it).unwrap().0;
         let since = self.show()["in_force"]["since"].as_u64().unwrap();
         let began = times.iter().find(|time| time.covers > last).unwrap();

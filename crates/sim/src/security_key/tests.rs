@@ -249,6 +249,6 @@ fn the_file_of_a_security_key_is_told_from_a_private_key() {
         ledger::durable::write(&path, block.as_bytes(), 0o600).unwrap();
         let read = PrivateKey::read(Scheme::SshSig, &path, &mut || None).unwrap_err();
         assert!(read.to_string().contains("`ssh-add`"), "{read}");
-        assert!(matches!(read, KeyFileError::InHardware { key: read, .. } if read == key));
+        assert!(matches!(read, KeyFileError::InHardware { key: read, .. } if *read == key));
     }
 }
