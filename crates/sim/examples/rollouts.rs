@@ -333,13 +333,7 @@ fn latencies(out: Out<'_>, count: u64, threads: usize) -> Done<Latencies> {
     Ok(found)
 }
 
-fn goals(
-    out: Out<'_>,
-    lines: &[Line],
-    ratios: &Ratios,
-    worst_world: f64,
-    latency: &Latencies,
-) -> Done {
+fn goals(out: Out<'_>, lines: &[Line], ratios: &Ratios, worst_world: f64, latency: &Latencies) -> Done {
     let ratio = |name, gate| ratios.get(&(name, gate)).copied().unwrap_or((f64::NAN, f64::NAN));
     let mut say =
         |goal: &str, text: String, met: bool| writeln!(out, "{} {goal}: {text}", if met { "pass" } else { "MISS" });
