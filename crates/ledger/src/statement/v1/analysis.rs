@@ -45,7 +45,7 @@ pub struct Metric {
     pub component: ComponentName,
     /// The question.
     pub asks: Asks,
-    /// Its part of alpha, in millionths; those of all metrics add up to a million.
+    /// Its part of alpha, in millionths; those of all metrics but invariants add up to a million.
     pub weight_ppm: u32,
     /// How often it was so before, in millionths: of requests that failed, of units that were slow.
     pub history_ppm: u32,
@@ -88,13 +88,43 @@ pub enum Asks {
         /// So many requests.
         count: u32,
     },
+    /// Whether something bad was counted by the component in a sample of what it counted in the tick. A unit is an
+    /// instance here, and the requests of a tick are what was sampled. A statement asks this of one counter alone.
+    Counter {
+        /// SHA-256 of the series that counts, as the release document has it.
+        name: Digest,
+        /// The same of what it counts out of.
+        of: Digest,
+        /// What is bad.
+        worse: Worse,
+        /// As above, of what is sampled.
+        requests_per_million_unit_ticks: u64,
+        /// What is harmless.
+        margin: Line,
+    },
+    /// Whether a figure was another than it may ever be. A unit is an instance of the new version. It has no weight and no
+    /// history, and the first that is flagged goes back. A statement asks this of the invariants of one component alone.
+    Invariant {
+        /// SHA-256 of the series, as the release document has it.
+        name: Digest,
+    },
+}
+
+/// What is bad of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Worse {
+    /// What it counts.
+    More,
+    /// What it does not count.
+    Fewer,
 }
 
 /// One tick.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnalysisTick {
-    /// The share of clients that had the new version, in percent.
+    /// The share of clients that had the new version, in percent; 0 for the cohort alone.
     pub share: u8,
     /// Requests of the new version.
     pub requests: u64,
