@@ -111,7 +111,7 @@ const TABLE: &[Attack] = &[
             forged(|h| h.expires = Timestamp::from_unix(now_s() - 1)).refused("expired");
             forged(|h| h.expires = Timestamp::from_unix(now_s() + 400 * 86_400)).refused("longer than a year");
             // One whose signer saw another history of this log.
-            forged(|h| h.seen = Some(Seen { size: 3, root: Digest::of(b"another") })).refused("");
+            forged(|h| h.seen = Some(Seen { size: 3, root: Digest::of(b"another") })).refused("had seen other entries");
         },
     },
     Attack {
@@ -210,7 +210,7 @@ const TABLE: &[Attack] = &[
     },
     Attack {
         what: "the tester taken over",
-        could: "say that suites passed which did not run",
+        could: "say that suites passed which did not run, until they are seen to fail",
         could_not: "approve, nor take back a failure that was seen",
         run: taken::tester,
     },
@@ -222,8 +222,8 @@ const TABLE: &[Attack] = &[
     },
     Attack {
         what: "front and the edge taken over",
-        could: "withhold answers, and carry what others signed",
-        could_not: "sign, steer traffic, stop or start",
+        could: "withhold answers, and carry what others signed; with the edge also send clients astray",
+        could_not: "sign, stop or start; with front also not steer traffic",
         run: taken::front_and_edge,
     },
     Attack {

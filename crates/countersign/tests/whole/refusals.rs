@@ -6,12 +6,14 @@ use serde_json::Value;
 
 use crate::{
     installation::{Installation, LONG},
+    request::get_unix,
     wait::wait_for,
 };
 
 /// Users and groups as `identity` numbers them; files of installed systems carry them.
 pub(crate) const ROLES_GROUP: u32 = 2_200_000;
 const GATE: u32 = 2_200_002;
+const AGENT: u32 = 2_200_005;
 const FRONT: u32 = 2_200_007;
 pub(crate) const NOBODY: u32 = 65_534;
 
@@ -98,9 +100,8 @@ fn root_what_the_rules_forbid_starts_nothing() {
     for socket in ["log/socket", "edge/socket", "agent/socket"] {
         assert!(!talks(NOBODY, NOBODY, &run.join(socket), ""), "anybody reaches {socket}");
     }
-    let table = "PUT /table HTTP/1.1\r\nHost: edge\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
     assert!(talks(FRONT, ROLES_GROUP, &run.join("edge/socket"), ""), "front does not reach the edge");
-    assert!(!talks(FRONT, ROLES_GROUP, &run.join("edge/socket"), table), "front steers the edge");
+    it.steers_nothing(FRONT);
 
     assert_eq!(it.visit("visit-last"), ["visits-000001", "visits-000001"]);
     assert_eq!(it.claims("milestone").iter().filter(|(_, m)| m["what"] == "begun").count(), 1);
@@ -146,6 +147,38 @@ impl Installation {
         let instances = status["agent"]["visits in production"]["instances"].as_array().unwrap();
         assert!(instances.iter().all(|i| i["serial"] != serial), "{instances:?}");
     }
+}
+
+impl Installation {
+    /// That a user is not let near the routes, with the very table that the agent's user may put.
+    pub(crate) fn steers_nothing(&self, user: u32) {
+        let edge = self.dir().join("run/edge/socket");
+        let table = get_unix(&edge, "/table").unwrap();
+        assert_eq!(table.status, 200);
+        let table = put("PUT /table", &String::from_utf8(table.body).unwrap());
+        let agent = answered(AGENT, ROLES_GROUP, &edge, &table);
+        assert!(agent.starts_with("HTTP/1.1 200"), "the table is one: {agent}");
+        let answer = answered(user, ROLES_GROUP, &edge, &table);
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("may not steer"), "user {user}: {answer}");
+    }
+}
+
+/// A request with a body, as it goes over a socket.
+pub(crate) fn put(path: &str, body: &str) -> String {
+    format!("{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// What a user is answered over a socket; nothing where the user does not get through.
+pub(crate) fn answered(user: u32, group: u32, socket: &Path, request: &str) -> String {
+    let script = "import socket, sys\n\
+                  s = socket.socket(socket.AF_UNIX)\n\
+                  s.settimeout(15)\n\
+                  s.connect(sys.argv[1])\n\
+                  s.sendall(sys.argv[2].encode())\n\
+                  for part in iter(lambda: s.recv(65536), b''):\n    sys.stdout.buffer.write(part)\n";
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", script]).arg(socket).arg(request).uid(user).gid(group);
+    String::from_utf8_lossy(&command.output().unwrap().stdout).into_owned()
 }
 
 /// Whether a user gets through to a socket; with a request, whether it is answered with a 2xx.

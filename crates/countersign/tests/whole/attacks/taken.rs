@@ -8,8 +8,8 @@ use ledger::{
     statement::{
         Statement,
         v1::{
-            Alarm, AlarmAbout, AlarmKind, Build, Change, Claim, Evidence, EvidenceOutcome, Halt, Header, Milestone,
-            MilestoneKind, Proposal, Ruling, Tick, Verdict,
+            Alarm, AlarmAbout, AlarmKind, Build, Change, Claim, Evidence, EvidenceOutcome, EvidenceReason, Halt,
+            Header, Milestone, MilestoneKind, Proposal, Ruling, Tick, Verdict,
         },
     },
     store::SqliteStore,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     faults::in_the_foreground,
     installation::SHORT,
-    refusals::{ROLES_GROUP, talks},
+    refusals::{ROLES_GROUP, answered, put, talks},
     request::get,
     steps::refused,
     wait::wait_for,
@@ -60,8 +60,7 @@ pub(super) fn gate(s: &Scene<'_>) {
         "the audit names the forged verdict: {said}"
     );
     // Its user reaches no executor, and steers no traffic.
-    let table = "PUT /table HTTP/1.1\r\nHost: edge\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
-    assert!(!talks(GATE, ROLES_GROUP, &s.it.dir().join("run/edge/socket"), table), "the gate steers the edge");
+    s.it.steers_nothing(GATE);
     assert!(!talks(GATE, ROLES_GROUP, &s.it.dir().join("run/agent/components"), ""));
 }
 
@@ -91,21 +90,34 @@ pub(super) fn builder(s: &Scene<'_>) {
     // It does not make evidence, and not a yes.
     let (_, evidence) = s.it.claim_of::<Evidence>("evidence", |_| true);
     s.it.say("builder", "builder", Claim::Evidence(Box::new(evidence))).refused("may not make a statement");
+    s.settle();
     s.nothing_else_runs();
 }
 
-/// Every suite of the version that nobody approved, passed.
+/// A suite that nobody has seen pass, passed; and again, after it was seen to fail.
 pub(super) fn tester(s: &Scene<'_>) {
-    let (_, lied) = s.it.claim_of::<Evidence>("evidence", |claim| claim["suite"] == "liar");
+    // The builder taken over said another change of this commit, and the tester tried that as well.
+    let of_it = |claim: &serde_json::Value| claim["suite"] == "liar" && claim["change"] == s.proposal.change;
+    let (_, lied) = s.it.claim_of::<Evidence>("evidence", of_it);
+    assert_eq!(lied.outcome, EvidenceOutcome::NotTested);
+    let lacks = |rules: Vec<String>| rules.iter().any(|rule| rule == "full-suites-passed");
+    assert!(lacks(s.rules(s.index)));
     let mut passed = Evidence { outcome: EvidenceOutcome::Passed, reasons: Vec::new(), ..lied };
     passed.totals.passed = 1;
     passed.totals.failed = 0;
     passed.cases = None;
-    s.it.say("tester", "tester", Claim::Evidence(Box::new(passed))).index();
-    let why = s.why();
-    assert_eq!(why["granted"], false, "{why}");
-    assert!(s.rules(s.index).iter().any(|r| r == "quorum-has-approved"), "{why}");
+    let pass = || s.it.say("tester", "tester", Claim::Evidence(Box::new(passed.clone()))).index();
+    pass();
+    assert_eq!(s.rules(s.index), ["quorum-has-approved"], "only it knows what a suite did");
+    let mut failed =
+        Evidence { outcome: EvidenceOutcome::Failed, reasons: vec![EvidenceReason::Failed], ..passed.clone() };
+    failed.totals.failed = 1;
+    s.it.say("tester", "tester", Claim::Evidence(Box::new(failed))).index();
+    assert!(lacks(s.rules(s.index)), "a failure that was seen");
+    pass();
+    assert!(lacks(s.rules(s.index)), "it is not taken back");
     s.it.say("tester", "tester", Claim::Proposal(Box::new(s.proposal.clone()))).refused("may not make a statement");
+    s.settle();
     s.nothing_else_runs();
 }
 
@@ -126,11 +138,11 @@ pub(super) fn watch(s: &Scene<'_>) {
     for claim in others {
         s.it.say("watch", "watch", claim).refused("may not make a statement");
     }
-    let table = "PUT /table HTTP/1.1\r\nHost: edge\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
-    assert!(!talks(WATCH, ROLES_GROUP, &s.it.dir().join("run/edge/socket"), table), "watch steers the edge");
+    s.it.steers_nothing(WATCH);
     for executor in ["agent/components", "tester/components", "tester/sandbox", "builder/sandbox"] {
         assert!(!talks(WATCH, ROLES_GROUP, &s.it.dir().join("run").join(executor), ""), "watch reaches {executor}");
     }
+    s.settle();
     s.nothing_else_runs();
 }
 
@@ -141,18 +153,21 @@ pub(super) fn front_and_edge(s: &Scene<'_>) {
     let halt = Claim::Halt(Halt { environment: None, reason: None });
     let halt = s.it.forged("ada", "operator", halt, |_| {});
     let halt = format!("{{\"envelope\":{},\"bodies\":[]}}", String::from_utf8(halt.canonical_bytes()).unwrap());
-    let put = |path: &str, body: &str| {
-        format!("{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-    };
     for user in [FRONT, EDGE] {
-        assert!(!talks(user, ROLES_GROUP, &run.join("edge/socket"), &put("PUT /table", "{}")) || user == EDGE);
-        assert!(!talks(user, ROLES_GROUP, &run.join("agent/socket"), &put("POST /stop", &halt)));
-        assert!(!talks(user, ROLES_GROUP, &run.join("log/socket"), &put("POST /statements", &halt)));
+        let ask = |socket: &str, request: &str| answered(user, ROLES_GROUP, &run.join(socket), request);
+        // Each is read and understood, and refused for who signed it.
+        for (socket, path) in [("agent/socket", "POST /stop"), ("log/socket", "POST /statements")] {
+            let answer = ask(socket, &put(path, &halt));
+            assert!(answer.starts_with("HTTP/1.1 4") && answer.contains("does not hold the role"), "{path}: {answer}");
+        }
         assert!(!talks(user, ROLES_GROUP, &run.join("agent/components"), ""));
     }
+    // Who has the edge's user has the edge itself, and sends traffic astray; front does not.
+    s.it.steers_nothing(FRONT);
     // What front carries is checked by the log: it can make nothing of its own.
     let unsigned = s.it.hand_in_text("{\"payload\":\"\",\"payloadType\":\"\",\"signatures\":[]}");
-    assert!(unsigned.status >= 400, "{}", unsigned.said);
+    unsigned.refused("signature");
+    s.settle();
     s.nothing_else_runs();
 }
 
