@@ -1,16 +1,13 @@
 //! The charter as it stands on this host: read, checked against the hash that the process was started with.
 
-use std::{collections::BTreeMap, path::Path};
-
 use ledger::{
     dsse::Envelope,
     statement::{Members, Statement, v1::Claim},
 };
-use model::{Digest, PersonId};
+use model::Digest;
 
 use crate::{
     fault::{Because as _, Fault, Kind},
-    founding::Identity,
     layout::Layout,
 };
 
@@ -73,24 +70,4 @@ pub fn members_of(payload: &[u8], expected: Option<Digest>) -> Result<Members, F
         return Err(Fault::new(Kind::Input, "the first statement is not a charter"));
     };
     Members::of(*charter, hash).because(Kind::Input, "the charter does not hold up")
-}
-
-/// The identities that the charter commits to, checked.
-pub fn identities(path: &Path, members: &Members) -> Result<BTreeMap<PersonId, Identity>, Fault> {
-    let bytes = std::fs::read(path).because(Kind::Unavailable, format!("`{}` can not be read", path.display()))?;
-    let identities: BTreeMap<PersonId, Identity> =
-        serde_json::from_slice(&bytes).because(Kind::Input, format!("`{}` does not hold up", path.display()))?;
-    for member in &members.charter().members {
-        let fits = match identities.get(&member.id) {
-            Some(identity) => identity.commitment()? == member.identity,
-            None => false,
-        };
-        if !fits {
-            return Err(Fault::new(
-                Kind::Untrue,
-                format!("the addresses of `{}` are not those that the charter commits to", member.id),
-            ));
-        }
-    }
-    Ok(identities)
 }

@@ -404,7 +404,7 @@ fn quorum(groups: &BTreeMap<RoleName, u32>) -> Quorum {
 }
 
 /// The key itself, or the first line of the file that is named; without its comment, which may be an address.
-fn public_key(folder: &Path, text: &str) -> Result<PublicKey, Fault> {
+pub(crate) fn public_key(folder: &Path, text: &str) -> Result<PublicKey, Fault> {
     let names_itself = text.starts_with("ssh-") || text.starts_with("sk-");
     let line = if names_itself {
         text.to_owned()
@@ -426,7 +426,7 @@ fn public_key(folder: &Path, text: &str) -> Result<PublicKey, Fault> {
 }
 
 /// How the charter lists a person's key.
-fn of_person(key: &PublicKey) -> Key {
+pub(crate) fn of_person(key: &PublicKey) -> Key {
     let scheme = if key.algorithm().is_hardware() { KeyScheme::SkSshsig } else { KeyScheme::Sshsig };
     Key { scheme, public: key.to_openssh() }
 }

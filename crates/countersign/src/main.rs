@@ -2,6 +2,7 @@
 //!
 //! A file a verb in `verbs`, a file a process in `processes`. This file reads the command line and prints faults.
 
+mod addresses;
 mod alarms;
 mod blob_place;
 mod charter_file;

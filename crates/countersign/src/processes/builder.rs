@@ -26,10 +26,9 @@ use model::{Clock as _, Digest, PersonId, RoleName};
 
 use super::{Start, setback::Setback, workshop::Workshop};
 use crate::{
-    charter_file,
+    addresses::Addresses,
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
-    founding::Identity,
     http::Target,
     identity::RoleUser,
     log_client::LogClient,
@@ -45,7 +44,8 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let role: RoleName = start.role.name().parse().because(Kind::Internal, "the role's name does not parse")?;
     let key = signer.key().id();
     let speaker = Speaker::new(signer, members.hash(), role);
-    let identities = charter_file::identities(&start.layout.identities(), &members)?;
+    let addresses_at = start.layout.identities();
+    let addresses = Addresses::read(&addresses_at)?;
     let systems = members.charter().systems.clone();
     let mut status = start.confine(Workshop::confinement(&start, &systems))?;
     let mut workshop = Workshop::open(&start)?;
@@ -59,7 +59,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         view: View::new(LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log))), members)?,
         speaker,
         name: format!("countersign:key/{key}"),
-        identities,
+        addresses,
         store,
         images: start.layout.images(),
         failed: BTreeMap::new(),
@@ -67,8 +67,15 @@ pub fn run(start: Start) -> Result<(), Fault> {
     };
     let pause = Duration::from_millis(start.settings.fetch_interval_ms);
     loop {
+        // Confined as it is, it can not open another file; it is started again by who started it, and can.
+        if builder.addresses.is_old(&addresses_at) {
+            return Err(Fault::new(Kind::Unavailable, "there are other identities by now: they are read at the start"));
+        }
         let mut waits = Vec::new();
         let mut troubles = Vec::new();
+        if let Some(fault) = builder.unknown_members() {
+            troubles.push(fault.message());
+        }
         for (system, mirror) in &mirrors {
             match builder.round(system, mirror, &mut workshop, &mut status) {
                 Ok(wait) => waits.push(wait),
@@ -92,7 +99,7 @@ pub(crate) struct Builder {
     speaker: Speaker,
     /// A URI for this builder: its key.
     name: String,
-    identities: BTreeMap<PersonId, Identity>,
+    addresses: Addresses,
     store: ImageStore,
     images: PathBuf,
     failed: BTreeMap<u64, Setback>,
@@ -101,6 +108,19 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
+    /// Members of the charter in force whose addresses this host does not have.
+    fn unknown_members(&self) -> Option<Fault> {
+        let missing = self.addresses.missing(self.view.facts().members().charter());
+        let names: Vec<&str> = missing.iter().map(PersonId::as_str).collect();
+        (!names.is_empty()).then(|| {
+            Fault::new(
+                Kind::Unavailable,
+                format!("the addresses of {} that the charter commits to are not on this host", names.join(", ")),
+            )
+            .hint("take them in with `countersign charter identities FILE`, here and as root")
+        })
+    }
+
     /// One look at a system: its branch, its newest change, its newest build. Returns what it waits for.
     fn round(
         &mut self,

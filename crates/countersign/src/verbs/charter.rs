@@ -4,6 +4,7 @@
 //! they would allow. What binds is the digest of the charter that it makes; the digest of the words is signed beside it.
 
 mod file;
+mod person;
 
 use std::{
     io::Write,
@@ -45,6 +46,13 @@ enum What {
     },
     /// Print the charter in force as a file to edit
     Edit,
+    /// Add a person to an edited file, with the digest of the addresses that the person commits under
+    AddPerson(person::Person),
+    /// Take in the addresses of a new person, on the builder's host
+    Identities {
+        /// What `add-person` wrote beside the edited file
+        file: PathBuf,
+    },
     /// What a file, or the amendment at a log index, would allow that is not allowed now
     Diff {
         /// An edited file, or a log index
@@ -82,14 +90,17 @@ enum What {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
-    let mut view = common.view()?;
+    let view = || common.view();
     match &args.what {
-        What::Show { at } => show(&view, *at, common, out),
-        What::Edit => line(out, file::write(view.facts().members().charter())?.trim_end()),
-        What::Diff { what } => differ(&view, what, common, out),
-        What::Propose { file, yes } => propose(&mut view, file, *yes, common, out),
-        What::Consent { index, yes } => consent(&mut view, *index, *yes, common, out),
-        What::Cancel { index, reason, yes } => cancel(&mut view, *index, reason.as_deref(), *yes, common, out),
+        // A file is edited wherever the person sits, also without a log.
+        What::AddPerson(person) => person::add(person, out),
+        What::Identities { file } => person::take_in(&view()?, &common.layout(), file, out),
+        What::Show { at } => show(&view()?, *at, common, out),
+        What::Edit => line(out, file::write(view()?.facts().members().charter())?.trim_end()),
+        What::Diff { what } => differ(&view()?, what, common, out),
+        What::Propose { file, yes } => propose(&mut view()?, file, *yes, common, out),
+        What::Consent { index, yes } => consent(&mut view()?, *index, *yes, common, out),
+        What::Cancel { index, reason, yes } => cancel(&mut view()?, *index, reason.as_deref(), *yes, common, out),
     }
 }
 

@@ -6,7 +6,7 @@ use build::git::{CommitFacts, Mirror};
 use gate::CHANGE_COMMITS;
 use ledger::statement::{
     Signatory,
-    v1::{Asked, Change, ChangeProblem, Claim, CommitFact, SuiteFact, SuiteKind, SuiteOn, SystemRule},
+    v1::{Asked, Change, ChangeProblem, Claim, CommitFact, CommitProblem, SuiteFact, SuiteKind, SuiteOn, SystemRule},
 };
 use model::{
     Commit, Digest, ValueName,
@@ -61,6 +61,12 @@ impl Builder {
             problems.insert(ChangeProblem::Manifest);
         }
         let (suites, asks, values) = declared.unwrap_or_default();
+        let commits: Vec<CommitFact> = commits.iter().map(|c| self.commit_fact(c)).collect();
+        // What is said of a commit is said for good; it would be known tomorrow.
+        let is_unknown = |fact: &CommitFact| fact.problem == Some(CommitProblem::UnknownAuthor);
+        if let Some(fault) = self.unknown_members().filter(|_| commits.iter().any(is_unknown)) {
+            return Err(fault.context("a commit by somebody unknown waits"));
+        }
         let tree = mirror.facts(head).because(Kind::Input, "the commit can not be read")?.tree;
         let change = Change {
             system: system.name.clone(),
@@ -69,7 +75,7 @@ impl Builder {
             tree: tree.to_string().parse().because(Kind::Internal, "a tree id does not parse")?,
             branch: system.branch.clone(),
             previous: previous.map(|p| p.index),
-            commits: commits.iter().map(|c| self.commit_fact(c)).collect(),
+            commits,
             manifest,
             suites,
             asks,
@@ -147,7 +153,7 @@ impl Builder {
 
     fn commit_fact(&self, commit: &CommitFacts) -> CommitFact {
         let members = self.view.reader().members();
-        authorship::fact(commit, &self.identities, |key| match members.holder(key) {
+        authorship::fact(commit, &self.addresses.by(members.charter()), |key| match members.holder(key) {
             Ok(Signatory::Person(person)) => Some(person.clone()),
             Ok(Signatory::Robot { .. } | Signatory::Recovery) | Err(_) => None,
         })

@@ -8,7 +8,7 @@ use crate::fault::{Because as _, Fault, Kind};
 
 const HEAD: &str = "\
 # The charter in force, to edit. `countersign charter diff FILE` says what it would allow, `countersign charter propose FILE`
-# puts it up. `log` and `demo` do not change; a new person needs `identity`, the digest of the person's e-mail addresses.
+# puts it up. `log` and `demo` do not change; `countersign charter add-person FILE NAME` adds a person.
 ";
 
 /// The file of a charter.

@@ -91,3 +91,47 @@ fn what_could_not_be_in_force_is_refused_before_it_is_signed() {
     assert!(fault.message().contains("that would be another log"), "{}", fault.message());
     assert_eq!(world.view().facts().size(), size, "nothing was said");
 }
+
+#[test]
+fn a_person_is_brought_by_what_the_verbs_print_alone() {
+    let world = World::new();
+    let path = edited(&world, |_| {});
+    std::fs::write(
+        world.path("zoe.pub"),
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl zoe@desk\n",
+    )
+    .unwrap();
+    let key = world.path("zoe.pub").display().to_string();
+    let add = |name: &str, more: &[&str]| {
+        let words = ["add-person", &path, name, "--public-key", &key, "--email", "Zoe@Example.org"];
+        ran(|out| run(&args(&[&words, more].concat()), &world.common, out))
+    };
+    let fault = add("zoe", &["--role", "janitor"]).1.unwrap_err();
+    assert!(fault.message().contains("the charter has no role `janitor`"), "{}", fault.message());
+    let fault = add("ben", &[]).1.unwrap_err();
+    assert!(fault.message().contains("has a member `ben`"), "{}", fault.message());
+    let (said, done) = add("zoe", &["--role", "developer"]);
+    done.unwrap();
+    assert!(said.contains("countersign charter identities zoe.identity.json"), "{said}");
+    assert!(add("zoe", &["--role", "developer"]).1.is_err(), "twice");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!text.to_lowercase().contains("zoe@"), "no address in what goes into the log\n{text}");
+
+    let take_in = || {
+        let beside = world.path("zoe.identity.json").display().to_string();
+        ran(|out| run(&args(&["identities", &beside]), &world.common, out))
+    };
+    let fault = take_in().1.unwrap_err();
+    assert!(fault.message().contains("the charter in force has no `zoe`"), "{}", fault.message());
+    printed(|out| run(&args(&["propose", &path, "--yes"]), &world.as_person("olga"), out));
+    let index = world.view().facts().charters().puts().next().unwrap().index.to_string();
+    for person in ["ben", "cem"] {
+        printed(|out| run(&args(&["consent", &index, "--yes"]), &world.as_person(person), out));
+    }
+    let (said, done) = take_in();
+    done.unwrap();
+    assert!(said.contains("the builder knows zoe"), "{said}");
+    let known = crate::addresses::Addresses::read(&world.common.layout().identities()).unwrap();
+    let by = known.by(world.view().facts().members().charter());
+    assert_eq!(by[&"zoe".parse().unwrap()].emails, ["zoe@example.org"]);
+}
