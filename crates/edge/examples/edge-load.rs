@@ -77,6 +77,7 @@ impl Stage {
             backends,
             drain_ms: Some(DRAIN_MS),
             split: None,
+            names: None,
         };
         self.edge.apply(&RouteTable { generation: 1, revision: self.revision, routes: vec![route] }).await?;
         Ok(())

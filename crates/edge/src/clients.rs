@@ -19,6 +19,7 @@ use model::{
 
 use crate::{
     counts::VersionCounter,
+    lease::Leases,
     limits::{CLIENT_MEMORY_S, MAX_CLIENTS, MAX_CLIENTS_IN_ALL, MAX_CLIENTS_LISTED},
 };
 
@@ -69,6 +70,7 @@ pub(crate) struct Remembered {
     /// Seconds since 1970; 0 is never.
     last_seen: AtomicU64,
     cut: Mutex<Option<Cut>>,
+    pub(crate) leases: Leases,
 }
 
 #[derive(Clone, Copy)]
@@ -104,6 +106,11 @@ impl Remembered {
     fn clients(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Seen>>> {
         // Entries are added and removed whole.
         self.by_identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody asked for the version and was not sent there.
+    pub(crate) fn was_asked_for(&self, now: Timestamp) {
+        self.last_seen.store(now.unix(), Ordering::Relaxed);
     }
 
     /// How many are remembered.
@@ -146,7 +153,8 @@ impl Remembered {
     }
 
     /// As [`VersionClients`] has it, without the names.
-    pub(crate) fn fill(&self, row: &mut VersionClients) {
+    pub(crate) fn fill(&self, row: &mut VersionClients, now: Timestamp) {
+        row.leases = self.leases.in_force(now);
         let time = |seconds: u64| (seconds > 0).then(|| Timestamp::from_unix(seconds));
         row.connections = self.connections.load(Ordering::Relaxed);
         row.sessions = self.sessions();

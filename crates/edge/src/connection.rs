@@ -45,6 +45,8 @@ use crate::{
 pub(crate) struct Visitor {
     pub(crate) origin: Origin,
     pub(crate) caller: Caller,
+    /// The server that the client asked TLS for, which is all that plain TCP has of a name.
+    pub(crate) server_name: Option<String>,
     /// The version that the last request went to, so that a connection takes the lock of the version's clients once and
     /// not for each request.
     visit: Mutex<Option<Visit>>,
@@ -54,10 +56,15 @@ pub(crate) struct Visitor {
 
 impl Visitor {
     /// The client at `peer`, over TLS or not, with the key of the certificate that it showed.
-    pub(crate) fn new(peer: SocketAddr, tls: bool, certificate: Option<Digest>) -> Arc<Self> {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        tls: bool,
+        certificate: Option<Digest>,
+        server_name: Option<String>,
+    ) -> Arc<Self> {
         let origin = Origin::new(peer, tls);
         let caller = Caller::new(&origin.ip.to_string(), certificate, tls);
-        Arc::new(Self { origin, caller, visit: Mutex::default(), moves: AtomicU64::new(0) })
+        Arc::new(Self { origin, caller, server_name, visit: Mutex::default(), moves: AtomicU64::new(0) })
     }
 
     /// Counts the client for a version.
@@ -102,7 +109,7 @@ pub(crate) async fn serve(
     let is_tcp = listener.route.load().protocol == Protocol::Tcp;
     // Boxed, so that a connection takes the memory of what it speaks, and not of the largest that it could.
     let Some(config) = listener.tls.load_full() else {
-        let visitor = Visitor::new(peer, false, None);
+        let visitor = Visitor::new(peer, false, None, None);
         return if is_tcp {
             Box::pin(tcp::serve(listener, stream, Timed::stream, visitor, phases)).await;
         } else {
@@ -136,7 +143,7 @@ async fn serve_tls(
     phases: watch::Receiver<Phase>,
 ) {
     let connection = stream.get_ref().1;
-    let visitor = Visitor::new(peer, true, tls::client_key(connection));
+    let visitor = Visitor::new(peer, true, tls::client_key(connection), connection.server_name().map(str::to_owned));
     if is_tcp {
         Box::pin(tcp::serve(listener, stream, |stream| stream.get_ref().0.stream(), visitor, phases)).await;
     } else if connection.alpn_protocol() == Some(b"h2") {

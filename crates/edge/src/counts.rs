@@ -144,12 +144,13 @@ impl Counts {
     }
 
     /// The clients of each version, sorted. `start` names the edge.
-    pub(crate) fn clients(&self, start: u64) -> Clients {
+    pub(crate) fn clients(&self, start: u64, (generation, revision): (u64, u64)) -> Clients {
         let mut named: Vec<_> = {
             let versions = locked(&self.versions);
             versions.by_name.iter().map(|(name, counter)| (name.clone(), Arc::clone(counter))).collect()
         };
         named.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let now = self.watch.now();
         let row = |((component, serial), counter): ((ComponentName, Serial), Arc<VersionCounter>)| {
             let mut row = VersionClients {
                 component,
@@ -160,12 +161,13 @@ impl Counts {
                 more: false,
                 last_seen: None,
                 seen: Vec::new(),
+                leases: Vec::new(),
             };
-            counter.clients.fill(&mut row);
+            counter.clients.fill(&mut row, now);
             row
         };
         let versions = named.into_iter().map(row).collect();
-        Clients { start, since: self.watch.since(), now: self.watch.now(), versions }
+        Clients { start, since: self.watch.since(), now, generation, revision, versions }
     }
 
     /// Sessions that were cut, sorted.

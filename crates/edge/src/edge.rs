@@ -362,7 +362,9 @@ impl Inner {
     }
 
     pub(crate) fn clients(&self) -> Clients {
-        self.counts.clients(self.ticks.start())
+        // Read first: what is counted afterwards was counted with this table or a later one.
+        let number = self.table.load().as_ref().map_or((0, 0), |table| (table.generation, table.revision));
+        self.counts.clients(self.ticks.start(), number)
     }
 
     pub(crate) async fn health(&self) -> Health {

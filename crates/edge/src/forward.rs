@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use hyper::{
     Request, Response, StatusCode, Version,
     body::{Body, Incoming},
-    header::{HeaderValue, SET_COOKIE},
+    header::{HOST, HeaderValue, SET_COOKIE},
 };
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     hold::{Chosen, Held, choose},
     identity::Known,
     instance::{Instance, Link, Lost},
+    lease,
     limits::{IDLE_LINK_TTL, MAX_TRIES, YOUNG_LINK_TTL},
     listener::Listener,
     refusal::Refusal,
@@ -49,7 +50,12 @@ pub(crate) async fn forward(
         add_one(&component.rejected);
         return refusal.closing_answer(http2);
     }
-    let mut errand = Errand::new(&listener, &visitor, http2, component, known);
+    // By the target that wins, which the head has now as its only host.
+    let host = request.headers().get(HOST).cloned();
+    if lease::is_asked(&listener, request.uri().path()) {
+        return lease::answer(&listener, host.as_ref(), &known, request, http2).await;
+    }
+    let mut errand = Errand::new(&listener, &visitor, http2, component, known, host);
     let outcome = match protocol {
         Some(protocol) => tunnel::open(&mut errand, request, protocol).await,
         None => {
@@ -71,6 +77,8 @@ pub(crate) struct Errand<'a> {
     pub(crate) known: Arc<Known>,
     http2: bool,
     component: Arc<ComponentCounter>,
+    /// Whom it asks for.
+    host: Option<HeaderValue>,
     held: Held,
     /// Instances that did not take it.
     tried: Vec<Arc<Instance>>,
@@ -87,9 +95,10 @@ impl<'a> Errand<'a> {
         http2: bool,
         component: Arc<ComponentCounter>,
         known: Arc<Known>,
+        host: Option<HeaderValue>,
     ) -> Self {
         let (held, tried) = (Held::default(), Vec::new());
-        Self { listener, visitor, known, http2, component, held, tried, tries: 0, chosen: None, serial: None }
+        Self { listener, visitor, known, http2, component, host, held, tried, tries: 0, chosen: None, serial: None }
     }
 
     /// The instance to try next: of the version that was chosen first, as long as it has one that was not tried, and
@@ -114,7 +123,9 @@ impl<'a> Errand<'a> {
         // Ended before the wait: a request that is held must not keep the version in flight that it waits to see gone.
         let first = self.chosen.is_none();
         self.fail();
-        let chosen = match choose(self.listener, &self.known, &self.tried, &mut self.held, first).await {
+        // A host that is no text is no name.
+        let host = self.host.as_ref().map(|host| host.to_str().unwrap_or_default());
+        let chosen = match choose(self.listener, host, &self.known, &self.tried, &mut self.held, first).await {
             Ok(chosen) => chosen,
             Err(refusal) => {
                 if first {

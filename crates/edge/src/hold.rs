@@ -14,7 +14,7 @@ use crate::{
     instance::Instance,
     listener::Listener,
     refusal::Refusal,
-    table::{Choice, InForce, VersionInForce},
+    table::{Asked, Choice, InForce, VersionInForce},
 };
 use model::route::RouteState;
 
@@ -66,13 +66,14 @@ impl Drop for Place<'_> {
 /// request is on no version yet.
 pub(crate) async fn choose(
     listener: &Listener,
+    host: Option<&str>,
     known: &Known,
     tried: &[Arc<Instance>],
     held: &mut Held,
     first: bool,
 ) -> Result<Chosen, Refusal> {
     let mut place = None;
-    let outcome = wait_and_choose(listener, known, tried, held, first, &mut place).await;
+    let outcome = wait_and_choose(listener, host, known, tried, held, first, &mut place).await;
     if let Some(place) = &mut place {
         place.counts_abandoned = false;
     }
@@ -81,6 +82,7 @@ pub(crate) async fn choose(
 
 async fn wait_and_choose<'a>(
     listener: &'a Listener,
+    host: Option<&str>,
     known: &Known,
     tried: &[Arc<Instance>],
     held: &mut Held,
@@ -91,10 +93,21 @@ async fn wait_and_choose<'a>(
     loop {
         let epoch = listener.epoch.load(Ordering::SeqCst);
         let route = listener.route.load_full();
-        let limit_ms = match route.state {
-            RouteState::Closed => return Err(Refusal::Closed),
-            RouteState::Open => {
-                let choice = route.choose_for(known, &listener.turn, tried, first).ok_or(Refusal::NoVersion)?;
+        let asked = route.asked(host).ok_or(Refusal::UnknownName)?;
+        if let Asked::Version(by_name) = &asked
+            && by_name.closing
+        {
+            by_name.counter.clients.was_asked_for(listener.counts.watch.now());
+            return Err(Refusal::Retiring);
+        }
+        let limit_ms = match (route.state, &asked) {
+            (RouteState::Closed, Asked::Plain) => return Err(Refusal::Closed),
+            (RouteState::Open, _) | (_, Asked::Version(_)) => {
+                let choice = match &asked {
+                    Asked::Plain => route.choose_for(known, &listener.turn, tried, first),
+                    Asked::Version(by_name) => route.choose_named(by_name.version, tried),
+                };
+                let choice = choice.ok_or(Refusal::NoVersion)?;
                 let Choice { version, compared } = choice;
                 let counter = route.versions.get(version).map(VersionInForce::counter).ok_or(Refusal::NoVersion)?;
                 let in_flight = InFlight::begin(counter, compared);
@@ -106,7 +119,7 @@ async fn wait_and_choose<'a>(
                 in_flight.withdraw();
                 continue;
             }
-            RouteState::Hold { limit_ms } => limit_ms,
+            (RouteState::Hold { limit_ms }, Asked::Plain) => limit_ms,
         };
         // Subscribed before the route is read again, so that no change is missed.
         let Some(changes) = &mut changes else {

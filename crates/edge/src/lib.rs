@@ -31,6 +31,7 @@ mod headers;
 mod hold;
 mod identity;
 mod instance;
+mod lease;
 mod limits;
 mod listener;
 mod metrics;

@@ -137,6 +137,20 @@ pub(crate) const MAX_COUNTED_VERSIONS: usize = 512;
 pub(crate) const MAX_ROUTES: usize = 512;
 /// Versions behind one route; a rollout has two.
 pub(crate) const MAX_BACKENDS: usize = 16;
+/// Names behind one route: the versions above, and the channels of all of them.
+pub(crate) const MAX_NAMES: usize = 256;
+/// The longest DNS name (RFC 1035 section 2.3.4).
+pub(crate) const MAX_NAME_BYTES: usize = 253;
+/// Leases of one version: each takes about 400 bytes, and people read the list.
+pub(crate) const MAX_LEASES: usize = 256;
+/// Leases of one client, so that one can not take all.
+pub(crate) const MAX_LEASES_OF_ONE: usize = 16;
+/// What a client calls itself in a lease, in bytes.
+pub(crate) const MAX_LEASE_NAME_BYTES: usize = 64;
+/// The body of a request for a lease, in bytes: a name and a number.
+pub(crate) const MAX_LEASE_BODY_BYTES: usize = 1_024;
+/// How long the body of a request for a lease may take.
+pub(crate) const LEASE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Instances of one version behind one route.
 pub(crate) const MAX_INSTANCES: usize = 256;
 /// The longest hold that a table may ask for: clients and load balancers give up at a minute or two.

@@ -29,6 +29,10 @@ pub(crate) enum Refusal {
     Unanswered,
     /// The head of the answer did not come in time.
     AnswerTooLate,
+    /// No version has the name that was asked for (421, RFC 9110 section 15.5.20).
+    UnknownName,
+    /// The version is about to be retired; the request shows that it still has a client.
+    Retiring,
     /// The client's head.
     Head(HeadFault),
     /// The client's body.
@@ -38,7 +42,10 @@ pub(crate) enum Refusal {
 impl Refusal {
     const fn status(self) -> StatusCode {
         match self {
-            Self::Closed | Self::NoVersion | Self::HoldFull | Self::HoldTooLong => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UnknownName => StatusCode::MISDIRECTED_REQUEST,
+            Self::Closed | Self::Retiring | Self::NoVersion | Self::HoldFull | Self::HoldTooLong => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Unreachable | Self::Unanswered => StatusCode::BAD_GATEWAY,
             Self::AnswerTooLate => StatusCode::GATEWAY_TIMEOUT,
             Self::Head(HeadFault::Connect) => StatusCode::METHOD_NOT_ALLOWED,
@@ -53,6 +60,12 @@ impl Refusal {
             Self::Closed => "this service is closed for now\nhint: try again later\n",
             Self::NoVersion => {
                 "no version of this service takes requests\nhint: try again later; `countersign status` shows what runs\n"
+            }
+            Self::UnknownName => {
+                "no version of this service has this name\nhint: it may have been retired; `countersign versions` lists the names, and the plain address is the latest version\n"
+            }
+            Self::Retiring => {
+                "this version was about to be retired, and your request keeps it\nhint: ask again in a moment\n"
             }
             Self::HoldFull => "too many requests wait while this service is switched\nhint: try again in a moment\n",
             Self::HoldTooLong => "this service is being switched, and it took too long\nhint: try again in a moment\n",

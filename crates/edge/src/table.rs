@@ -14,7 +14,7 @@ use hyper::header::HeaderName;
 
 use model::{
     ComponentName, Serial,
-    route::{Arm, Identity, Protocol, Route, RouteState, RouteTable, Split},
+    route::{Arm, Identity, Meant, Names, Protocol, Route, RouteState, RouteTable, Split},
 };
 
 use crate::{
@@ -22,7 +22,9 @@ use crate::{
     counts::{ComponentCounter, Counts, VersionCounter},
     identity::{Identities, Known},
     instance::Instance,
-    limits::{MAX_BACKENDS, MAX_DRAIN_MS, MAX_HOLD_MS, MAX_IDENTITIES, MAX_INSTANCES, MAX_ROUTES},
+    limits::{
+        MAX_BACKENDS, MAX_DRAIN_MS, MAX_HOLD_MS, MAX_IDENTITIES, MAX_INSTANCES, MAX_NAME_BYTES, MAX_NAMES, MAX_ROUTES,
+    },
 };
 
 /// What is wrong with a route table.
@@ -85,6 +87,14 @@ pub enum TableError {
         /// Why.
         what: String,
     },
+    /// A name stands for two versions, or is none.
+    #[error("`{host}` is no name in lower case, or stands twice on the route of `{component}`")]
+    Name {
+        /// Whose route.
+        component: ComponentName,
+        /// Which name.
+        host: String,
+    },
     /// More of something than fits.
     #[error("{what}: {count}, more than {limit}")]
     TooMany {
@@ -109,6 +119,26 @@ pub(crate) struct InForce {
     /// How long sessions may stay on a version that takes nothing new.
     pub(crate) drain: Option<Duration>,
     pub(crate) split: Option<SplitInForce>,
+    names: Option<Names>,
+    /// Versions that a name stands for.
+    named: Vec<Arc<VersionCounter>>,
+}
+
+/// Whom a request asks for.
+pub(crate) enum Asked {
+    /// Whoever's turn it is.
+    Plain,
+    /// One version.
+    Version(ByName),
+}
+
+/// A version that was asked for by a name.
+pub(crate) struct ByName {
+    pub(crate) counter: Arc<VersionCounter>,
+    /// Where it is behind the route, if it has instances.
+    pub(crate) version: Option<usize>,
+    pub(crate) closing: bool,
+    pub(crate) lease_s: u32,
 }
 
 /// Two of the versions compared.
@@ -163,6 +193,14 @@ pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
         if let Some(what) = route.split.as_ref().and_then(compare::fault) {
             return Err(TableError::Split { component: component(), what });
         }
+        if let Some(names) = &route.names {
+            within("names behind a route", names.versions.len().saturating_add(names.plain.len()), MAX_NAMES)?;
+            let mut hosts = HashSet::new();
+            let all = names.plain.iter().chain(names.versions.iter().map(|named| &named.host));
+            if let Some(host) = all.into_iter().find(|host| !is_name(host) || !hosts.insert(*host)) {
+                return Err(TableError::Name { component: component(), host: host.clone() });
+            }
+        }
         within("versions behind a route", route.backends.len(), MAX_BACKENDS)?;
         let (mut serials, mut addresses) = (HashSet::new(), HashSet::new());
         for backend in &route.backends {
@@ -178,6 +216,14 @@ pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
         }
     }
     Ok(())
+}
+
+/// A DNS name in lower case that no client could mean as an address.
+fn is_name(host: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&host.len())
+        && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+        && host.parse::<std::net::IpAddr>().is_err()
+        && host.split('.').all(|label| !label.is_empty())
 }
 
 /// What is wrong with a way of knowing clients.
@@ -241,7 +287,11 @@ impl InForce {
             let (trial, control) = (index(&split.trial), index(&split.control));
             SplitInForce { split, comparison, trial, control }
         });
+        let named = route.names.iter().flat_map(|names| &names.versions);
+        let named = named.map(|named| counts.version(&route.component, &named.serial)).collect();
         Self {
+            names: route.names.clone(),
+            named,
             id: counts.next_route(),
             component: counts.component(&route.component),
             protocol: route.protocol,
@@ -264,13 +314,47 @@ impl InForce {
             identities: Arc::clone(&self.identities),
             drain: self.drain,
             split: None,
+            names: None,
+            named: Vec::new(),
         }
+    }
+
+    /// Whether names say which version is meant.
+    pub(crate) const fn has_names(&self) -> bool {
+        self.names.is_some()
+    }
+
+    /// Whom a host means; nothing if it means nobody. Without a host, and without names, it is whoever's turn it is.
+    pub(crate) fn asked(&self, host: Option<&str>) -> Option<Asked> {
+        let (Some(names), Some(host)) = (&self.names, host) else { return Some(Asked::Plain) };
+        match names.meant(host) {
+            Meant::Plain => Some(Asked::Plain),
+            Meant::Unknown => None,
+            Meant::Version(named) => {
+                let at = names.versions.iter().position(|one| one.host == named.host)?;
+                let counter = Arc::clone(self.named.get(at)?);
+                let version = self.versions.iter().position(|one| one.counter.id() == counter.id());
+                Some(Asked::Version(ByName { counter, version, closing: named.closing, lease_s: named.lease_s }))
+            }
+        }
+    }
+
+    /// Whether a version may be asked for by a name.
+    fn is_named(&self, version: &VersionCounter) -> bool {
+        self.named.iter().any(|one| one.id() == version.id())
+    }
+
+    /// A version that was asked for by its name, if it has an instance that was not tried.
+    pub(crate) fn choose_named(&self, version: Option<usize>, tried: &[Arc<Instance>]) -> Option<Choice> {
+        let version = version.filter(|at| self.versions.get(*at).is_some_and(|one| one.has_untried(tried)))?;
+        Some(Choice { version, compared: None })
     }
 
     /// Whether a version gets new requests.
     pub(crate) fn serves(&self, version: &VersionCounter) -> bool {
-        self.state == RouteState::Open
-            && self.versions.iter().any(|one| one.weight > 0 && one.counter.id() == version.id())
+        self.is_named(version)
+            || self.state == RouteState::Open
+                && self.versions.iter().any(|one| one.weight > 0 && one.counter.id() == version.id())
     }
 
     /// Closes the idle connections to instances that take nothing new on the route that follows: they may be about to end.
@@ -286,13 +370,12 @@ impl InForce {
     }
 
     fn takes(&self, instance: &Arc<Instance>) -> bool {
-        self.state == RouteState::Open
-            && self
-                .versions
-                .iter()
-                .filter(|version| version.weight > 0)
-                .flat_map(|version| &version.instances)
-                .any(|one| Arc::ptr_eq(one, instance))
+        let open = self.state == RouteState::Open;
+        self.versions
+            .iter()
+            .filter(|version| open && version.weight > 0 || self.is_named(&version.counter))
+            .flat_map(|version| &version.instances)
+            .any(|one| Arc::ptr_eq(one, instance))
     }
 
     /// All instances.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, StatusCode, header::HeaderValue};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -37,7 +37,8 @@ pub(crate) async fn serve<S>(
         (Arc::clone(&route.component), known)
     };
     add_one(&component.requests);
-    let mut errand = Errand::new(&listener, &visitor, false, component, known);
+    let host = visitor.server_name.as_ref().and_then(|name| HeaderValue::from_str(name).ok());
+    let mut errand = Errand::new(&listener, &visitor, false, component, known, host);
     // A route may hold the connection; an edge that ends does not.
     let opened = tokio::select! {
         opened = open(&mut errand) => opened,

@@ -28,6 +28,7 @@ mod state;
 mod suggest;
 mod types;
 mod variables;
+mod versions;
 mod walk;
 mod workshop;
 

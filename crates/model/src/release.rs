@@ -4,11 +4,13 @@
 //! manifest at a commit and the images that were built from it, and is promoted, rolled back and retired as one.
 
 mod analysis;
+mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use analysis::{Analysis, Cohort, Margins, Slower};
 use serde::{Deserialize, Serialize};
+pub use versions::{Channel, Versions};
 
 use crate::{
     CanonicalError, Commit, ComponentName, Digest, EnvironmentName, SecretName, Serial, SystemName, ValueName,
@@ -210,6 +212,12 @@ pub struct Environment {
     /// Present with [`Strategy::Canary`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysis: Option<Analysis>,
+    /// How versions live side by side; without it the next release stops the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versions: Option<Versions>,
+    /// Exposed components that are spoken to over plain TCP (FIX) and not by HTTP.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tcp: BTreeSet<ComponentName>,
 }
 
 /// The way of replacing one version by the next.

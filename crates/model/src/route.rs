@@ -1,6 +1,7 @@
 //! The route table that the edge carries traffic by: listeners, backends by version, and what to do meanwhile.
 
 mod clients;
+mod names;
 mod split;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use clients::{Client, Clients, CutSessions, Identity, VersionClients};
+pub use names::{Lease, Meant, Named, Names};
 pub use split::{Arm, CohortRule, Flag, FlagCounts, MAX_FLAGS, Split, TickRow, TickTotals, Ticks, UNITS, unit};
 
 use crate::{ComponentName, Serial};
@@ -54,6 +56,9 @@ pub struct Route {
     /// Two of the versions compared, if they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<Split>,
+    /// Names by which clients reach one version, where several run side by side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Names>,
 }
 
 /// What clients speak.
@@ -70,7 +75,7 @@ pub enum Protocol {
 impl Protocol {
     /// The usual one, which is not written down.
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-    const fn is_http(&self) -> bool {
+    pub(crate) const fn is_http(&self) -> bool {
         matches!(self, Self::Http)
     }
 }

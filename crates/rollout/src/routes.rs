@@ -175,10 +175,15 @@ fn route(scene: &Scene<'_>, listen: SocketAddr, name: &ComponentName, serve: Ser
         Serve::Open { to, .. } | Serve::Compared { transition: Transition { to, .. }, .. } => Some(to),
         Serve::Hold { .. } => None,
     };
+    let spoken = to.and_then(|to| to.environment(&scene.place().environment));
     let environment = to.filter(|_| public).and_then(|to| to.environment(&scene.place().environment));
     let known_by = environment.and_then(|e| e.analysis.as_ref()).map(|a| a.identity.as_slice()).unwrap_or_default();
     let identity = known_by.iter().map(|i| placed(i, &scene.place().certificates)).collect();
-    Route { listen, component: name.clone(), protocol: Protocol::Http, tls, identity, state, backends, drain_ms, split }
+    // Inside the fabric it is HTTP that the edge holds.
+    let speaks_tcp = public && spoken.is_some_and(|e| e.tcp.contains(name));
+    let protocol = if speaks_tcp { Protocol::Tcp } else { Protocol::Http };
+    let names = None;
+    Route { listen, component: name.clone(), protocol, tls, identity, state, backends, drain_ms, split, names }
 }
 
 /// An identity with the path of its keys on this host.

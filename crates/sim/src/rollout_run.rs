@@ -83,6 +83,8 @@ pub fn paydesk(ordinal: u64, migrations: &[(&str, bool)]) -> Version {
             hold_ms: 10_000,
             approvals: None,
             analysis: None,
+            versions: None,
+            tcp: std::collections::BTreeSet::new(),
         }],
     };
     version(release, ordinal * 10)

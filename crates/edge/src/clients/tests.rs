@@ -14,7 +14,7 @@ fn visit(counts: &Counts, version: &Arc<VersionCounter>, identity: &str, now: u6
 }
 
 fn row(counts: &Counts) -> VersionClients {
-    counts.clients(7).versions.into_iter().next().unwrap()
+    counts.clients(7, (0, 0)).versions.into_iter().next().unwrap()
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn clients_are_bounded_and_what_is_beyond_is_said() {
             drop(visit(&counts, &version, &format!("token:{n}"), 1));
         }
     }
-    let in_all: u64 = counts.clients(7).versions.iter().map(|row| row.clients).sum();
+    let in_all: u64 = counts.clients(7, (0, 0)).versions.iter().map(|row| row.clients).sum();
     assert_eq!((in_all, counts.clients_in_all.load(Ordering::Relaxed)), (MAX_CLIENTS_IN_ALL, MAX_CLIENTS_IN_ALL));
 }
 

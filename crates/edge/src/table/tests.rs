@@ -20,6 +20,7 @@ fn route(listen: &str, state: RouteState, backends: Vec<Backend>) -> Route {
         backends,
         drain_ms: None,
         split: None,
+        names: None,
     }
 }
 

@@ -20,3 +20,4 @@ mod switching;
 mod tcp;
 mod tls;
 mod tunnels;
+mod versions;

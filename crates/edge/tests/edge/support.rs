@@ -76,6 +76,7 @@ pub(crate) fn route(listen: SocketAddr, state: RouteState, backends: Vec<Backend
         backends,
         drain_ms: None,
         split: None,
+        names: None,
     }
 }
 

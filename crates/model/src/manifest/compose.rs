@@ -113,6 +113,8 @@ impl Environment {
             hold_ms: self.hold_ms,
             approvals: self.approvals,
             analysis: self.analysis.clone(),
+            versions: self.versions.clone(),
+            tcp: self.tcp.clone(),
         }
     }
 }

@@ -213,6 +213,7 @@ fn environments(manifest: &Manifest, declared: &Declared<'_>, document: &Documen
                 );
             }
         }
+        side_by_side(manifest, environment, document, findings);
         if environment.hold_ms == 0 && manifest.has_exclusive_component() {
             let message = "with `hold_ms = 0` requests fail while a component with an exclusive volume hands over";
             findings.warning(
@@ -247,6 +248,49 @@ fn environments(manifest: &Manifest, declared: &Declared<'_>, document: &Documen
                 }
             }
         }
+    }
+}
+
+/// What can not live side by side.
+fn side_by_side(
+    manifest: &Manifest,
+    environment: &super::types::Environment,
+    document: &Document,
+    findings: &mut Findings<'_>,
+) {
+    let Some(versions) = &environment.versions else { return };
+    let place = document.place(&["environments", environment.name.as_str(), "versions"]);
+    for component in manifest.components.values().filter(|c| c.is_exclusive()) {
+        findings.error(
+            &place,
+            format!("`{}` has a volume that only one instance may have, so two versions of it can not run side by side", component.name),
+            "keep its state in a system of its own, write `exclusive = false` if several may write, or leave `versions` out",
+        );
+    }
+    let mut instances: BTreeMap<&ZoneName, u32> = BTreeMap::new();
+    for component in manifest.components.values() {
+        *instances.entry(&component.zone).or_default() += component.replicas;
+    }
+    // A rollout needs the addresses of one version more.
+    let sets = versions.most.saturating_add(1);
+    for (zone, count) in instances.iter().filter(|(_, count)| count.saturating_mul(sets) > limits::ZONE_ADDRESSES) {
+        findings.error(
+            &place,
+            format!(
+                "{} versions of {count} instances each, and one more during a rollout, do not fit into the {} addresses of the zone `{zone}`",
+                versions.most, limits::ZONE_ADDRESSES
+            ),
+            "lower `most` or `replicas`, or split the zone",
+        );
+    }
+    for component in &environment.tcp {
+        findings.warning(
+            &document.place(&["environments", environment.name.as_str(), "expose", component.as_str()]),
+            format!(
+                "clients of `{component}` speak plain TCP, and without TLS they can not say which version they want"
+            ),
+            "give it a certificate, so that they say it in the server name; without one they reach the latest version",
+        );
     }
 }
 

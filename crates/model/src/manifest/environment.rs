@@ -1,11 +1,11 @@
 //! Reading environments: how a release is put into each, and what is stricter there than in the charter.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
 };
 
-use crate::{ComponentName, EnvironmentName, release::Strategy};
+use crate::{ComponentName, EnvironmentName, release::Strategy, route::Protocol};
 
 use super::{
     analysis,
@@ -13,6 +13,7 @@ use super::{
     findings::Findings,
     limits,
     types::Environment,
+    versions,
     walk::{Field, Section},
 };
 
@@ -28,6 +29,7 @@ const KEYS: &[&str] = &[
     "after",
     "soak_s",
     "analysis",
+    "versions",
 ];
 
 /// `[environments.*]`
@@ -47,7 +49,7 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
     let strategy = section
         .required("strategy", "strategy = \"blue-green\"", findings)
         .and_then(|f| f.one_of(&strategies, findings));
-    let expose = section.optional("expose").map(|f| exposed(&f, findings)).unwrap_or_default();
+    let (expose, tcp) = section.optional("expose").map(|f| exposed(&f, findings)).unwrap_or_default();
     let error_limit = section.optional("error_limit_percent");
     let error_limit_bp =
         error_limit.as_ref().and_then(|f| f.percent_bp(findings)).unwrap_or(limits::ERROR_LIMIT_BP_DEFAULT);
@@ -95,6 +97,7 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
         }
         _ => None,
     };
+    let versions = section.optional("versions").and_then(|f| versions::read(&f, findings));
     Some(Environment {
         name: name?,
         strategy: strategy?,
@@ -108,17 +111,26 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
         after,
         soak_s,
         analysis,
+        versions,
+        tcp,
     })
 }
 
-fn exposed(field: &Field<'_>, findings: &mut Findings<'_>) -> BTreeMap<ComponentName, SocketAddr> {
+/// Where each component is exposed, and which of them are spoken to over plain TCP.
+type Exposed = (BTreeMap<ComponentName, SocketAddr>, BTreeSet<ComponentName>);
+
+fn exposed(field: &Field<'_>, findings: &mut Findings<'_>) -> Exposed {
     let mut exposed: BTreeMap<ComponentName, SocketAddr> = BTreeMap::new();
+    let mut tcp = BTreeSet::new();
     for entry in field.entries(limits::ENTRIES, findings) {
         let component = entry.named::<ComponentName>(findings);
-        let Some(address) = address(&entry, findings) else {
+        let Some((address, protocol)) = listener(&entry, findings) else {
             continue;
         };
         let Some(component) = component else { continue };
+        if protocol == Protocol::Tcp {
+            tcp.insert(component.clone());
+        }
         if let Some((other, _)) = exposed.iter().find(|(_, a)| collide(a, &address)) {
             findings.error(
                 entry.place(),
@@ -128,7 +140,20 @@ fn exposed(field: &Field<'_>, findings: &mut Findings<'_>) -> BTreeMap<Component
         }
         exposed.insert(component, address);
     }
-    exposed
+    (exposed, tcp)
+}
+
+/// `"0.0.0.0:8088"`, or `{ listen = "0.0.0.0:9878", protocol = "tcp" }`.
+fn listener(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<(SocketAddr, Protocol)> {
+    if field.is_text() {
+        return address(field, findings).map(|address| (address, Protocol::Http));
+    }
+    let section = field.section(findings)?;
+    section.only(&["listen", "protocol"], "where a component is exposed", findings);
+    let words = [("http", Protocol::Http), ("tcp", Protocol::Tcp)];
+    let protocol = section.optional("protocol").map_or(Some(Protocol::Http), |f| f.one_of(&words, findings));
+    let listen = section.required("listen", "listen = \"0.0.0.0:9878\"", findings);
+    Some((address(&listen?, findings)?, protocol?))
 }
 
 fn address(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<SocketAddr> {

@@ -18,6 +18,8 @@ pub const ZONES: usize = 64;
 pub const FLOWS: usize = 1_024;
 /// Instances in one zone: both versions stand side by side during a rollout in the zone's 254 addresses.
 pub const ZONE_INSTANCES: u32 = 120;
+/// Addresses of one zone that components can have.
+pub const ZONE_ADDRESSES: u32 = 253;
 /// Replicas of one component on one machine.
 pub const REPLICAS: RangeInclusive<u32> = 1..=64;
 /// Arguments of a command; what needs more belongs in a script that is under version control.
@@ -133,6 +135,25 @@ pub const ADDED_PPM: RangeInclusive<u32> = 0..=100_000;
 pub const SLOWER_PERCENT: RangeInclusive<u32> = 0..=10_000;
 /// The chance of a false rollback in a million: at most one in twenty.
 pub const FALSE_ROLLBACK_PPM: RangeInclusive<u32> = 1..=50_000;
+
+/// Versions that run at once. Each costs its instances; the edge knows sixteen behind one address, and a rollout adds one.
+pub const VERSIONS: RangeInclusive<u32> = 2..=12;
+/// Versions that run at once if the manifest says nothing.
+pub const VERSIONS_DEFAULT: u32 = 4;
+/// Channels that one release takes.
+pub const CHANNELS: usize = 16;
+/// Seconds that somebody counts as a client after a request. The edge names clients of the last day.
+pub const CLIENT_S: RangeInclusive<u32> = 1..=86_400;
+/// Seconds that somebody counts as a client if the manifest says nothing: who comes once a day is one.
+pub const CLIENT_S_DEFAULT: u32 = 86_400;
+/// Seconds without a client until a version retires by itself; a year covers who comes once a year.
+pub const RETIRE_AFTER_S: RangeInclusive<u32> = 1..=31_622_400;
+/// The longest lease in seconds: a quarter. After an edge has started again, nothing is retired for as long.
+pub const LEASE_S: RangeInclusive<u32> = 1..=7_948_800;
+/// The longest lease in seconds if the manifest says nothing: a day.
+pub const LEASE_S_DEFAULT: u32 = 86_400;
+/// Characters of a domain: a version's label of 63 and a dot fit before it in a name of 253.
+pub const DOMAIN: usize = 189;
 
 /// Places that the runtime mounts or that the kernel makes; nothing of a component can be there.
 pub const RESERVED_PATHS: &[&str] = &["/proc", "/sys", "/dev", "/tmp", "/run"];

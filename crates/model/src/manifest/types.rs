@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     BuildName, ComponentName, Digest, EnvironmentName, RequirementId, SecretName, SuiteName, ValueName, ZoneName,
-    release::{Analysis, Health, Limits, Migration, Strategy, Volume},
+    release::{Analysis, Health, Limits, Migration, Strategy, Versions, Volume},
 };
 
 /// A way of building from source: dependencies first, with the network to the registries only, then the command,
@@ -316,4 +316,8 @@ pub struct Environment {
     pub after: Option<EnvironmentName>,
     /// Seconds that it must have run there.
     pub soak_s: u32,
+    /// How versions live side by side.
+    pub versions: Option<Versions>,
+    /// Exposed components that are spoken to over plain TCP.
+    pub tcp: BTreeSet<ComponentName>,
 }

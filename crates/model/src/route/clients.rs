@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Lease;
 use crate::{ComponentName, Serial, Timestamp};
 
 /// A way of knowing a client again. Certificates and tokens are verified, so that nobody can choose to be another.
@@ -46,6 +47,12 @@ pub struct Clients {
     pub since: Timestamp,
     /// The time by the edge's clock, which does not jump: ages are counted from here.
     pub now: Timestamp,
+    /// The generation that was in force before anything here was counted.
+    #[serde(default)]
+    pub generation: u64,
+    /// Its revision.
+    #[serde(default)]
+    pub revision: u64,
     /// One row a component and version, sorted.
     pub versions: Vec<VersionClients>,
 }
@@ -70,6 +77,9 @@ pub struct VersionClients {
     pub last_seen: Option<Timestamp>,
     /// The clients seen last, those with open connections first; at most 100.
     pub seen: Vec<Client>,
+    /// Leases that are not over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<Lease>,
 }
 
 /// One client of one version.

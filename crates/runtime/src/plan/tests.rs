@@ -49,6 +49,8 @@ fn release() -> Release {
             hold_ms: 1,
             approvals: None,
             analysis: None,
+            versions: None,
+            tcp: std::collections::BTreeSet::new(),
         }],
     }
 }

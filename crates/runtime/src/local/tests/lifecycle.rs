@@ -66,6 +66,8 @@ fn root_a_role_has_its_plan_checked_and_done_over_a_socket() {
             hold_ms: 1,
             approvals: None,
             analysis: None,
+            versions: None,
+            tcp: std::collections::BTreeSet::new(),
         }],
     };
     let document = release.to_bytes().unwrap();
