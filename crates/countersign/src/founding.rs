@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, path::Path};
 use ledger::{
     keys::PublicKey,
     statement::v1::{
-        AlarmKind, Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says, LogKey, Member,
-        Quorum, Recovery, Robot, Role, SilenceRule, SystemRule, ValueRule, WitnessKey,
+        AfterRule, AlarmKind, Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, Kind as Says,
+        LogKey, Member, Quorum, Recovery, Robot, Role, SilenceRule, SystemRule, ValueRule, WitnessKey,
     },
 };
 use model::{Digest, EnvironmentName, HostName, PersonId, RobotId, RoleName, SystemName, ValueName, value::Format};
@@ -182,6 +182,10 @@ pub struct FoundingEnvironment {
     pub builders: Option<u32>,
     /// Who may let a release go before its evidence is there; nobody if it is missing.
     pub emergency: Option<FoundingEmergency>,
+    /// The environment that a release must have run in before; nowhere if it is missing.
+    pub after: Option<EnvironmentName>,
+    /// Seconds that it must have run there.
+    pub soak_s: Option<u64>,
 }
 
 /// What an emergency takes, in the file.
@@ -373,6 +377,10 @@ impl Founding {
                     emergency: e.emergency.as_ref().map(|rule| EmergencyRule {
                         quorum: quorum(&rule.quorum),
                         verdict_s: rule.verdict_s.unwrap_or(EMERGENCY_S),
+                    }),
+                    after: e.after.as_ref().map(|environment| AfterRule {
+                        environment: environment.clone(),
+                        soak_s: e.soak_s.unwrap_or(0),
                     }),
                 })
                 .collect(),

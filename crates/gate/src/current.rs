@@ -178,6 +178,7 @@ fn speaks_against(dossier: &Dossier<'_>) -> bool {
         || !dossier.values_not_in_force.is_empty()
         || !dossier.build_names_images
         || !dossier.builders.disagree.is_empty()
+        || !dossier.promotion_against().is_empty()
 }
 
 #[cfg(test)]

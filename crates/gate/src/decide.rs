@@ -102,7 +102,7 @@ pub fn decide_with(policy: &Policy, facts: &Facts, proposal: u64) -> Result<Deci
 /// What no policy can give away, in the names of the default policy: a charter whose rules forgot one of these would
 /// let something through on one signature, or past a stop.
 pub(crate) fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
-    let rows: [(bool, &str, &str, &str); 10] = [
+    let rows: [(bool, &str, &str, &str); 11] = [
         (
             dossier.founded,
             "charter-is-signed",
@@ -136,6 +136,12 @@ pub(crate) fn floor(dossier: &Dossier<'_>) -> Vec<Reason> {
             "a new proposal, with the guarded values that are in force now",
         ),
         (dossier.rejections == 0, "nobody-rejected-it", "a rejection", "a new proposal; one rejection is enough"),
+        (
+            dossier.is_promoted(),
+            "ran-in-the-environment-before",
+            "it has not run there, or was found wanting",
+            "this very release, live in the environment that comes before for as long as charter and manifests ask",
+        ),
         (
             dossier.replaces_what_runs,
             "replaces-what-runs",

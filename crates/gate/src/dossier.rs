@@ -18,6 +18,7 @@ use crate::{
     emergency::{Owed, rule_of},
     facts::{Facts, Said},
     lineage::{Base, Lineage},
+    promotion::{Asking, Promotion},
     standing::{Judge, Standings, SuiteStanding, edits_over},
     time::{CoolOff, LogTime},
     values::ReleaseValues,
@@ -87,6 +88,8 @@ pub struct Dossier<'a> {
     pub replaces_what_runs: bool,
     /// Whether it has been tried and gone back from.
     pub spent: bool,
+    /// How the release stands with each environment that it must have run in before this one.
+    pub promotions: Vec<Promotion>,
     /// Whether the environment is halted.
     pub halted: bool,
     /// The log indices of the statements that all this rests on.
@@ -146,6 +149,8 @@ impl<'a> Dossier<'a> {
         rests_on.extend(votes.rests_on.iter().copied());
         let values = ReleaseValues::of(facts, claim, head.map(|c| c.claim.values.as_slice()).unwrap_or_default());
         rests_on.extend(values.rests_on.iter().copied());
+        let promotions = Asking { facts, claim, base, head: head.copied(), members, time }.answer();
+        rests_on.extend(promotions.rests_on.iter().copied());
         let rejections: BTreeSet<u64> = facts.rejections(proposal).map(|r| r.index).collect();
         let halt = facts.halted(system, &claim.environment);
         let spent = facts.spent(proposal);
@@ -204,6 +209,7 @@ impl<'a> Dossier<'a> {
             rejections: u32::try_from(rejections.len()).unwrap_or(u32::MAX),
             replaces_what_runs,
             spent: spent.is_some(),
+            promotions: promotions.each,
             halted: halt.is_some(),
             rests_on,
             ends: votes.ends.min(said.header.expires).min(standings.ends),
@@ -220,6 +226,21 @@ impl<'a> Dossier<'a> {
     pub fn suites_against(&self) -> BTreeSet<String> {
         let against = self.suites.iter().filter(|s| !s.is_missing);
         against.filter_map(|s| Some(format!("{}: {}", s.suite, s.instead.as_ref()?))).collect()
+    }
+
+    /// What is missing of its way through the environments before, in words.
+    pub fn promotion_missing(&self) -> BTreeSet<String> {
+        self.promotions.iter().filter_map(Promotion::missing).collect()
+    }
+
+    /// What was found against it in the environments before, in words.
+    pub fn promotion_against(&self) -> BTreeSet<String> {
+        self.promotions.iter().filter_map(Promotion::against).collect()
+    }
+
+    /// Whether it has run where it must have run before. An emergency may go before that; never against what was found.
+    pub fn is_promoted(&self) -> bool {
+        self.promotion_against().is_empty() && (self.emergency || self.promotion_missing().is_empty())
     }
 
     /// Whether it says that it is an emergency where it may not.

@@ -92,6 +92,7 @@ pub struct Facts {
     milestones: Table<Milestone>,
     /// The first milestone that says that a proposal was gone back from.
     went_back: BTreeMap<u64, u64>,
+    backs_of: Index<Digest>,
     halts: Table<Halt>,
     resumes: Table<Resume>,
     resumes_of: Index<u64>,
@@ -163,6 +164,7 @@ impl Facts {
             rejections_of: Index::new(),
             milestones: Table::new(),
             went_back: BTreeMap::new(),
+            backs_of: Index::new(),
             halts: Table::new(),
             resumes: Table::new(),
             resumes_of: Index::new(),
@@ -273,6 +275,7 @@ impl Facts {
                 let at = keep!(milestones, c.as_ref());
                 if c.what.is_back() {
                     self.went_back.entry(c.proposal).or_insert(index);
+                    self.backs_of.add(c.release, at);
                 }
                 let stands = !self.is_void(key, index);
                 if let Some(place) = self.place_mut(c.serial.system(), &c.environment) {

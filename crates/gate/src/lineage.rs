@@ -56,7 +56,7 @@ impl<'a> Base<'a> {
 
 /// The change of what ran, if the people who must had said yes to exactly that before it was live. Whether they would
 /// count today is not asked: what has run is what the next release changes.
-fn approved_change<'a>(facts: &'a Facts, live: &Live) -> Option<&'a Said<Change>> {
+pub(crate) fn approved_change<'a>(facts: &'a Facts, live: &Live) -> Option<&'a Said<Change>> {
     let proposal = facts.any_proposal(live.proposal)?;
     let claim = &proposal.claim;
     if claim.release != live.release {

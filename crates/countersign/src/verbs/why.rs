@@ -48,6 +48,8 @@ struct Answer {
     /// The evidence that it owes for that, once it may go.
     owes: Vec<String>,
     quorum: String,
+    /// How much longer it must run in the environments before, in words.
+    soak: Vec<String>,
     rests_on: Vec<show::Row>,
     gate: Option<GateSaid>,
 }
@@ -134,9 +136,22 @@ fn answer(view: &View, proposal: u64) -> Result<Answer, Fault> {
             .flat_map(|emergency| emergency.missing)
             .collect(),
         quorum: people::how_far(&dossier),
+        soak: dossier.promotions.iter().filter_map(|p| soak_left(p, dossier.now)).collect(),
         rests_on,
         gate,
     })
+}
+
+/// `1 h 12 min of soak left in staging`, by the log's time; parts of a minute count as one.
+fn soak_left(promotion: &gate::Promotion, now: Timestamp) -> Option<String> {
+    let left_s = promotion.left_s(now)?;
+    let minutes = left_s.div_ceil(60);
+    let time = match (minutes / 60, minutes % 60) {
+        _ if left_s < 60 => format!("{left_s} s"),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    };
+    Some(format!("{time} of soak left in {}", promotion.after))
 }
 
 /// Whether two verdicts give the same answer for the same reasons; the time until which one is granted moves on.
@@ -175,6 +190,9 @@ fn write(a: &Answer, out: &mut dyn Write) -> Result<(), Fault> {
         line(out, "")?;
     }
     line(out, &a.quorum)?;
+    for soak in &a.soak {
+        line(out, soak)?;
+    }
     line(out, "it rests on:")?;
     for row in &a.rests_on {
         line(out, row)?;

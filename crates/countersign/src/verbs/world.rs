@@ -499,6 +499,7 @@ fn change(who: &str, ordinal: u64, previous: Option<u64>) -> Change {
         manifest: Digest::of(MANIFEST.as_bytes()),
         suites: suites(),
         asks: Vec::new(),
+        promotions: Vec::new(),
         values: Vec::new(),
         problems: Vec::new(),
     }

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::statement::{
     public_key,
-    v1::{Charter, EmergencyRule, EnvironmentRule, Host, Key, KeyScheme, Kind, Member, Quorum, Robot, ValueRule},
+    v1::{
+        AfterRule, Charter, EmergencyRule, EnvironmentRule, Host, Key, KeyScheme, Kind, Member, Quorum, Robot,
+        ValueRule,
+    },
 };
 use model::{PersonId, RoleName};
 
@@ -247,6 +250,23 @@ fn environment(old: &EnvironmentRule, new: &EnvironmentRule, found: &mut Differe
             if b.verdict_s > a.verdict_s { found.allows.push(line) } else { found.takes.push(line) }
         }
         _ => {}
+    }
+    if old.after != new.after {
+        let words = |rule: &Option<AfterRule>| match rule {
+            None => "nowhere".to_owned(),
+            Some(after) => format!("{} s in {}", after.soak_s, after.environment),
+        };
+        let line = format!(
+            "in {name}, a release must have run {} before, instead of {}",
+            words(&new.after),
+            words(&old.after)
+        );
+        let is_stricter = match (&old.after, &new.after) {
+            (None, _) => true,
+            (Some(a), Some(b)) => a.environment == b.environment && b.soak_s > a.soak_s,
+            (Some(_), None) => false,
+        };
+        if is_stricter { found.takes.push(line) } else { found.allows.push(line) }
     }
 }
 

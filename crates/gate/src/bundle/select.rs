@@ -19,9 +19,11 @@ use super::verify::fold;
 use crate::{
     WHOLE_SUITE,
     decide::{DecideError, decide_with},
+    dossier::Dossier,
     facts::{Facts, FactsError, Live, Said, Stack},
     lineage::{Base, Lineage},
     policy::{Policy, PolicyError},
+    promotion,
     time::LogTime,
     values,
 };
@@ -152,8 +154,12 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
     read_stops(facts, system, environment, verdict, &mut read);
     let head = facts.change(claim.change);
     let names = head.map(|c| c.claim.values.as_slice()).unwrap_or_default();
-    let (about_values, times) = values::read_for(facts, claim, names);
+    let (about_values, mut times) = values::read_for(facts, claim, names);
     read.extend(about_values);
+    let promotions = Dossier::gather(facts, said.index).map(|dossier| dossier.promotions).unwrap_or_default();
+    let (about_promotions, ticks) = promotion::read_for(facts, claim, &promotions, every_milestone);
+    read.extend(about_promotions);
+    times.extend(ticks);
     read_ticks(facts, verdict.proposal, times, &mut read);
     read.retain(|index| *index < verdict.size);
     read

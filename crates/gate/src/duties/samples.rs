@@ -41,6 +41,7 @@ pub(super) fn claim<'a>(
                 manifest: any,
                 suites: Vec::new(),
                 asks: Vec::new(),
+                promotions: Vec::new(),
                 values: Vec::new(),
                 problems: Vec::new(),
             };

@@ -3,6 +3,8 @@ use ledger::{
     statement::v1::{Group, Kind, Member, Role},
 };
 
+use ledger::statement::v1::AfterRule;
+
 use super::*;
 use crate::world::{charter, quorum};
 
@@ -24,7 +26,7 @@ fn a_charter_in_order_is_accepted_and_its_duties_hold() {
 #[test]
 fn every_refusal_has_its_words() {
     type Edit = fn(&mut Charter);
-    let rows: [(Edit, &str); 30] = [
+    let rows: [(Edit, &str); 32] = [
         (|c| c.roles.push(c.roles[0].clone()), "the role `developer` is defined twice"),
         (
             |c| c.roles[0].says.push(Kind::Charter),
@@ -63,6 +65,18 @@ fn every_refusal_has_its_words() {
             "the host `host-builder` is administered by `nobody`, who is not a member",
         ),
         (|c| c.hosts[0].administrators.clear(), "the host `host-builder` lists no administrator"),
+        (
+            |c| c.environments[1].after = Some(AfterRule { environment: "test".parse().unwrap(), soak_s: 0 }),
+            "`production` comes after `test`, which is not an environment",
+        ),
+        (
+            |c| {
+                for (one, other) in [(0, "production"), (1, "staging")] {
+                    c.environments[one].after = Some(AfterRule { environment: other.parse().unwrap(), soak_s: 0 });
+                }
+            },
+            "the environment `staging` would come after itself",
+        ),
         (|c| c.hosts.push(c.hosts[0].clone()), "the host `host-builder` stands twice"),
         (|c| c.systems.push(c.systems[0].clone()), "the system `bank` stands twice"),
         (|c| c.environments.push(c.environments[0].clone()), "the environment `staging` stands twice"),

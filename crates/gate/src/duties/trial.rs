@@ -64,8 +64,12 @@ impl Ground {
                 covers: Vec::new(),
             })
         };
+        // Environments that come before are passed by supposition: what that takes is tried for each of them, and nobody is
+        // held back here by another one.
+        let mut alone = charter.clone();
+        alone.environments.iter_mut().for_each(|rule| rule.after = None);
         Ok(Self {
-            members: Members::of(charter.clone(), Digest::of(b"a trial"))?,
+            members: Members::of(alone, Digest::of(b"a trial"))?,
             policy: Policy::parse(&charter.policy)?,
             speakers: speakers(charter)?,
             system,
@@ -293,6 +297,7 @@ impl<'a> Trial<'a> {
             manifest: self.digest("manifest"),
             suites: self.ground.suites.clone(),
             asks: Vec::new(),
+            promotions: Vec::new(),
             values: Vec::new(),
             problems: Vec::new(),
         })

@@ -51,6 +51,19 @@ pub(super) struct History {
     tops: Vec<(u64, Option<usize>)>,
     by_proposal: BTreeMap<u64, usize>,
     by_release: BTreeMap<Digest, Vec<usize>>,
+    /// Of each release, the places in `tops` from which on it was on top.
+    tops_of: BTreeMap<Digest, Vec<usize>>,
+}
+
+/// A time in which a release ran without a break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch<'a> {
+    /// How it came.
+    pub live: &'a Live,
+    /// The log index of the milestone from which on it ran: of its own, or of that which what came after it went back.
+    pub begin: u64,
+    /// The log index of the milestone by which something else ran; none while it runs.
+    pub end: Option<u64>,
 }
 
 /// What ran at one time, newest first.
@@ -115,7 +128,7 @@ impl History {
                 let further = below.and_then(|b| self.standing_below(b));
                 self.put(index, Live { returned: true, ..live }, further);
             }
-            _ => self.tops.push((index, below)),
+            _ => self.set_top(index, below),
         }
     }
 
@@ -130,7 +143,31 @@ impl History {
         self.by_release.entry(live.release).or_default().push(at);
         let depth = height(below);
         self.nodes.push(Node { live, below, far_below, depth, gone: None });
-        self.tops.push((index, Some(at)));
+        self.set_top(index, Some(at));
+    }
+
+    fn set_top(&mut self, index: u64, top: Option<usize>) {
+        if let Some(release) = top.and_then(|at| self.nodes.get(at)).map(|node| node.live.release) {
+            self.tops_of.entry(release).or_default().push(self.tops.len());
+        }
+        self.tops.push((index, top));
+    }
+
+    /// When a release ran, oldest first. What an agent says twice of the same proposal is one time.
+    pub(super) fn stretches(&self, release: Digest) -> Vec<Stretch<'_>> {
+        let mut found: Vec<Stretch<'_>> = Vec::new();
+        for place in self.tops_of.get(&release).into_iter().flatten() {
+            let Some((begin, Some(at))) = self.tops.get(*place).copied() else { continue };
+            let Some(live) = self.nodes.get(at).map(|node| &node.live) else { continue };
+            let end = self.tops.get(place + 1).map(|(index, _)| *index);
+            match found.last_mut() {
+                Some(last) if last.end == Some(begin) && last.live.proposal == live.proposal => {
+                    last.end = end;
+                }
+                _ => found.push(Stretch { live, begin, end }),
+            }
+        }
+        found
     }
 
     /// The next node down that has not been taken out.

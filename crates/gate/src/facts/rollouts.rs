@@ -1,11 +1,11 @@
 //! What agents said of rollouts, and what runs by it.
 
 use ledger::statement::v1::{Milestone, Rollback};
-use model::{EnvironmentName, SystemName};
+use model::{Digest, EnvironmentName, SystemName};
 
 use super::{
     Facts,
-    live::{Live, Stack},
+    live::{Live, Stack, Stretch},
     said::Said,
 };
 
@@ -49,6 +49,23 @@ impl Facts {
     /// The same, without copying any of it.
     pub fn running(&self, system: &SystemName, environment: &EnvironmentName) -> Stack<'_> {
         self.place(system, environment).map_or(Stack::empty(), |place| place.history.now())
+    }
+
+    /// When a release ran in an environment, oldest first.
+    pub(crate) fn stretches(
+        &self,
+        system: &SystemName,
+        environment: &EnvironmentName,
+        release: Digest,
+    ) -> Vec<Stretch<'_>> {
+        self.place(system, environment).map(|place| place.history.stretches(release)).unwrap_or_default()
+    }
+
+    /// The first milestone that says that a release went back in an environment, also by keys withdrawn since: bad news stands.
+    pub(crate) fn gone_back(&self, system: &SystemName, environment: &EnvironmentName, release: Digest) -> Option<u64> {
+        let mut all = self.milestones.by(&self.backs_of, &release);
+        let here = |m: &&Said<Milestone>| m.claim.serial.system() == system && &m.claim.environment == environment;
+        all.find(here).map(|m| m.index)
     }
 
     /// What ran when the log had so many statements, newest first.

@@ -54,6 +54,7 @@ fn environment(name: &str) -> EnvironmentRule {
         resume: quorum(&[("operator", 2)]),
         builders: 1,
         emergency: None,
+        after: None,
     }
 }
 

@@ -62,6 +62,7 @@ impl World {
             manifest: dig(&format!("manifest {ordinal}")),
             suites: suites(),
             asks: Vec::new(),
+            promotions: Vec::new(),
             values: Vec::new(),
             problems: Vec::new(),
         }

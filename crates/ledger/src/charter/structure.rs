@@ -184,6 +184,23 @@ fn check_shape(charter: &Charter) -> Result<(), StructureError> {
             ));
         }
     }
+    for rule in &charter.environments {
+        // Followed for no more steps than there are environments: a circle would let nothing into any of them.
+        let mut at = rule;
+        for _ in &charter.environments {
+            let Some(after) = &at.after else { break };
+            let Some(before) = charter.environment(&after.environment) else {
+                return shape(format!(
+                    "`{}` comes after `{}`, which is not an environment",
+                    at.name, after.environment
+                ));
+            };
+            if before.name == rule.name {
+                return shape(format!("the environment `{}` would come after itself", rule.name));
+            }
+            at = before;
+        }
+    }
     let silent = charter.silence.iter().flat_map(|rule| &rule.kinds);
     if let Some(kind) = silent.into_iter().find(|kind| AlarmKind::NEVER_SILENT.contains(kind)) {
         return shape(format!("alarms of the kind `{kind}` can not be silenced, and the charter would allow it"));

@@ -115,6 +115,7 @@ pub(super) fn charter(systems: u64) -> Result<Charter, WriteError> {
             resume: two("operator")?,
             builders: 1,
             emergency: None,
+            after: None,
         }],
         amendment: two("release-manager")?,
         policy: gate::policy::DEFAULT.to_owned(),

@@ -127,6 +127,7 @@ impl Line {
             manifest: self.digest("manifest"),
             suites: suites.to_vec(),
             asks: Vec::new(),
+            promotions: Vec::new(),
             values: Vec::new(),
             problems: Vec::new(),
         };

@@ -6,7 +6,10 @@ use build::git::{CommitFacts, Mirror};
 use gate::CHANGE_COMMITS;
 use ledger::statement::{
     Signatory,
-    v1::{Asked, Change, ChangeProblem, Claim, CommitFact, CommitProblem, SuiteFact, SuiteKind, SuiteOn, SystemRule},
+    v1::{
+        Asked, Change, ChangeProblem, Claim, CommitFact, CommitProblem, Promotion, SuiteFact, SuiteKind, SuiteOn,
+        SystemRule,
+    },
 };
 use model::{
     Commit, Digest, ValueName,
@@ -19,8 +22,17 @@ use crate::{
     say::About,
 };
 
-/// What a manifest declares that the gate asks about: suites, approvals beyond the charter's, and guarded values.
-type Declared = (Vec<SuiteFact>, Vec<Asked>, Vec<ValueName>);
+/// What a manifest declares that the gate asks about.
+#[derive(Default)]
+struct Declared {
+    suites: Vec<SuiteFact>,
+    /// Approvals beyond the charter's.
+    asks: Vec<Asked>,
+    /// Where a release must have run before.
+    promotions: Vec<Promotion>,
+    /// Guarded values.
+    values: Vec<ValueName>,
+}
 
 impl Builder {
     /// Says what a new head changes, once. A head that was said before is not news; nor is one that went back to it;
@@ -60,7 +72,7 @@ impl Builder {
         if declared.is_none() {
             problems.insert(ChangeProblem::Manifest);
         }
-        let (suites, asks, values) = declared.unwrap_or_default();
+        let Declared { suites, asks, promotions, values } = declared.unwrap_or_default();
         let commits: Vec<CommitFact> = commits.iter().map(|c| self.commit_fact(c)).collect();
         // What is said of a commit is said for good; it would be known tomorrow.
         let is_unknown = |fact: &CommitFact| fact.problem == Some(CommitProblem::UnknownAuthor);
@@ -79,6 +91,7 @@ impl Builder {
             manifest,
             suites,
             asks,
+            promotions,
             values,
             problems: problems.into_iter().collect(),
         };
@@ -148,7 +161,12 @@ impl Builder {
             .collect();
         let values: BTreeSet<ValueName> =
             parsed.manifest.components.values().flat_map(|c| c.values.iter().cloned()).collect();
-        Ok((digest, Some((suites, asks, values.into_iter().collect()))))
+        let promotions = parsed.manifest.environments.values().filter_map(|e| {
+            let (environment, soak_s) = (e.name.clone(), u64::from(e.soak_s));
+            Some(Promotion { environment, after: e.after.clone()?, soak_s })
+        });
+        let promotions = promotions.collect();
+        Ok((digest, Some(Declared { suites, asks, promotions, values: values.into_iter().collect() })))
     }
 
     fn commit_fact(&self, commit: &CommitFacts) -> CommitFact {

@@ -46,18 +46,23 @@ impl Builder {
             if release.environment(&name).is_none() {
                 continue;
             }
-            // Promotion goes in the charter's order, or as the manifest says: into the next only what has run in the
-            // one before for as long as the manifest asks.
+            // Promotion goes as the charter and the manifest say, or else in the charter's order: into the next only what
+            // has run in the one before. The gate has a rule of its own; here it is about when to ask people.
             let declared = manifest.environments.get(&name);
-            let after = declared.and_then(|e| e.after.clone()).or(before);
-            let soak_s = declared.map_or(0, |e| u64::from(e.soak_s));
-            if let Some(after) = &after
-                && !self.has_soaked(system, after, build.claim.release, soak_s)
-            {
-                return Ok(format!(
-                    "{}: {} to have run {soak_s} s in {after} before {name}",
-                    system.name, build.claim.serial
-                ));
+            let declared = declared.and_then(|e| Some((e.after.clone()?, u64::from(e.soak_s))));
+            let rule = self.view.reader().members().charter().environment(&name).and_then(|e| e.after.clone());
+            let mut asked: Vec<(EnvironmentName, u64)> = declared.into_iter().collect();
+            asked.extend(rule.map(|after| (after.environment, after.soak_s)));
+            if asked.is_empty() {
+                asked.extend(before.map(|before| (before, 0)));
+            }
+            for (after, soak_s) in asked {
+                if !self.has_soaked(system, &after, build.claim.release, soak_s) {
+                    return Ok(format!(
+                        "{}: {} to have run {soak_s} s in {after} before {name}",
+                        system.name, build.claim.serial
+                    ));
+                }
             }
             self.propose_into(system, change, &build, &release, &name)?;
             before = Some(name);

@@ -9,6 +9,8 @@ use ledger::{
 };
 use model::Digest;
 
+use ledger::statement::v1::AfterRule;
+
 use super::*;
 use crate::world::{ORIGIN, at, charter, key_of, note_of, quorum};
 
@@ -214,6 +216,32 @@ fn what_is_done_to_a_selected_bundle() {
         let found = answer(&world, &bundle);
         assert!(found.starts_with(&wanted), "wanted {wanted}\n found {found}");
     }
+}
+
+/// What ran in the environment before is in the bundle, and the verdict does not follow without it.
+#[test]
+fn a_bundle_shows_that_it_ran_in_the_environment_before() {
+    let mut charter = crate::world::charter();
+    let staging: model::EnvironmentName = "staging".parse().unwrap();
+    charter.environments[1].after = Some(AfterRule { environment: staging.clone(), soak_s: 3_600 });
+    let mut world = World::founded(charter);
+    let change = world.good_change(1, None);
+    let staged = world.put_with(change, None, |_| {}, |_| {}, |p| p.environment = staging);
+    world.approve_both(&staged);
+    let live = world.milestone(&staged, MilestoneKind::Live);
+    world.wait(60);
+    world.wait(3_600);
+    let mut claim = staged.claim.clone();
+    claim.environment = crate::world::production();
+    let put = Put { proposal: world.propose(claim.clone()), claim, ..staged };
+    world.approve_both(&put);
+    let index = say_verdict(&mut world, &put);
+    for bundle in [whole(&world, index), selected(&world, index)] {
+        assert_eq!(answer(&world, &bundle), format!("granted: {}", bundle.form.name()));
+    }
+    let mut without = selected(&world, index);
+    without.entries.retain(|entry| entry.index != live);
+    assert!(answer(&world, &without).starts_with(&format!("the verdict at {index} does not follow")));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! in which everything is in order, and must be refused by that rule alone.
 
 use ledger::statement::v1::{
-    ChangeProblem, Claim, CommitProblem, Evidence, EvidenceOutcome, EvidenceReason, MilestoneKind, Reason, Ruling,
-    SuiteKind, SuiteOn,
+    ChangeProblem, Claim, CommitProblem, Evidence, EvidenceOutcome, EvidenceReason, MilestoneKind, Promotion, Reason,
+    Ruling, SuiteKind, SuiteOn,
 };
 
 use crate::{
@@ -269,6 +269,17 @@ const ROWS: &[Row] = &[
         world: || {
             then(|w, _, second| {
                 w.reject("cid", second);
+            })
+        },
+    },
+    Row {
+        what: "it has not run in staging",
+        rules: &["ran-in-the-environment-before"],
+        found: "promotion missing: staging: it has not run there",
+        world: || {
+            changed(|c| {
+                let (environment, after) = (crate::world::production(), "staging".parse().unwrap());
+                c.promotions.push(Promotion { environment, after, soak_s: 0 });
             })
         },
     },

@@ -116,6 +116,7 @@ pub(crate) fn charter() -> Charter {
             resume: quorum(3),
             builders: 2,
             emergency: Some(EmergencyRule { quorum: quorum(2), verdict_s: 6 }),
+            after: None,
         }],
         amendment: quorum(4),
         policy: "permit(principal, action, resource);\n\"é\"".to_owned(),
@@ -159,6 +160,7 @@ fn change() -> Change {
             covers: vec!["PAY-142".parse().unwrap()],
         }],
         asks: vec![Asked { environment: "production".parse().unwrap(), approvals: 3 }],
+        promotions: Vec::new(),
         values: vec!["payout".parse().unwrap()],
         problems: vec![ChangeProblem::NotFastForward],
     }

@@ -2,7 +2,7 @@ mod others;
 
 use super::samples::{all, statement, verdict};
 use super::*;
-use crate::statement::v1::{Reason, Resume, Ruling};
+use crate::statement::v1::{AfterRule, Promotion, Reason, Resume, Ruling};
 
 /// The frozen bytes: one line a statement, its name and its payload. Whoever changes them makes a new version beside
 /// this one.
@@ -24,6 +24,37 @@ fn the_bytes_are_frozen() {
     }
     let kinds: std::collections::BTreeSet<Kind> = all.iter().map(|(_, s)| s.claim.kind()).collect();
     assert_eq!(kinds.len(), Kind::ALL.len(), "every kind is frozen");
+}
+
+/// Fields that came later stand only where they say something: what was frozen before stays as it is.
+#[test]
+fn where_a_release_must_have_run_is_written_only_if_it_is_asked() {
+    let ask = |claim: &mut Claim| match claim {
+        Claim::Charter(c) => {
+            c.environments[0].after = Some(AfterRule { environment: "staging".parse().unwrap(), soak_s: 60 });
+        }
+        Claim::Change(c) => c.promotions.push(Promotion {
+            environment: "production".parse().unwrap(),
+            after: "staging".parse().unwrap(),
+            soak_s: 60,
+        }),
+        _ => {}
+    };
+    let rows = [
+        (Kind::Charter, r#""after":{"environment":"staging","soak_s":60}"#),
+        (Kind::Change, r#""promotions":[{"environment":"production","after":"staging","soak_s":60}]"#),
+    ];
+    for (kind, words) in rows {
+        let (_, mut statement) = all().into_iter().find(|(_, s)| s.claim.kind() == kind).unwrap();
+        assert!(!String::from_utf8(statement.to_bytes().unwrap()).unwrap().contains(r#""soak_s""#));
+        ask(&mut statement.claim);
+        let text = String::from_utf8(statement.to_bytes().unwrap()).unwrap();
+        assert!(text.contains(words), "{text}");
+        assert_eq!(Statement::from_bytes(text.as_bytes()).unwrap(), statement);
+        // One form: an empty list is not written out, and nothing unknown is in it.
+        let wrong = text.replace(r#""soak_s":60"#, r#""soak_s":60,"x":1"#);
+        assert!(Statement::from_bytes(wrong.as_bytes()).is_err());
+    }
 }
 
 /// Every place in a payload where an object begins.

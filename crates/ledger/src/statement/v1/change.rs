@@ -29,6 +29,10 @@ pub struct Change {
     pub suites: Vec<SuiteFact>,
     /// How many approvals in all the manifest asks for, in environments where it asks for more than the charter.
     pub asks: Vec<Asked>,
+    /// Where the manifest says that a release must have run before it comes into an environment, beside what the charter
+    /// says of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promotions: Vec<Promotion>,
     /// The guarded values that the manifest's components read, in order. The proposal must bring those in force.
     pub values: Vec<ValueName>,
     /// Why it is not accepted, if it is not.
@@ -50,6 +54,18 @@ pub struct Asked {
     pub environment: EnvironmentName,
     /// So many approvals in all; never fewer than the charter's quorum.
     pub approvals: u32,
+}
+
+/// What a manifest says of the way from one environment to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promotion {
+    /// Into this environment.
+    pub environment: EnvironmentName,
+    /// Only what has run in this one,
+    pub after: EnvironmentName,
+    /// for so many seconds without a break, by the log's ticks.
+    pub soak_s: u64,
 }
 
 /// One commit.

@@ -190,6 +190,19 @@ pub struct EnvironmentRule {
     pub builders: u32,
     /// What it takes to release in an emergency, before all evidence is there; none for not at all.
     pub emergency: Option<EmergencyRule>,
+    /// Where the same release must have run before; none for nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<AfterRule>,
+}
+
+/// Where a release must have run before it comes here, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AfterRule {
+    /// The environment, another one of the charter.
+    pub environment: EnvironmentName,
+    /// Seconds, by the log's ticks, for which it was live there without a break.
+    pub soak_s: u64,
 }
 
 /// What it takes to release before all evidence is there.

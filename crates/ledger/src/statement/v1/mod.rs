@@ -23,10 +23,10 @@ pub use amendment::{Amendment, Cancellation, Consent, Edit};
 pub use analysis::{Analysis, AnalysisAnswer, AnalysisTick, Asks, Line, Metric, Worse};
 pub use approval::{Action, Approval, Exception, KeyWithdrawal, Rejection};
 pub use build::{Build, Image};
-pub use change::{Asked, Change, ChangeProblem, CommitFact, CommitProblem, SuiteFact};
+pub use change::{Asked, Change, ChangeProblem, CommitFact, CommitProblem, Promotion, SuiteFact};
 pub use charter::{
-    Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Recovery, Robot,
-    Role, SilenceRule, SystemRule, ValueRule, WitnessKey,
+    AfterRule, Charter, EmergencyRule, EnvironmentRule, Group, Host, Key, KeyScheme, LogKey, Member, Quorum, Recovery,
+    Robot, Role, SilenceRule, SystemRule, ValueRule, WitnessKey,
 };
 pub use erasure::Erasure;
 pub use evidence::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteKind, SuiteOn, Totals};
