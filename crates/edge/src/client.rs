@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
-use model::route::{Clients, EdgeCounts, RouteTable, Ticks};
+use model::route::{Clients, EdgeCounts, ReadAnswer, ReadRequest, RouteTable, Ticks};
 use serde::de::DeserializeOwned;
 use tokio::{net::UnixStream, time::timeout};
 
@@ -136,6 +136,16 @@ impl EdgeClient {
         self.read(status, &answer)
     }
 
+    /// What components say of themselves, in the order in which they were asked.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn read_components(&self, request: &ReadRequest) -> Result<Vec<ReadAnswer>, ClientError> {
+        let bytes = serde_json::to_vec(request).map_err(|error| self.protocol(error))?;
+        let (status, answer) = self.ask(Method::POST, "/read", bytes).await?;
+        self.read(status, &answer)
+    }
+
     /// The clients of each version.
     ///
     /// # Errors
@@ -256,6 +266,14 @@ impl BlockingEdgeClient {
     /// As there.
     pub fn ticks(&self, from: u64) -> Result<Ticks, ClientError> {
         self.wait(self.client.ticks(from))
+    }
+
+    /// As [`EdgeClient::read_components`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_components(&self, request: &ReadRequest) -> Result<Vec<ReadAnswer>, ClientError> {
+        self.wait(self.client.read_components(request))
     }
 
     /// As [`EdgeClient::clients`].

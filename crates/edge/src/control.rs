@@ -6,6 +6,7 @@
 //! | `GET /table` | 200 the table in force, 404 without one |
 //! | `GET /counts` | 200 `model::route::EdgeCounts` |
 //! | `GET /ticks?from=N` | 200 `model::route::Ticks` from that number on, without one all; asked by who may steer, it keeps comparisons from silence |
+//! | `POST /read` with a `ReadRequest` | 200 a `ReadAnswer` a target: what components say of themselves; 400, 403, 413 |
 //! | `GET /clients` | 200 `model::route::Clients` |
 //! | `GET /metrics` | 200 OpenMetrics text |
 //! | `GET /health` | 200 [`Health`] when it serves or waits for its first table, 503 otherwise |
@@ -43,7 +44,7 @@ use tower::{ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer};
 use crate::{
     edge::{Applied, ApplyError, Inner, StartError},
     limits::{ACCEPT_PAUSE, CONTROL_TIMEOUT, MAX_CONTROL_CONNECTIONS, MAX_CONTROL_REQUESTS, MAX_TABLE_BYTES},
-    metrics,
+    metrics, read,
 };
 
 /// The control socket.
@@ -187,6 +188,12 @@ async fn respond(edge: Weak<Inner>, may_steer: bool, request: Request<Incoming>)
             "only the agent's user and the edge's own may send tables",
         ),
         (&Method::PUT, "/table") => put_table(&edge, request.into_body()).await,
+        (&Method::POST, "/read") if !may_steer => fault(
+            StatusCode::FORBIDDEN,
+            "this user may not have components asked".to_owned(),
+            "only the agent's user and the edge's own may",
+        ),
+        (&Method::POST, "/read") => read_components(request.into_body()).await,
         (&Method::GET, "/table") => match edge.table() {
             Some(table) => json(StatusCode::OK, &*table),
             None => fault(StatusCode::NOT_FOUND, "no table is in force".to_owned(), "the agent sends one"),
@@ -209,15 +216,15 @@ async fn respond(edge: Weak<Inner>, may_steer: bool, request: Request<Incoming>)
             let well = matches!(health, Health::Waiting | Health::Serving { .. });
             json(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health)
         }
-        (_, "/table" | "/counts" | "/ticks" | "/clients" | "/metrics" | "/health") => fault(
+        (_, "/table" | "/read" | "/counts" | "/ticks" | "/clients" | "/metrics" | "/health") => fault(
             StatusCode::METHOD_NOT_ALLOWED,
             format!("`{}` is not served here", request.method()),
-            "GET them; PUT a table",
+            "GET them; PUT a table; POST what to read",
         ),
         (_, path) => fault(
             StatusCode::NOT_FOUND,
             format!("`{path}` is not served here"),
-            "there are /table, /counts, /ticks, /clients, /metrics and /health",
+            "there are /table, /read, /counts, /ticks, /clients, /metrics and /health",
         ),
     }
 }
@@ -228,22 +235,9 @@ fn from(query: Option<&str>) -> Option<u64> {
 }
 
 async fn put_table(edge: &Arc<Inner>, body: Incoming) -> Response<Full<Bytes>> {
-    let too_large = || {
-        fault(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("the table is larger than {MAX_TABLE_BYTES} bytes"),
-            "a table has at most 512 routes",
-        )
-    };
-    if body.size_hint().lower() > MAX_TABLE_BYTES as u64 {
-        return too_large();
-    }
-    let bytes = match Limited::new(body, MAX_TABLE_BYTES).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return too_large(),
-        Err(error) => {
-            return fault(StatusCode::BAD_REQUEST, format!("the table did not arrive: {error}"), "send it again");
-        }
+    let bytes = match whole(body, "table", "a table has at most 512 routes").await {
+        Ok(bytes) => bytes,
+        Err(fault) => return *fault,
     };
     let table: RouteTable = match serde_json::from_slice(&bytes) {
         Ok(table) => table,
@@ -269,6 +263,40 @@ async fn put_table(edge: &Arc<Inner>, body: Incoming) -> Response<Full<Bytes>> {
                 ApplyError::Keep(_) | ApplyError::Ending => StatusCode::SERVICE_UNAVAILABLE,
             };
             fault(status, chain(&error), error.hint())
+        }
+    }
+}
+
+async fn read_components(body: Incoming) -> Response<Full<Bytes>> {
+    let bytes = match whole(body, "request", "ask fewer at once").await {
+        Ok(bytes) => bytes,
+        Err(fault) => return *fault,
+    };
+    let wrong = |error: String| fault(StatusCode::BAD_REQUEST, error, "send JSON of `model::route::ReadRequest`");
+    match serde_json::from_slice(&bytes) {
+        Ok(request) => match read::read(request).await {
+            Ok(answers) => json(StatusCode::OK, &answers),
+            Err(why) => wrong(format!("too much is asked: {why}")),
+        },
+        Err(error) => wrong(format!("not a request to read: {error}")),
+    }
+}
+
+/// A body of at most [`MAX_TABLE_BYTES`].
+async fn whole(body: Incoming, what: &str, hint: &str) -> Result<Bytes, Box<Response<Full<Bytes>>>> {
+    let too_large = || {
+        let error = format!("the {what} is larger than {MAX_TABLE_BYTES} bytes");
+        Box::new(fault(StatusCode::PAYLOAD_TOO_LARGE, error, hint))
+    };
+    if body.size_hint().lower() > MAX_TABLE_BYTES as u64 {
+        return Err(too_large());
+    }
+    match Limited::new(body, MAX_TABLE_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => {
+            let error = format!("the {what} did not arrive: {error}");
+            Err(Box::new(fault(StatusCode::BAD_REQUEST, error, "send it again")))
         }
     }
 }

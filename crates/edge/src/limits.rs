@@ -170,3 +170,10 @@ pub(crate) const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const MAX_TOKEN_KEYS: usize = 16;
 /// How far the clock of whoever signs tokens may be from ours, in seconds (RFC 7519 section 4.1.4 allows "a few minutes").
 pub(crate) const TOKEN_LEEWAY_S: u64 = 60;
+
+/// The longest answer of a component to the question for its metrics, in bytes: some ten thousand series.
+pub(crate) const MAX_READ_BYTES: usize = 1024 * 1024;
+/// How many components are asked at once; with the limit on an answer it bounds what they can fill.
+pub(crate) const MAX_READ_AT_ONCE: usize = 128;
+/// How long one may take. With the numbers above all are asked well within [`CONTROL_TIMEOUT`].
+pub(crate) const MAX_READ_TIMEOUT: Duration = Duration::from_secs(2);

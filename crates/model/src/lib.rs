@@ -12,6 +12,7 @@ pub mod manifest;
 pub mod release;
 pub mod route;
 mod serial;
+pub mod series;
 pub mod value;
 
 pub use canonical::{CanonicalError, from_json_strict, to_json};
@@ -22,3 +23,4 @@ pub use ids::{
     RoleName, SecretName, SuiteName, SystemName, ValueName, VolumeName, ZoneName,
 };
 pub use serial::{Serial, SerialError};
+pub use series::{Series, SeriesError};

@@ -23,6 +23,7 @@ mod findings;
 pub mod limits;
 mod network;
 mod paths;
+mod readings;
 mod secrets;
 mod state;
 mod suggest;

@@ -4,11 +4,13 @@
 //! manifest at a commit and the images that were built from it, and is promoted, rolled back and retired as one.
 
 mod analysis;
+mod readings;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use analysis::{Analysis, Cohort, Margins, Slower};
+pub use readings::{Counter, Invariant, Readings, Worse};
 use serde::{Deserialize, Serialize};
 pub use versions::{Channel, Versions};
 

@@ -2,6 +2,7 @@
 
 mod clients;
 mod names;
+mod read;
 mod split;
 
 use std::net::SocketAddr;
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 pub use clients::{Client, Clients, CutSessions, Identity, VersionClients};
 pub use names::{Lease, Meant, Named, Names};
+pub use read::{
+    MAX_READ_SAMPLES, MAX_READ_SERIES, MAX_READ_TARGETS, ReadAnswer, ReadRequest, ReadTarget, SeriesAnswer,
+};
 pub use split::{Arm, CohortRule, Flag, FlagCounts, MAX_FLAGS, Split, TickRow, TickTotals, Ticks, UNITS, unit};
 
 use crate::{ComponentName, Serial};

@@ -480,7 +480,10 @@ fn worse(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Option<
         Forward::Comparing { phase, begun, .. } => (*phase, *begun),
         _ => (comparison.first(), scene.now),
     };
-    if phase == Phase::Cohort { errors(scene, transition) } else { comparison.setback(scene, phase, begun) }
+    match phase {
+        Phase::Cohort => errors(scene, transition).or_else(|| comparison.setback_by_reading(scene)),
+        _ => comparison.setback(scene, phase, begun),
+    }
 }
 
 fn errors(scene: &Scene<'_>, transition: &Transition) -> Option<BackReason> {

@@ -5,6 +5,8 @@
 //! progress. Invariant `each-tick-once`: a tick is taken together with the number of the next, so that a crash neither loses nor doubles one.
 
 mod measures;
+mod reads;
+mod sample;
 mod words;
 
 use model::{
@@ -24,7 +26,8 @@ use crate::{
     watch::Baseline,
 };
 
-pub use measures::Metric;
+pub use measures::{CounterMetric, EdgeMetric, InvariantMetric, Metric};
+pub use reads::{Asked, Sweep};
 
 /// Ticks that go into one statement: a minute of seconds. A statement of so many is some 15 KiB at most.
 const STATEMENT_TICKS: usize = 60;
@@ -45,6 +48,9 @@ pub struct Comparison {
     parts: Vec<Part>,
     /// Whether people were told that the new version gets no requests.
     told_quiet: bool,
+    /// What is read of components themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    reads: Vec<reads::Read>,
 }
 
 /// Which of the edge's ticks were taken.
@@ -113,7 +119,8 @@ pub(crate) fn settings(scene: &Scene<'_>, transition: &Transition) -> Option<Ana
     let of = |version: &Version| version.environment(&scene.place().environment)?.analysis.clone();
     match (of(&transition.to), of(from)) {
         (Some(new), Some(old)) => Some(new.no_looser_than(&old)),
-        (one, other) => one.or(other),
+        (Some(new), None) => Some(new.alone(true)),
+        (None, old) => old.map(|old| old.alone(false)),
     }
 }
 
@@ -134,7 +141,10 @@ impl Comparison {
         let settings = settings(scene, transition)?;
         let (from, before) = (transition.from.as_ref()?, transition.before.as_ref()?);
         let components = compared(scene, transition);
-        let alpha_ppm = settings.margins.false_rollback_ppm.checked_div(u32::try_from(components.len()).ok()?)?;
+        let whole_ppm = settings.margins.false_rollback_ppm;
+        let reads = reads::begin(&settings, from, &transition.to, whole_ppm, scene.now);
+        let for_counters = if reads.iter().any(reads::Read::is_counter) { reads::counters_ppm(whole_ppm) } else { 0 };
+        let alpha_ppm = whole_ppm.saturating_sub(for_counters).checked_div(u32::try_from(components.len()).ok()?)?;
         let begun = format!("comparison {} {} {}", from.digest, transition.to.digest, transition.to.generation);
         let parts = components.into_iter().filter_map(|component| {
             let seen = measures::Seen::of(scene, transition, before, &component, settings.tick_ms);
@@ -146,7 +156,7 @@ impl Comparison {
         let parts: Vec<Part> = parts.collect();
         let taken = Taken { start: None, next: 0 };
         let salt = Digest::of(begun.as_bytes());
-        (!parts.is_empty()).then_some(Self { salt, settings, taken, parts, told_quiet: false })
+        (!parts.is_empty()).then_some(Self { salt, settings, taken, parts, told_quiet: false, reads })
     }
 
     /// Where to ask the edge for ticks from.
@@ -179,7 +189,14 @@ impl Comparison {
             cohort: self.settings.cohort.iter().flat_map(model::release::Cohort::rules).collect(),
             silence_ms: self.settings.silence_s.saturating_mul(1_000),
             tick_ms: self.settings.tick_ms,
-            flags: part.metrics.iter().map(|m| m.flag).collect(),
+            flags: part
+                .metrics
+                .iter()
+                .filter_map(|m| match m {
+                    Metric::Edge(edge) => Some(edge.flag),
+                    Metric::Counter(_) | Metric::Invariant(_) => None,
+                })
+                .collect(),
         })
     }
 
@@ -202,28 +219,59 @@ impl Comparison {
         self.taken.next = next.max(ticks.next);
     }
 
+    /// Takes what components said since the last plan.
+    fn read(&mut self, scene: &Scene<'_>, transition: &Transition, phase: Phase) {
+        let share = (phase != Phase::Cohort).then(|| self.share(phase));
+        let frame = reads::Frame { scene, transition, salt: self.salt, share };
+        for read in &mut self.reads {
+            read.take(&frame, scene.sweeps, self.settings.tick_ms);
+        }
+    }
+
     /// Why it must go back; none if it need not.
     pub(crate) fn setback(&self, scene: &Scene<'_>, phase: Phase, begun: Timestamp) -> Option<BackReason> {
-        if let Some((part, why)) = self.parts.iter().find_map(|p| Some((p, p.unreadable.clone()?))) {
+        if let Some((part, why)) = self.all().find_map(|p| Some((p, p.unreadable.clone()?))) {
             return Some(BackReason::Unreadable { component: part.component.clone(), why });
         }
-        let worse = self.parts.iter().find_map(|part| match part.analysis.answer() {
-            Answer::GoBack { because, .. } => Some(words::worse(part, &because)),
-            Answer::Promote | Answer::NotYet { .. } => None,
-        });
-        worse.or_else(|| {
+        let worse = self.parts.iter().find_map(worse);
+        worse.or_else(|| self.setback_by_reading(scene)).or_else(|| {
             let limit_s = self.settings.undecided_s;
             let late = phase != Phase::Kept && scene.passed(begun, u64::from(limit_s) * 1_000);
             late.then(|| BackReason::Undecided { limit_s, waited_for: self.waits().join("; ") })
         })
     }
 
+    /// The same by what is read of components alone, which speaks also while only a cohort has the new version.
+    pub(crate) fn setback_by_reading(&self, scene: &Scene<'_>) -> Option<BackReason> {
+        let found = self.reads.iter().filter_map(|r| r.part.as_ref()).find_map(worse);
+        found.or_else(|| {
+            let limit_s = self.settings.readings.as_ref().map_or(0, |r| r.unreadable_s);
+            self.reads.iter().find_map(|r| r.setback(scene, limit_s))
+        })
+    }
+
+    /// All analyses.
+    fn all(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().chain(self.reads.iter().filter_map(|r| r.part.as_ref()))
+    }
+
+    /// What is to be read, and of which of these instances.
+    pub fn targets(&self, transition: &Transition, seen: &[&crate::instance::ObservedInstance]) -> Vec<Asked> {
+        self.reads.iter().flat_map(|r| r.targets(transition, seen)).collect()
+    }
+
     /// What follows a phase; none if it goes on.
     pub(crate) fn next(&self, scene: &Scene<'_>, phase: Phase, since: Timestamp, watch_s: u32) -> Option<Next> {
         let passed = |limit_s: u32| scene.passed(since, u64::from(limit_s) * 1_000);
-        let ready = || self.parts.iter().all(|p| p.analysis.answer() == Answer::Promote);
+        let judged = || self.reads.iter().all(|r| r.part.is_some());
+        let ready = || judged() && self.all().all(|p| p.analysis.answer() == Answer::Promote);
         // A larger share is given only to a version that was seen at work with the smaller one.
-        let may_raise = || self.parts.iter().all(|p| p.analysis.may_raise() && p.analysis.quiet_ticks() == 0);
+        let may_raise =
+            || self.all().all(|p| p.analysis.may_raise()) && self.parts.iter().all(|p| p.analysis.quiet_ticks() == 0);
+        // What can not be read is never good.
+        if !self.reads.iter().all(reads::Read::is_readable) {
+            return None;
+        }
         match phase {
             Phase::Cohort => {
                 let alone_s = self.settings.cohort.as_ref().map_or(0, |c| c.alone_s);
@@ -245,7 +293,9 @@ impl Comparison {
 
     /// What it waits for, in people's words, one a component.
     pub fn waits(&self) -> Vec<String> {
-        self.parts.iter().map(|part| words::waits(part, self.settings.tick_ms)).collect()
+        let tick_ms = self.settings.tick_ms;
+        let said = |read: &reads::Read| read.waits().or_else(|| Some(words::waits(read.part.as_ref()?, tick_ms)));
+        self.parts.iter().map(|part| words::waits(part, tick_ms)).chain(self.reads.iter().filter_map(said)).collect()
     }
 
     /// Ticks taken, of the component of which the most were.
@@ -272,11 +322,16 @@ impl Part {
             })
             .collect();
         let tick = stats::Tick { trial_requests: row.trial.requests, control_requests: row.control.requests, counts };
-        if let Err(error) = self.analysis.step(&tick) {
+        let share = row.flags.first().map_or(0, |c| u8::try_from(c.trial_units).unwrap_or(u8::MAX));
+        self.step(&tick, share);
+    }
+
+    /// Takes one tick, and keeps it for the log.
+    fn step(&mut self, tick: &stats::Tick, share: u8) {
+        if let Err(error) = self.analysis.step(tick) {
             self.unreadable = Some(error.to_string());
             return;
         }
-        let share = row.flags.first().map_or(0, |c| u8::try_from(c.trial_units).unwrap_or(u8::MAX));
         self.unlogged.push(CountedTick {
             share,
             requests: tick.trial_requests,
@@ -298,22 +353,36 @@ impl Part {
     }
 }
 
-/// Takes what the edge counted since the last plan, and notes for the log what is due.
+/// Why it goes back by this analysis alone.
+fn worse(part: &Part) -> Option<BackReason> {
+    match part.analysis.answer() {
+        Answer::GoBack { because, .. } => Some(words::worse(part, &because)),
+        Answer::Promote | Answer::NotYet { .. } => None,
+    }
+}
+
+/// Takes what the edge counted and what components said since the last plan, and notes for the log what is due.
 pub(crate) fn count(scene: &Scene<'_>, progress: &mut Progress) {
-    let (transition, moving) = match &mut progress.state {
-        State::Forward { transition, stage } => {
-            (transition, matches!(stage, Forward::Switching { .. } | Forward::Comparing { .. }))
-        }
-        State::Back { transition, .. } | State::Stuck { transition, .. } => (transition, false),
+    let (transition, moving, phase) = match &mut progress.state {
+        State::Forward { transition, stage: Forward::Comparing { phase, .. } } => (transition, true, Some(*phase)),
+        State::Forward { transition, stage } => (transition, matches!(stage, Forward::Switching { .. }), None),
+        State::Back { transition, .. } | State::Stuck { transition, .. } => (transition, false, None),
         State::Idle { .. } => return,
     };
+    if let Some(phase) = phase
+        && let Some(mut comparison) = transition.comparison.take()
+    {
+        comparison.read(scene, transition, phase);
+        transition.comparison = Some(comparison);
+    }
     let (serial, other) = (transition.to.serial().clone(), transition.from.as_ref().map(|v| v.digest));
     let (Some(comparison), Some(other)) = (transition.comparison.as_mut(), other) else { return };
     if let Some(ticks) = scene.ticks.filter(|_| moving) {
         comparison.take(ticks);
     }
     let salt = comparison.salt;
-    for part in &mut comparison.parts {
+    let read = comparison.reads.iter_mut().filter_map(|r| r.part.as_mut());
+    for part in comparison.parts.iter_mut().chain(read) {
         let saying = part.saying();
         let due = part.unlogged.len() >= STATEMENT_TICKS || saying != part.logged || !moving;
         if !due || part.unlogged.is_empty() {

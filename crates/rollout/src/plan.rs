@@ -14,7 +14,7 @@ use model::{
 use crate::{
     act::{act, count_ends},
     advance::{advance, count_failures, was_tried},
-    comparison,
+    comparison::{self, Sweep},
     instance::{InstanceId, Observed},
     intent::{Intent, Leave},
     progress::{Ended, Progress, State, Told},
@@ -34,6 +34,9 @@ pub struct Seen<'a> {
     pub edge: &'a EdgeCounts,
     /// What the edge counted of two versions that are compared, from [`Progress::next_tick`] on; none if it was not asked.
     pub ticks: Option<&'a Ticks>,
+    /// What components said since the last plan to what [`Progress::to_read`] asks, oldest first. Taking one twice adds
+    /// nothing.
+    pub sweeps: &'a [Sweep],
     /// How the steps of the last plan went, those that were tried. None after a crash.
     pub reports: &'a [Report],
 }
@@ -146,9 +149,18 @@ const TRANSITIONS_LIMIT: u32 = 64;
 
 /// The next steps. See the module for how to use it.
 pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp) -> Plan {
-    let Seen { observed, edge, ticks, reports } = seen;
-    let scene =
-        Scene { intent, observed, edge, ticks, reports, told: &progress.told, issued: &progress.issued.routes, now };
+    let Seen { observed, edge, ticks, sweeps, reports } = seen;
+    let scene = Scene {
+        intent,
+        observed,
+        edge,
+        ticks,
+        sweeps,
+        reports,
+        told: &progress.told,
+        issued: &progress.issued.routes,
+        now,
+    };
     let mut progress = progress.clone();
     count_failures(&scene, &mut progress);
     comparison::count(&scene, &mut progress);
@@ -160,7 +172,8 @@ pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp
         milestones.into_iter().for_each(|m| progress.outbox.note(m));
         issue(&scene, &mut progress);
     }
-    comparison::count(&scene, &mut progress);
+    // What was taken above is not taken again, and what is due by now is noted.
+    comparison::count(&Scene { sweeps: &[], ..scene }, &mut progress);
     count_ends(&scene, &mut progress);
     let (steps, mut waits) = act(&scene, &progress);
     let steps = permitted(intent, &progress, steps, &mut waits);

@@ -13,11 +13,12 @@ use model::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    comparison::{Comparison, Phase},
-    instance::InstanceId,
+    comparison::{Asked, Comparison, Phase},
+    instance::{InstanceId, Observed, ObservedInstance},
     intent::Version,
     milestone::Outbox,
     reason::{BackReason, PastIrreversible},
+    scene::has_ended,
     watch::Baseline,
 };
 
@@ -115,6 +116,14 @@ impl Progress {
     /// Where to ask the edge for ticks from, while two versions are compared.
     pub fn next_tick(&self) -> Option<u64> {
         self.comparing().map(|(comparison, _)| comparison.next_tick())
+    }
+
+    /// What components are to be asked now, of the instances that are there.
+    pub fn to_read(&self, observed: &Observed) -> Vec<Asked> {
+        let State::Forward { transition, stage: Forward::Comparing { .. } } = &self.state else { return Vec::new() };
+        let is_up = |i: &&ObservedInstance| i.id.environment == self.environment && !has_ended(i);
+        let seen: Vec<&ObservedInstance> = observed.instances.iter().filter(is_up).collect();
+        transition.comparison.as_ref().map(|c| c.targets(transition, &seen)).unwrap_or_default()
     }
 
     /// The comparison on its way, and who has the new version.

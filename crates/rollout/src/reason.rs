@@ -80,6 +80,18 @@ pub enum BackReason {
         /// Why not.
         why: String,
     },
+    /// What a component should say of itself could not be read for too long.
+    #[error("{what} of {component} could not be read for {limit_s} s: {why}")]
+    NotRead {
+        /// Of which component.
+        component: ComponentName,
+        /// What.
+        what: String,
+        /// The time that it had.
+        limit_s: u32,
+        /// Why not.
+        why: String,
+    },
     /// A step failed each time that it was tried.
     #[error("{step} failed {times} times: {error}")]
     StepFailed {

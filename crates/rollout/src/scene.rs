@@ -10,6 +10,7 @@ use model::{
 };
 
 use crate::{
+    comparison::Sweep,
     instance::{InstanceId, InstanceSpec, InstanceState, Observed, ObservedInstance, edge_address, peer_variable},
     intent::{Intent, Place, Version},
     order::{is_behind_edge, targets},
@@ -25,6 +26,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) observed: &'a Observed,
     pub(crate) edge: &'a EdgeCounts,
     pub(crate) ticks: Option<&'a Ticks>,
+    pub(crate) sweeps: &'a [Sweep],
     pub(crate) reports: &'a [Report],
     pub(crate) told: &'a [Told],
     /// The routes that the edge was last given.

@@ -9,12 +9,15 @@ pub mod postgres_server;
 #[cfg(test)]
 mod rollout_canaries;
 #[cfg(test)]
+mod rollout_readings;
+#[cfg(test)]
 mod rollout_refusals;
 pub mod rollout_run;
 #[cfg(test)]
 mod rollout_stories;
 pub mod s3_server;
 pub mod security_key;
+pub mod speaking;
 #[cfg(test)]
 mod store_laws;
 pub mod tls;

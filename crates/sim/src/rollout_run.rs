@@ -13,7 +13,11 @@ use model::{
 use rollout::{Intent, Leave, Outcome, Place, Plan, Progress, Report, Seen, Version, plan, plan::describe};
 use runtime::driver::Driver;
 
-use crate::{driver::FakeDriver, world::World};
+use crate::{
+    driver::FakeDriver,
+    speaking::Speakers,
+    world::{TICK_MS, World},
+};
 
 /// Seconds that fixture releases are watched.
 pub const WATCH_S: u32 = 3;
@@ -133,10 +137,13 @@ pub struct Run {
     /// What is on its disk.
     stored: Vec<u8>,
     reports: Vec<Report>,
+    rounds: u64,
     /// Rounds in which there was something to do or to store; the points at which a kill matters.
     pub busy: u64,
     /// The busy round in which it is killed, and where.
     pub kill: Option<(u64, Kill)>,
+    /// What components say of themselves.
+    pub speakers: Speakers,
     /// What happened, for people.
     pub story: Vec<String>,
     /// Whether to write the story; thousands of runs that go well need none.
@@ -159,8 +166,10 @@ impl Run {
             stored: bytes(&progress),
             progress,
             reports: Vec::new(),
+            rounds: 0,
             busy: 0,
             kill: None,
+            speakers: Speakers::default(),
             story: Vec::new(),
             telling: true,
         }
@@ -176,8 +185,10 @@ impl Run {
             progress: self.progress.clone(),
             stored: self.stored.clone(),
             reports: self.reports.clone(),
+            rounds: self.rounds,
             busy: 0,
             kill: None,
+            speakers: self.speakers.clone(),
             story: self.story.clone(),
             telling: self.telling,
         }
@@ -222,8 +233,13 @@ impl Run {
             let ticks = self.progress.next_tick().map(|from| world.ticks(from));
             (world.observe(), world.counts(), ticks, world.now())
         };
+        // Once a second, as an agent does.
+        let asked =
+            if self.rounds.is_multiple_of(1_000 / TICK_MS) { self.progress.to_read(&observed) } else { Vec::new() };
+        self.rounds += 1;
+        let sweeps = self.speakers.ask(asked);
         let reports = std::mem::take(&mut self.reports);
-        let seen = Seen { observed: &observed, edge: &edge, ticks: ticks.as_ref(), reports: &reports };
+        let seen = Seen { observed: &observed, edge: &edge, ticks: ticks.as_ref(), sweeps: &sweeps, reports: &reports };
         let next = plan(intent, seen, &self.progress, now);
         let changed = next.progress != self.progress;
         let busy = changed || !next.steps.is_empty();

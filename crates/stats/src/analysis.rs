@@ -76,7 +76,7 @@ impl Analysis {
     /// # Errors
     /// If the counts can not be. Then nothing has changed.
     pub fn step(&mut self, tick: &Tick) -> Result<(), TickError> {
-        tick.check(self.plan.measures.len())?;
+        tick.check(&self.plan.measures)?;
         let full = |it: &(Reader, State)| it.1.trial.full() || it.1.control.full();
         if self.ticks == u64::MAX || self.measures.iter().flatten().any(full) {
             return Err(TickError::Full);
@@ -124,6 +124,9 @@ impl Analysis {
                 More::Never => waits.push(Wait::TooClose { measure, rules_out }),
             }
         }
+        if self.ticks == 0 && waits.is_empty() {
+            waits.push(Wait::Traffic { measure: 0 });
+        }
         if waits.is_empty() { Answer::Promote } else { Answer::NotYet { waits } }
     }
 
@@ -137,7 +140,10 @@ impl Analysis {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let good = |state: &State| state.good.value() >= self.plan.promote_at();
-        !self.went_back() && self.measures.iter().flatten().all(|(_, state)| good(state)) && !self.hold()
+        !self.went_back()
+            && self.ticks > 0
+            && self.measures.iter().flatten().all(|(_, state)| good(state))
+            && !self.hold()
     }
 
     /// Whether the trial's share should stay as it is: the versions differ more than chance explains often. Nobody needs

@@ -108,8 +108,8 @@ pub struct Margin {
 /// Why a plan can not be followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// Nothing but invariants, or nothing at all: then every version would be ready at once.
-    #[error("the plan compares nothing: it needs a measure of events or of slow units")]
+    /// Nothing at all: then every version would be ready at once.
+    #[error("the plan measures nothing")]
     Nothing,
     /// More than [`MAX_MEASURES`].
     #[error("the plan has `{0}` measures and may have {MAX_MEASURES}")]
@@ -164,10 +164,12 @@ impl Plan {
             weights += u64::from(measure.weight_ppm);
             measure.question.check()?;
         }
-        if self.measures.iter().all(|measure| measure.question == Question::Invariant) {
+        if self.measures.is_empty() {
             return Err(PlanError::Nothing);
         }
-        if weights != u64::from(ONE_PPM) {
+        // Invariants alone are ready once they were looked at, and need no part of alpha.
+        let compares = self.measures.iter().any(|measure| measure.question != Question::Invariant);
+        if compares && weights != u64::from(ONE_PPM) {
             return Err(PlanError::Weights(weights));
         }
         Ok(())

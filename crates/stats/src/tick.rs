@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::{Measure, Question};
+
 /// Units of both versions together in one tick at most: far above the edge's 100, and sums of them stay exact.
 pub const MAX_UNITS: u32 = 1_000_000;
 /// Requests of a version in one tick at most: a million a second for a quarter of an hour.
@@ -75,23 +77,25 @@ pub enum TickError {
 
 impl Tick {
     /// Whether these counts can be.
-    pub(crate) fn check(&self, measures: usize) -> Result<(), TickError> {
-        if self.counts.len() != measures {
-            return Err(TickError::Length { expected: measures, found: self.counts.len() });
+    pub(crate) fn check(&self, measures: &[Measure]) -> Result<(), TickError> {
+        if self.counts.len() != measures.len() {
+            return Err(TickError::Length { expected: measures.len(), found: self.counts.len() });
         }
         if self.trial_requests > MAX_REQUESTS || self.control_requests > MAX_REQUESTS {
             return Err(TickError::Requests);
         }
-        for (measure, counts) in self.counts.iter().enumerate() {
+        for (measure, (counts, planned)) in self.counts.iter().zip(measures).enumerate() {
             if counts.trial_flagged > counts.trial_units || counts.control_flagged > counts.control_units {
                 return Err(TickError::Flagged { measure });
             }
             if u64::from(counts.trial_units) + u64::from(counts.control_units) > u64::from(MAX_UNITS) {
                 return Err(TickError::Units { measure });
             }
-            if (counts.trial_flagged > 0 && self.trial_requests == 0)
-                || (counts.control_flagged > 0 && self.control_requests == 0)
-            {
+            // What may never be is seen without anybody asking anything.
+            let needs_requests = planned.question != Question::Invariant;
+            let unasked = (counts.trial_flagged > 0 && self.trial_requests == 0)
+                || (counts.control_flagged > 0 && self.control_requests == 0);
+            if needs_requests && unasked {
                 return Err(TickError::WithoutRequests { measure });
             }
         }

@@ -6,6 +6,7 @@
 mod given;
 mod leave;
 mod place;
+mod reader;
 mod report;
 mod stops;
 mod values;

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     findings::Findings,
-    limits,
+    limits, readings,
     walk::{Field, Section},
 };
 
@@ -32,7 +32,7 @@ const COOKIE: &str = "countersign-unit";
 /// The section of one environment.
 pub(super) fn read(field: &Field<'_>, strategy: Strategy, findings: &mut Findings<'_>) -> Option<Analysis> {
     let section = field.section(findings)?;
-    section.only(KEYS, "an analysis", findings);
+    section.only(&[KEYS, &readings::KEYS].concat(), "an analysis", findings);
     let number = |key: &str, range: RangeInclusive<u32>, unit, default, findings: &mut Findings<'_>| {
         section.optional(key).and_then(|f| f.whole(&range, unit, findings)).unwrap_or(default)
     };
@@ -62,6 +62,7 @@ pub(super) fn read(field: &Field<'_>, strategy: Strategy, findings: &mut Finding
         identity: identity(&section, token, findings),
         cohort,
         margins: section.optional("margins").map_or_else(Margins::default, |f| margins(&f, findings)),
+        readings: readings::read(&section, findings),
     })
 }
 

@@ -271,14 +271,14 @@ fn health(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>)
         return health;
     };
     if field.is_text() {
-        health.path = health_path(&field, findings);
+        health.path = answering_path(&field, findings);
         return health;
     }
     let Some(table) = field.section(findings) else {
         return health;
     };
     table.only(HEALTH_KEYS, "a health check", findings);
-    health.path = table.optional("path").and_then(|f| health_path(&f, findings));
+    health.path = table.optional("path").and_then(|f| answering_path(&f, findings));
     let mut number = |key: &str, range, default| {
         table.optional(key).and_then(|f| f.whole(&range, "in milliseconds", findings)).unwrap_or(default)
     };
@@ -293,7 +293,7 @@ fn health(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>)
 }
 
 /// A path as it stands in a request line (RFC 9112 section 3.2.1, origin form).
-fn health_path(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
+pub(super) fn answering_path(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<String> {
     let path = field.line(findings)?;
     let hint = if path.contains("://") {
         "leave out the address: the component's own `port` is asked, as in `/health`"

@@ -12,7 +12,7 @@ use super::{
     findings::{Findings, Place},
     limits,
     suggest::{listed, nearest},
-    types::{Source, SuiteKind, SuiteTarget},
+    types::{Environment, Source, SuiteKind, SuiteTarget},
     walk::Section,
 };
 
@@ -203,6 +203,7 @@ fn environments(manifest: &Manifest, declared: &Declared<'_>, document: &Documen
                 findings.error(&place, message, format!("add `[[flows]]` with `from = \"edge\"` and `to = \"{component}\"`: every opening is written down"));
             }
         }
+        readings(manifest, name, environment, declared, document, findings);
         if let Some(after) = &environment.after {
             unknown(&document.place(&path("after")), "environment", after.as_str(), &declared.environments, findings);
             if comes_after_itself(manifest, name) {
@@ -291,6 +292,37 @@ fn side_by_side(
             ),
             "give it a certificate, so that they say it in the server name; without one they reach the latest version",
         );
+    }
+}
+
+fn readings(
+    manifest: &Manifest,
+    name: &crate::EnvironmentName,
+    environment: &Environment,
+    declared: &Declared<'_>,
+    document: &Document,
+    findings: &mut Findings<'_>,
+) {
+    let Some(readings) = environment.analysis.as_ref().and_then(|a| a.readings.as_ref()) else { return };
+    for key in ["counters", "invariants"] {
+        for number in 0..limits::READINGS {
+            let number = number.to_string();
+            let path = ["environments", name.as_str(), "analysis", key, &number, "component"];
+            referenced::<ComponentName>(document, &path, "component", &declared.components, findings);
+        }
+    }
+    let place = document.place(&["environments", name.as_str(), "analysis", "counters"]);
+    for counter in &readings.counters {
+        if manifest.components.get(&counter.component).is_some_and(super::types::Component::is_exclusive) {
+            findings.error(
+                &place,
+                format!(
+                    "`{}` has a volume that only one may write, so two versions of it never run side by side to compare `{}`",
+                    counter.component, counter.name
+                ),
+                "compare a counter of the component in front of it, or make it an invariant",
+            );
+        }
     }
 }
 

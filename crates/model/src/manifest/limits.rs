@@ -154,6 +154,22 @@ pub const LEASE_S: RangeInclusive<u32> = 1..=7_948_800;
 pub const LEASE_S_DEFAULT: u32 = 86_400;
 /// Characters of a domain: a version's label of 63 and a dot fit before it in a name of 253.
 pub const DOMAIN: usize = 189;
+/// Counters, and invariants, of one environment: each has a part of one chance of a false alarm.
+pub const READINGS: usize = 16;
+/// Seconds for which something may be unreadable if the manifest says nothing: a component that starts again takes less.
+pub const UNREADABLE_S_DEFAULT: u32 = 15;
+/// Seconds for which something may be unreadable, while clients are on a version of which that is not known.
+pub const UNREADABLE_S: RangeInclusive<u32> = 1..=3_600;
+/// A quarter more of what a counter counts is harmless, as of failures.
+pub const COUNTER_RATIO_PERCENT_DEFAULT: u32 = 125;
+/// And one in a thousand on top: a burst of one instance is no fault.
+pub const COUNTER_ADDED_PPM_DEFAULT: u32 = 1_000;
+/// Twice as many must be ruled out, as of failures.
+pub const COUNTER_PROMOTE_RATIO_PERCENT_DEFAULT: u32 = 200;
+/// And one in a hundred on top: an instance is one voice, so that little takes long.
+pub const COUNTER_PROMOTE_ADDED_PPM_DEFAULT: u32 = 10_000;
+/// What an invariant may be: beyond, the numbers of an exposition are no longer exact.
+pub const EQUALS: RangeInclusive<i64> = -(1 << 53)..=1 << 53;
 
 /// Places that the runtime mounts or that the kernel makes; nothing of a component can be there.
 pub const RESERVED_PATHS: &[&str] = &["/proc", "/sys", "/dev", "/tmp", "/run"];

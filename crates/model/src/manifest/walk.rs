@@ -181,6 +181,20 @@ impl<'d> Field<'d> {
         fitting
     }
 
+    /// A whole number that a float holds exactly, also below zero.
+    pub(super) fn signed(&self, findings: &mut Findings<'_>) -> Option<i64> {
+        let Some(number) = self.node.value().and_then(Value::as_integer) else {
+            self.mistyped("a whole number", "write it without quotes and without a point, as in `0`", findings);
+            return None;
+        };
+        if !limits::EQUALS.contains(&number) {
+            let message = format!("{} is {number}, which metrics can not say exactly", quoted(&self.place.key));
+            findings.error(&self.place, message, "write a number of at most 2^53");
+            return None;
+        }
+        Some(number)
+    }
+
     /// A share in percent, in hundredths of a percent.
     pub(super) fn percent_bp(&self, findings: &mut Findings<'_>) -> Option<u32> {
         let value = self.node.value();

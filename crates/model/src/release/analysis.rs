@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Digest,
+    release::Readings,
     route::{CohortRule, Identity},
 };
 
@@ -34,6 +35,9 @@ pub struct Analysis {
     pub cohort: Option<Cohort>,
     /// What is worse enough to go back.
     pub margins: Margins,
+    /// What is read of the components themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readings: Option<Readings>,
 }
 
 /// Clients by name or by what a token says of them.
@@ -143,8 +147,16 @@ impl Analysis {
             keep_percent: self.keep_percent.max(before.keep_percent),
             undecided_s: self.undecided_s.min(before.undecided_s),
             margins,
+            readings: Readings::between(self.readings.as_ref(), before.readings.as_ref()),
             ..self.clone()
         }
+    }
+
+    /// Where only one of the two versions says how it is compared. See [`Readings`] for what can not be read then.
+    #[must_use]
+    pub fn alone(&self, is_new: bool) -> Self {
+        let (new, old) = if is_new { (self.readings.as_ref(), None) } else { (None, self.readings.as_ref()) };
+        Self { readings: Readings::between(new, old), ..self.clone() }
     }
 }
 

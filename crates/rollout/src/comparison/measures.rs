@@ -2,8 +2,8 @@
 //! plan of the analysis that goes with them.
 
 use model::{
-    ComponentName,
-    release::{Analysis, Slower},
+    ComponentName, Series,
+    release::{Analysis, Slower, Worse},
     route::{Flag, UNITS},
 };
 use serde::{Deserialize, Serialize};
@@ -24,14 +24,50 @@ const GUESSED_RATE: u64 = 10_000;
 /// A guess counts for as little as it is worth.
 const GUESS_UNIT_TICKS: u32 = 100;
 
-/// One thing that is counted.
+/// One thing that is counted. Those of the edge are written as they were before there were others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Metric {
+    /// By the edge.
+    Edge(EdgeMetric),
+    /// By the component.
+    Counter(CounterMetric),
+    /// A figure that may never be another.
+    Invariant(InvariantMetric),
+}
+
+/// What the edge counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Metric {
+pub struct EdgeMetric {
     /// What the edge is asked.
     pub flag: Flag,
     /// The quantile that the bound of a latency was at, in parts of a million.
     pub quantile_ppm: Option<u32>,
+}
+
+/// What a component counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CounterMetric {
+    /// What is counted.
+    pub name: Series,
+    /// Out of what.
+    pub of: Series,
+    /// What is bad.
+    pub worse: Worse,
+    /// So many of those are sampled of an instance and tick at most.
+    pub sample: u64,
+}
+
+/// A figure of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InvariantMetric {
+    /// Which.
+    pub name: Series,
+    /// What it must be.
+    pub equals: i64,
 }
 
 /// What was seen of a component of the old version before the comparison.
@@ -78,7 +114,7 @@ impl Seen {
 /// What is counted, and how it is judged, in the same order.
 pub(super) fn plan(settings: &Analysis, seen: &Seen, alpha_ppm: u32) -> (Vec<Metric>, Plan) {
     let margins = &settings.margins;
-    let mut rows: Vec<(Metric, Measure)> = Vec::new();
+    let mut rows: Vec<(EdgeMetric, Measure)> = Vec::new();
     for level in LATENCY_LEVELS {
         let slower_percent = allowed(&margins.slower, level.quantile_ppm);
         let at = seen.quantiles_us.iter().find(|(quantile_ppm, _)| *quantile_ppm == level.quantile_ppm);
@@ -94,7 +130,7 @@ pub(super) fn plan(settings: &Analysis, seen: &Seen, alpha_ppm: u32) -> (Vec<Met
                 continue;
             }
             let weight_ppm = level.weight_ppm / u32::try_from(TARGETS_PPM.len()).unwrap_or(u32::MAX);
-            let metric = Metric { flag, quantile_ppm: Some(level.quantile_ppm) };
+            let metric = EdgeMetric { flag, quantile_ppm: Some(level.quantile_ppm) };
             rows.push((metric, slow.measure(weight_ppm, seen.unit_ticks)));
         }
     }
@@ -111,8 +147,8 @@ pub(super) fn plan(settings: &Analysis, seen: &Seen, alpha_ppm: u32) -> (Vec<Met
         promote: line(margins.promote_ratio_percent, margins.promote_added_ppm),
         limit_ppm: None,
     };
-    rows.insert(0, (Metric { flag: FAILED, quantile_ppm: None }, Measure { weight_ppm, question }));
-    let (metrics, measures) = rows.into_iter().unzip();
+    rows.insert(0, (EdgeMetric { flag: FAILED, quantile_ppm: None }, Measure { weight_ppm, question }));
+    let (metrics, measures) = rows.into_iter().map(|(metric, measure)| (Metric::Edge(metric), measure)).unzip();
     let plan = Plan { measures, alpha_ppm, beta_ppm: stats::BETA_PPM, horizon_ticks: stats::HORIZON_TICKS };
     (metrics, plan)
 }

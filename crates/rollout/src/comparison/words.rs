@@ -1,9 +1,9 @@
 //! What a comparison says, in the words of people who know no statistics.
 
-use model::route::Flag;
+use model::{release::Worse, route::Flag};
 use stats::{Answer, Because, Wait};
 
-use super::{Metric, Part};
+use super::{CounterMetric, EdgeMetric, InvariantMetric, Metric, Part};
 use crate::reason::BackReason;
 
 /// Reasons that are given; more are read by nobody.
@@ -39,16 +39,24 @@ pub(super) fn waits(part: &Part, tick_ms: u32) -> String {
             });
             let longest = longest.max_by_key(|(ticks, _)| *ticks).map(|(_, w)| w);
             if let Some(Wait::Traffic { .. }) = waits.iter().find(|w| matches!(w, Wait::Traffic { .. })) {
-                return format!("{name} needs requests to both versions; without any nothing can be said");
+                return match part.metrics.first() {
+                    Some(Metric::Counter(counter)) => {
+                        format!("{name} needs `{}` in both versions; without any nothing can be said", counter.of)
+                    }
+                    _ => format!("{name} needs requests to both versions; without any nothing can be said"),
+                };
             }
             for wait in waits.iter().filter(|w| !matches!(w, Wait::Requests { .. })).chain(longest).take(SHOWN) {
                 told.push(one(part, wait, tick_ms));
             }
             let seen = part.analysis.evidence();
             let failed = seen.measures.first().copied().flatten().and_then(|m| m.detectable.trial);
-            let by_now = match failed {
-                Some(share) => format!("by now a share of failures above {} would have shown", percent(share)),
-                None => "by now nothing would have shown".to_owned(),
+            let by_now = match (failed, part.metrics.first()) {
+                (Some(share), Some(Metric::Counter(counter))) => {
+                    format!("by now {} above {} would have shown", bad(counter), percent(share))
+                }
+                (Some(share), _) => format!("by now a share of failures above {} would have shown", percent(share)),
+                (None, _) => "by now nothing would have shown".to_owned(),
             };
             format!("{name} {}; {by_now}", told.join(", and "))
         }
@@ -61,8 +69,15 @@ fn one(part: &Part, wait: &Wait, tick_ms: u32) -> String {
         Wait::Requests { measure, requests, ticks, rules_out } => {
             let seconds = ticks.saturating_mul(u64::from(tick_ms)).div_ceil(1_000);
             let metric = part.metrics.get(*measure);
-            let to = match metric.map(|m| m.flag) {
-                Some(Flag::Failed) => format!("a share of failures above {}", percent(*rules_out)),
+            let to = match metric {
+                Some(Metric::Edge(EdgeMetric { flag: Flag::Failed, .. })) => {
+                    format!("a share of failures above {}", percent(*rules_out))
+                }
+                Some(Metric::Counter(counter)) => {
+                    // Samples are fewer than what happens, so their number would mislead.
+                    let above = format!("{} above {}", bad(counter), percent(*rules_out));
+                    return format!("needs about {} more at this traffic to rule out {above}", lasting(seconds));
+                }
                 _ => format!("that {}", what(part, *measure)),
             };
             format!(
@@ -81,16 +96,29 @@ fn one(part: &Part, wait: &Wait, tick_ms: u32) -> String {
     }
 }
 
+/// The share that a counter is judged by.
+fn bad(counter: &CounterMetric) -> String {
+    match counter.worse {
+        Worse::More => format!("a share of `{}` in `{}`", counter.name, counter.of),
+        Worse::Fewer => format!("a share of `{}` without `{}`", counter.of, counter.name),
+    }
+}
+
 fn what(part: &Part, measure: usize) -> String {
     match part.metrics.get(measure) {
-        Some(Metric { flag: Flag::Failed, .. }) => "more requests fail".to_owned(),
-        Some(Metric { flag: Flag::Slower { control_us, .. }, quantile_ppm }) => {
+        Some(Metric::Edge(EdgeMetric { flag: Flag::Failed, .. })) => "more requests fail".to_owned(),
+        Some(Metric::Edge(EdgeMetric { flag: Flag::Slower { control_us, .. }, quantile_ppm })) => {
             let quantile = f64::from(quantile_ppm.unwrap_or(0)) / 1e4;
             format!(
                 "more requests are slower than the {quantile}th percentile of before ({})",
                 milliseconds(*control_us)
             )
         }
+        Some(Metric::Counter(CounterMetric { name, of, worse, .. })) => {
+            let more = if *worse == Worse::More { "more" } else { "fewer" };
+            format!("{more} of `{of}` are `{name}`")
+        }
+        Some(Metric::Invariant(InvariantMetric { name, equals })) => format!("`{name}` is not {equals}"),
         None => "something is worse".to_owned(),
     }
 }

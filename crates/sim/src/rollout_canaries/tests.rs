@@ -32,6 +32,7 @@ fn analysis() -> Analysis {
         cohort: None,
         // A wide margin to go on, so that a simulated minute is enough.
         margins: Margins { promote_added_ppm: 10_000, ..Margins::default() },
+        readings: None,
     }
 }
 

@@ -261,7 +261,6 @@ fn counts_that_can_not_be_change_nothing() {
 fn plans_that_make_no_sense_are_refused() {
     let error = |plan: Plan| Analysis::new(plan).unwrap_err();
     assert_eq!(error(plan(vec![])), PlanError::Nothing);
-    assert_eq!(error(plan(vec![(0, Question::Invariant)])), PlanError::Nothing);
     assert_eq!(error(plan(vec![(999_999, slow())])), PlanError::Weights(999_999));
     assert_eq!(error(plan(vec![(1_000_000, slow()), (0, slow())])), PlanError::Weight(1));
     assert_eq!(error(plan(vec![(500_000, slow()), (500_000, Question::Invariant)])), PlanError::Weight(1));
@@ -351,4 +350,28 @@ proptest! {
         prop_assert_eq!(&serde_json::to_string(&after(usual(), ticks)).unwrap(), &text);
         prop_assert_eq!(parts.answer(), whole.answer());
     }
+}
+
+#[test]
+fn invariants_alone_are_ready_once_they_were_looked_at_and_need_no_requests() {
+    let mut analysis = Analysis::new(plan(vec![(0, Question::Invariant), (0, Question::Invariant)])).unwrap();
+    let look = |flagged| Tick {
+        trial_requests: 0,
+        control_requests: 0,
+        counts: vec![
+            Counts { trial_units: 2, ..Counts::default() },
+            Counts { trial_units: 2, trial_flagged: flagged, ..Counts::default() },
+        ],
+    };
+    assert_eq!(analysis.answer(), Answer::NotYet { waits: vec![Wait::Traffic { measure: 0 }] });
+    assert!(!analysis.is_ready());
+    analysis.step(&look(0)).unwrap();
+    assert!(analysis.is_ready() && analysis.may_raise());
+    assert_eq!(analysis.answer(), Answer::Promote);
+    analysis.step(&look(1)).unwrap();
+    assert_eq!(analysis.answer(), Answer::GoBack { tick: 2, because: Because::Invariant { measure: 1 } });
+    let written = serde_json::to_vec(&analysis).unwrap();
+    let mut again: Analysis = serde_json::from_slice(&written).unwrap();
+    again.step(&look(0)).unwrap();
+    assert!(matches!(again.answer(), Answer::GoBack { tick: 2, .. }), "it stays so");
 }

@@ -13,13 +13,14 @@ use rollout::{
     Grounds, Intent, Leave, Outcome, Place, Plan, Planned, Progress, Report, Seen, Version, instance::Observed, plan,
     progress::State, step::Step,
 };
-use runtime::{Driver as _, DriverError};
+use runtime::{Driver as _, DriverError, local::health_address};
 use serde_json::{Value, json};
 
-use super::{Agent, given, report, values::Values};
+use super::{Agent, given, reader::Reader, report, values::Values};
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
+    identity::RoleUser,
     processes::Start,
 };
 
@@ -40,6 +41,8 @@ pub(crate) struct Placement {
     refused: Vec<String>,
     /// Guarded values that were fetched and checked in this run.
     values: Values,
+    /// Asks components while two versions are compared.
+    reader: Reader,
 }
 
 /// On what grounds the target is the target.
@@ -93,6 +96,7 @@ impl Placement {
             observed: Observed::default(),
             refused: Vec::new(),
             values: Values::default(),
+            reader: Reader::start(start.layout.socket(RoleUser::Edge), health_address(start.settings.fabric))?,
         })
     }
 
@@ -123,6 +127,8 @@ impl Placement {
         let (leave, withdrawn) = self.leave(agent, &claimed);
         let intent = Intent { place: self.place.clone(), target, replaces, leave, withdrawn };
         let planned = self.plan(&intent, &edge, ticks.as_ref())?;
+        let tick_ms = self.progress.comparing().map_or(0, |(comparison, _)| comparison.settings.tick_ms);
+        self.reader.ask(self.progress.to_read(&self.observed), tick_ms);
         self.reports.clear();
         for step in &planned.steps {
             let done = self.step(agent, step, &claimed);
@@ -174,7 +180,8 @@ impl Placement {
                 .collect(),
             restore_points: self.observed.restore_points.clone(),
         };
-        let seen = Seen { observed: &mine, edge, ticks, reports: &self.reports };
+        let sweeps = self.reader.take();
+        let seen = Seen { observed: &mine, edge, ticks, sweeps: &sweeps, reports: &self.reports };
         let planned = plan(intent, seen, &self.progress, SystemClock.now());
         if planned.progress != self.progress {
             self.keep(&planned.progress)?;

@@ -1,12 +1,12 @@
 //! From the planner's milestones to statements in the log, each once.
 
 use ledger::statement::v1::{
-    Analysis, AnalysisAnswer, AnalysisTick, Asks, Claim, Line, Metric, Milestone, MilestoneKind, Nonce, Placed,
+    Analysis, AnalysisAnswer, AnalysisTick, Asks, Claim, Line, Metric, Milestone, MilestoneKind, Nonce, Placed, Worse,
 };
 use model::{Digest, route::Flag};
 use rollout::{
     Progress, Version,
-    comparison::Saying,
+    comparison::{EdgeMetric, Metric as Counted, Saying},
     milestone::{Compared, Milestone as Happened, Numbered},
     progress::State,
     reason::BackReason,
@@ -70,10 +70,37 @@ fn analysis(progress: &Progress, compared: &Compared, agent: &Agent) -> Option<A
     let known = versions(progress, agent);
     let version = known.iter().find(|v| v.serial == compared.serial)?;
     let line = |margin: &stats::Margin| Line { ratio_ppm: margin.ratio_ppm, plus_ppm: margin.plus_ppm };
-    let metric = |(metric, measure): (&rollout::comparison::Metric, &stats::Measure)| {
-        let (asks, history_ppm, history_unit_ticks, promote) = match (metric.flag, &measure.question) {
+    let metric = |(metric, measure): (&Counted, &stats::Measure)| {
+        let nothing = Line { ratio_ppm: 0, plus_ppm: 0 };
+        let (asks, history_ppm, history_unit_ticks, promote) = match (metric, &measure.question) {
+            (Counted::Invariant(invariant), Question::Invariant) => {
+                (Asks::Invariant { name: invariant.name.digest() }, 0, 0, nothing)
+            }
             (
-                Flag::Failed,
+                Counted::Counter(counter),
+                Question::Events {
+                    requests_per_million_unit_ticks,
+                    history_ppm,
+                    history_unit_ticks,
+                    margin,
+                    promote,
+                    ..
+                },
+            ) => {
+                let asks = Asks::Counter {
+                    name: counter.name.digest(),
+                    of: counter.of.digest(),
+                    worse: match counter.worse {
+                        model::release::Worse::More => Worse::More,
+                        model::release::Worse::Fewer => Worse::Fewer,
+                    },
+                    requests_per_million_unit_ticks: *requests_per_million_unit_ticks,
+                    margin: line(margin),
+                };
+                (asks, *history_ppm, *history_unit_ticks, line(promote))
+            }
+            (
+                Counted::Edge(EdgeMetric { flag: Flag::Failed, .. }),
                 Question::Events {
                     requests_per_million_unit_ticks,
                     history_ppm,
@@ -88,11 +115,11 @@ fn analysis(progress: &Progress, compared: &Compared, agent: &Agent) -> Option<A
                 (asks, *history_ppm, *history_unit_ticks, line(promote))
             }
             (
-                Flag::Slower { control_us, trial_us, count },
+                Counted::Edge(EdgeMetric { flag: Flag::Slower { control_us, trial_us, count }, quantile_ppm }),
                 Question::Slow { history_ppm, history_unit_ticks, promote },
             ) => {
-                let quantile_ppm = metric.quantile_ppm.unwrap_or(0);
-                let asks = Asks::Slower { quantile_ppm, control_us, trial_us, count };
+                let quantile_ppm = quantile_ppm.unwrap_or(0);
+                let asks = Asks::Slower { quantile_ppm, control_us: *control_us, trial_us: *trial_us, count: *count };
                 (asks, *history_ppm, *history_unit_ticks, line(promote))
             }
             _ => return None,
@@ -222,6 +249,7 @@ const fn went_back(reason: &BackReason) -> MilestoneKind {
         BackReason::Worse { .. } => MilestoneKind::WentBackWorse,
         BackReason::Undecided { .. } => MilestoneKind::WentBackUndecided,
         BackReason::Unreadable { .. }
+        | BackReason::NotRead { .. }
         | BackReason::StepFailed { .. }
         | BackReason::NotStopped { .. }
         | BackReason::HoldTooLong { .. } => MilestoneKind::WentBackFailed,

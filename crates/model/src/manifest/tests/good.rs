@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     ComponentName, Digest, Serial,
     manifest::{FetchTool, Manifest, Parsed, Source, SuiteKind, SuiteTarget, diagnostic::render_all, limits},
-    release::{Flow, Origin, Release},
+    release::{Flow, Origin, Release, Worse},
     route::Identity,
 };
 
@@ -109,6 +109,40 @@ fn a_canary_is_read_whole() {
     let margins = analysis.margins;
     assert_eq!((margins.error_ratio_percent, margins.error_added_ppm), (125, 100));
     assert_eq!((margins.slower.p50_percent, margins.slower.p99_percent), (None, Some(20)));
+}
+
+#[test]
+fn counters_and_invariants_are_read_with_their_defaults() {
+    let manifest = parsed(&format!(
+        "{SMALL}analysis.keep_percent = 10\n\
+         [[environments.production.analysis.counters]]\ncomponent = \"web\"\nof = \"payments_total\"\nworse = \"more\"\n\
+         name = 'payments_total{{result=\"rejected\"}}'\n\
+         [[environments.production.analysis.invariants]]\ncomponent = \"web\"\nname = \"imbalance_cents\"\nequals = -3\n\
+         path = \"/money\"\n"
+    ))
+    .manifest;
+    let analysis = manifest.environments.values().next().unwrap().analysis.as_ref().unwrap();
+    let readings = analysis.readings.as_ref().unwrap();
+    assert_eq!(readings.unreadable_s, 15);
+    let [counter] = &*readings.counters else { panic!("{readings:?}") };
+    assert_eq!((counter.path.as_str(), counter.worse), ("/metrics", Worse::More));
+    assert_eq!(counter.name.to_string(), "payments_total{result=\"rejected\"}");
+    assert_eq!((counter.ratio_percent, counter.added_ppm), (125, 1_000));
+    assert_eq!((counter.promote_ratio_percent, counter.promote_added_ppm), (200, 10_000));
+    let [invariant] = &*readings.invariants else { panic!("{readings:?}") };
+    assert_eq!((invariant.path.as_str(), invariant.equals), ("/money", -3));
+}
+
+#[test]
+fn a_counter_of_an_exclusive_component_is_refused() {
+    let text = PAYDESK.replace(
+        "[environments.production]",
+        "[[environments.production.analysis.counters]]\ncomponent = \"ledger\"\nname = \"a_total\"\nof = \"b_total\"\n\
+         worse = \"more\"\n\n[environments.production]",
+    );
+    let refused = Manifest::parse(&text).unwrap_err();
+    let said = render_all(&refused.findings, "countersign.toml", &text);
+    assert!(said.contains("two versions of it never run side by side to compare `a_total`"), "{said}");
 }
 
 #[test]

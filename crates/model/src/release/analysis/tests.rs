@@ -11,6 +11,7 @@ fn analysis(margins: Margins) -> Analysis {
         identity: Vec::new(),
         cohort: None,
         margins,
+        readings: None,
     }
 }
 

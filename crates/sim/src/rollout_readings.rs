@@ -1,0 +1,3 @@
+//! Canaries on the simulated host whose components say of themselves what they counted, truthfully and otherwise.
+
+mod tests;
