@@ -175,6 +175,11 @@ impl View {
         Ok(())
     }
 
+    /// Whether the log has ordered an entry, cosigned or not.
+    pub fn is_ordered(&self, index: u64) -> Result<bool, Fault> {
+        Ok(!self.log.entries(index)?.is_empty())
+    }
+
     /// The facts.
     pub const fn facts(&self) -> &Facts {
         &self.facts

@@ -35,6 +35,7 @@ pub struct Args {
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
+    find::reach(&mut view, &args.proposal)?;
     let index = find::one_proposal(view.facts(), &args.proposal, args.environment.as_ref())?.index;
     let proposal = find::proposal(view.facts(), index)?.claim.clone();
     let rule = members.charter().environment(&proposal.environment);

@@ -52,7 +52,8 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
-    let view = common.view()?;
+    let mut view = common.view()?;
+    find::reach(&mut view, &args.release)?;
     let said = find::one_proposal(view.facts(), &args.release, args.environment.as_ref())?;
     let (proposal, serial, environment) = (said.index, said.claim.serial.clone(), said.claim.environment.clone());
     let verdict = verdict(&view, proposal, args.verdict)?;

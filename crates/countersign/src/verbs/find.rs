@@ -8,7 +8,11 @@ use gate::{Facts, Said};
 use ledger::statement::v1::{MilestoneKind, Proposal};
 use model::{Digest, EnvironmentName, RequirementId, Serial, SystemName};
 
-use crate::fault::{Fault, Kind};
+use super::people;
+use crate::{
+    fault::{Fault, Kind},
+    view::View,
+};
 
 /// A name, by its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +78,15 @@ impl Name {
             "name a log index, a serial such as `paydesk-000042`, a digest, a commit, a requirement such as `PAY-142`, \
              an address, or an environment such as `paydesk/production`",
         ))
+    }
+}
+
+/// Reads on until the entry that a name counts is cosigned: whoever was just told an index may use it at once. What the log
+/// does not have is not waited for.
+pub fn reach(view: &mut View, text: &str) -> Result<(), Fault> {
+    match Name::parse(text) {
+        Ok(Name::Index(index)) if index >= view.facts().size() && view.is_ordered(index)? => people::see(view, index),
+        _ => Ok(()),
     }
 }
 

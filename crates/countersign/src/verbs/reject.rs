@@ -32,6 +32,7 @@ pub struct Args {
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     let mut view = common.view()?;
     let members = view.facts().members().clone();
+    find::reach(&mut view, &args.proposal)?;
     let proposal = find::one_proposal(view.facts(), &args.proposal, args.environment.as_ref())?;
     let (index, claim) = (proposal.index, proposal.claim.clone());
     let speaker = common.speaker(&members, Says::Rejection, people::LONG_LIFE_S)?;

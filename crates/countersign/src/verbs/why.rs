@@ -65,7 +65,8 @@ struct GateSaid {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
-    let view = common.view()?;
+    let mut view = common.view()?;
+    find::reach(&mut view, &args.what)?;
     let facts = view.facts();
     let found = find::proposals(facts, &args.what, args.environment.as_ref())?;
     let mut answers: Vec<Answer> = Vec::new();
