@@ -95,6 +95,35 @@ pub struct Component {
     /// The guarded values that it reads, in the order of their names; each is a file below `/run/countersign/values`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<ValueName>,
+    /// How an instance is told that it takes nothing new and will be stopped; without it, it is not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+}
+
+/// How an instance is told that it drains: by one of both or both, the signal first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// A signal to its first process, which must have a handler for it.
+    pub signal: Option<DrainSignal>,
+    /// A path that gets a POST without a body on its port and answers 2xx.
+    pub path: Option<String>,
+}
+
+/// Signals that programs take for draining. SIGTERM is for stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum DrainSignal {
+    /// 1.
+    Sighup,
+    /// 3, as nginx.
+    Sigquit,
+    /// 10, as HAProxy.
+    Sigusr1,
+    /// 12.
+    Sigusr2,
+    /// 28, as Apache.
+    Sigwinch,
 }
 
 impl Component {

@@ -7,6 +7,7 @@ use model::{ComponentName, Digest, Timestamp, release::Component};
 
 use crate::{
     advance::{beside, hand_over_drain_ms, tally},
+    drain::untold,
     instance::{InstanceId, ObservedInstance},
     intent::Version,
     milestone::Milestone,
@@ -157,6 +158,7 @@ pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<
             Forward::Draining { since, .. } => {
                 if let Some(from) = &transition.from {
                     to_do.in_flight(from, None, *since, drain_ms(scene, &transition.to));
+                    to_do.tell(from.digest);
                 }
             }
             Forward::Retiring { .. } => {
@@ -185,7 +187,10 @@ pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<
                     );
                 }
             },
-            Back::Draining { since } => to_do.in_flight(&transition.to, None, *since, drain_ms(scene, &transition.to)),
+            Back::Draining { since } => {
+                to_do.in_flight(&transition.to, None, *since, drain_ms(scene, &transition.to));
+                to_do.tell(transition.to.digest);
+            }
             Back::Removing => {
                 let serial = transition.to.serial();
                 to_do.sweep(Grounds::Stopping, &transition.to, |id| id.serial == *serial);
@@ -397,6 +402,15 @@ impl ToDo<'_> {
             (Step::Stop(id.clone()), Wait::Stop { instance: id })
         };
         self.add(step, wait, grounds, release);
+    }
+
+    /// Tells those that drain, once the edge sends them nothing new.
+    fn tell(&mut self, release: Digest) {
+        if self.is_routed() {
+            for instance in untold(self.scene, self.progress) {
+                self.add(Step::Drain(instance.clone()), Wait::Drain { instance }, Grounds::Upkeep, release);
+            }
+        }
     }
 
     fn in_flight(&mut self, version: &Version, component: Option<&ComponentName>, since: Timestamp, limit_ms: u64) {

@@ -11,6 +11,7 @@ use model::{ComponentName, release::Component};
 
 use crate::{
     comparison::{self, Comparison, Next, Phase},
+    drain::untold,
     instance::RestorePoint,
     intent::{Leave, Version},
     milestone::Milestone,
@@ -164,7 +165,7 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                     let Some(from) = &transition.from else {
                         return forward(Forward::Retiring { judged: *judged }, Vec::new());
                     };
-                    let cut = drained(scene, from, &transition.to, *since)?;
+                    let cut = drained(scene, progress, from, &transition.to, *since)?;
                     if !scene.intent.leave.is_granted() {
                         return None;
                     }
@@ -244,7 +245,7 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                     }
                 }
                 Back::Draining { since } if routed() => {
-                    let cut = drained(scene, &transition.to, &transition.to, *since)?;
+                    let cut = drained(scene, progress, &transition.to, &transition.to, *since)?;
                     let drained = Milestone::Drained { serial: transition.to.serial().clone(), component: None, cut };
                     back(Back::Removing, vec![drained])
                 }
@@ -373,10 +374,17 @@ pub(crate) fn hand_over_drain_ms(scene: &Scene<'_>, to: &Version) -> u64 {
 }
 
 /// How many requests are cut off if draining ends now; nothing if it must go on. `by` says how long it may last.
-fn drained(scene: &Scene<'_>, old: &Version, by: &Version, since: model::Timestamp) -> Option<u64> {
+fn drained(
+    scene: &Scene<'_>,
+    progress: &Progress,
+    old: &Version,
+    by: &Version,
+    since: model::Timestamp,
+) -> Option<u64> {
     let cut = scene.in_flight(old.serial(), None);
     let limit_ms = u64::from(by.environment(&scene.place().environment).map_or(0, |e| e.drain_s)) * 1_000;
-    (cut == 0 || scene.passed(since, limit_ms)).then_some(cut)
+    // Nobody is stopped before it was told.
+    ((cut == 0 && untold(scene, progress).is_empty()) || scene.passed(since, limit_ms)).then_some(cut)
 }
 
 /// Whether no other version of the system is left.

@@ -5,6 +5,7 @@
 mod act;
 mod advance;
 pub mod comparison;
+mod drain;
 pub mod instance;
 pub mod intent;
 pub mod milestone;

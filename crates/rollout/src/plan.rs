@@ -15,6 +15,7 @@ use crate::{
     act::{act, count_ends},
     advance::{advance, count_failures, was_tried},
     comparison::{self, Sweep},
+    drain,
     instance::{InstanceId, Observed},
     intent::{Intent, Leave},
     progress::{Ended, Progress, State, Told},
@@ -164,6 +165,7 @@ pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp
     let mut progress = progress.clone();
     count_failures(&scene, &mut progress);
     comparison::count(&scene, &mut progress);
+    drain::remember(&scene, &mut progress);
     issue(&scene, &mut progress);
     for _ in 0..TRANSITIONS_LIMIT {
         let Some((state, milestones)) = advance(&scene, &progress) else { break };
@@ -262,6 +264,7 @@ fn outcome(scene: &Scene<'_>, progress: &Progress, waits: &mut Vec<Wait>) -> Opt
 pub fn describe(step: &Step) -> String {
     match step {
         Step::Start(spec) => format!("starting {}", spec.id),
+        Step::Drain(id) => format!("telling {id} that it drains"),
         Step::Stop(id) => format!("stopping {id}"),
         Step::Delete(id) => format!("removing {id}"),
         Step::SaveRestorePoint { component, before, .. } => format!("saving {component} before {before}"),

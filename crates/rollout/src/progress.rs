@@ -40,6 +40,9 @@ pub struct Progress {
     pub restarts: Vec<Restarts>,
     /// Where instances were told that their peers are, when they were last asked to start.
     pub told: Vec<Told>,
+    /// Instances that were told that they drain, or could not be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warned: Vec<InstanceId>,
     /// Steps that keep failing, by what they are in words.
     pub failing: BTreeMap<String, Failing>,
     /// What happened and is not in the log yet.
@@ -82,6 +85,7 @@ impl Progress {
             issued,
             restarts: Vec::new(),
             told: Vec::new(),
+            warned: Vec::new(),
             failing: BTreeMap::new(),
             outbox: Outbox::default(),
         }

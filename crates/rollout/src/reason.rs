@@ -337,6 +337,12 @@ pub enum Wait {
         /// When.
         at: Timestamp,
     },
+    /// An instance takes nothing new and is to be told.
+    #[error("{instance} to be told that it drains")]
+    Drain {
+        /// Which.
+        instance: InstanceId,
+    },
     /// An instance was asked to end.
     #[error("{instance} to end")]
     Stop {

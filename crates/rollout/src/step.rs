@@ -12,6 +12,8 @@ pub enum Step {
     /// Start an instance; done when it runs and `/proc` says that it runs as asked (well or not). One that
     /// has ended stays ended: it is deleted before it is started again, so that a step done twice is done once.
     Start(Box<InstanceSpec>),
+    /// Tell it, as its release says, that it takes nothing new and will be stopped; done when it was told, or has ended.
+    Drain(InstanceId),
     /// Ask it to end, and end it after its stop timeout; done when it has ended.
     Stop(InstanceId),
     /// Remove what an ended instance leaves: mounts, network, cgroup, files. Its volumes stay.

@@ -8,6 +8,7 @@ mod bundle;
 mod cgroup;
 mod check;
 mod command;
+mod drain;
 mod fabric;
 mod filter;
 mod health;
@@ -271,6 +272,7 @@ impl Driver for Local {
         self.reap();
         match step {
             Step::Start(spec) => self.start(spec),
+            Step::Drain(id) => self.drain(id),
             Step::Stop(id) => self.stop(id),
             Step::Delete(id) => self.delete(id),
             Step::SaveRestorePoint { environment, component, before } => {

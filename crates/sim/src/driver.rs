@@ -52,6 +52,7 @@ impl FakeDriver {
         let mut world = self.world.borrow_mut();
         let done = match step {
             Step::Start(spec) => world.start(spec),
+            Step::Drain(id) => world.tell_drain(id),
             Step::Stop(id) => {
                 world.stop(id);
                 Ok(())

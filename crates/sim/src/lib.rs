@@ -9,6 +9,8 @@ pub mod postgres_server;
 #[cfg(test)]
 mod rollout_canaries;
 #[cfg(test)]
+mod rollout_drains;
+#[cfg(test)]
 mod rollout_readings;
 #[cfg(test)]
 mod rollout_refusals;

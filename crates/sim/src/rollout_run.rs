@@ -56,6 +56,7 @@ pub fn paydesk(ordinal: u64, migrations: &[(&str, bool)]) -> Version {
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
         values: Vec::new(),
+        drain: None,
     };
     let mut ledger = component("ledger", 8082, 1);
     ledger.volumes = vec![Volume { name: parsed("data"), path: "/data".to_owned(), exclusive: true }];

@@ -43,6 +43,8 @@ pub enum Violation {
     NobodyServes(SocketAddr),
     /// An instance of the version before was stopped before the new one had passed its watch.
     StoppedTooEarly(InstanceId),
+    /// An instance was told that it drains while it was still given requests.
+    ToldTooEarly(InstanceId),
     /// The edge was given a table that it had to refuse.
     WrongTable(String),
     /// A source was started without knowing where a target is.
@@ -59,6 +61,7 @@ impl fmt::Display for Violation {
             Self::Lost(c, n) => write!(f, "{n} acknowledged writes to {c} were lost"),
             Self::NobodyServes(listen) => write!(f, "nobody served {listen}"),
             Self::StoppedTooEarly(i) => write!(f, "{i} was stopped before the watch was over"),
+            Self::ToldTooEarly(i) => write!(f, "{i} was told that it drains while it took requests"),
             Self::WrongTable(why) => write!(f, "a wrong route table: {why}"),
             Self::WrongPeer(i, why) => write!(f, "{i} was started with a wrong peer: {why}"),
         }
@@ -127,6 +130,10 @@ pub struct World {
     /// Whether a copy that is there already stays as it is, as a wrong driver would have it.
     pub keeps_points: bool,
     drifted: BTreeSet<InstanceId>,
+    /// Who was told that it drains, in order; whoever is not here did not hear it.
+    pub told_drain: Vec<InstanceId>,
+    /// Whether instances refuse to be told.
+    pub deaf: bool,
     /// Whether the observer has just started again and has asked nobody yet.
     pub blind: bool,
     violations: BTreeSet<Violation>,
@@ -155,6 +162,8 @@ impl World {
             excused: false,
             keeps_points: false,
             drifted: BTreeSet::new(),
+            told_drain: Vec::new(),
+            deaf: false,
             blind: false,
             violations: BTreeSet::new(),
         }
@@ -339,6 +348,20 @@ impl World {
             self.violations.insert(Violation::StateTooNew(spec.id.clone(), too_new.clone()));
         }
         volume.migrations.extend(spec.component.migrations.iter().map(|m| (m.id.clone(), m.reversible)));
+    }
+
+    pub(crate) fn tell_drain(&mut self, id: &InstanceId) -> Result<(), String> {
+        let takes = |r: &Route| r.backends.iter().any(|b| b.serial == id.serial && b.weight > 0);
+        if self.table.routes.iter().any(takes) {
+            self.violations.insert(Violation::ToldTooEarly(id.clone()));
+        }
+        if self.deaf {
+            return Err(format!("{id} does not hear"));
+        }
+        if self.containers.get(id).is_some_and(|c| c.ended.is_none()) {
+            self.told_drain.push(id.clone());
+        }
+        Ok(())
     }
 
     pub(crate) fn stop(&mut self, id: &InstanceId) {

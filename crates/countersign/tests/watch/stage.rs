@@ -319,6 +319,7 @@ impl Stage {
             environment: BTreeMap::new(),
             secrets: BTreeMap::new(),
             values: Vec::new(),
+            drain: None,
         };
         let mut all: Vec<release::Component> = components.iter().enumerate().map(component).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));

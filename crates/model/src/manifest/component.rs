@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     ComponentName, Digest,
-    release::{Health, Limits},
+    release::{Drain, DrainSignal, Health, Limits},
 };
 
 use super::{
@@ -31,6 +31,7 @@ const COMPONENT_KEYS: &[&str] = &[
     "environment",
     "secrets",
     "values",
+    "drain",
 ];
 const HEALTH_KEYS: &[&str] = &["path", "interval_ms", "timeout_ms", "deadline_ms"];
 const LIMIT_KEYS: &[&str] = &["memory_mib", "cpu_percent", "pids", "tmp_mib", "stop_timeout_ms"];
@@ -80,6 +81,7 @@ fn component(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Component
     let environment = variables::environment(&section, findings);
     let secrets = variables::secrets(&section, &environment, findings);
     let values = variables::values(&section, findings);
+    let drain = section.optional("drain").and_then(|f| drain(&f, findings));
     if findings.errors() > before {
         return None;
     }
@@ -97,6 +99,7 @@ fn component(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Component
         environment,
         secrets,
         values,
+        drain,
     })
 }
 
@@ -290,6 +293,32 @@ fn health(entry: &Field<'_>, section: &Section<'_>, findings: &mut Findings<'_>)
         findings.error(field.place(), message, "make `deadline_ms` larger than `interval_ms` and `timeout_ms`");
     }
     health
+}
+
+fn drain(field: &Field<'_>, findings: &mut Findings<'_>) -> Option<Drain> {
+    let section = field.section(findings)?;
+    section.only(&["signal", "path"], "a way to tell of draining", findings);
+    let words = [
+        ("SIGHUP", DrainSignal::Sighup),
+        ("SIGQUIT", DrainSignal::Sigquit),
+        ("SIGUSR1", DrainSignal::Sigusr1),
+        ("SIGUSR2", DrainSignal::Sigusr2),
+        ("SIGWINCH", DrainSignal::Sigwinch),
+    ];
+    let signal = section.optional("signal");
+    let path = section.optional("path");
+    if signal.is_none() && path.is_none() {
+        findings.error(
+            field.place(),
+            format!("{} says no way to tell", quoted(&field.place().key)),
+            "write `drain = { signal = \"SIGUSR1\" }` or `drain = { path = \"/drain\" }`",
+        );
+        return None;
+    }
+    Some(Drain {
+        signal: signal.and_then(|f| f.one_of(&words, findings)),
+        path: path.and_then(|f| answering_path(&f, findings)),
+    })
 }
 
 /// A path as it stands in a request line (RFC 9112 section 3.2.1, origin form).

@@ -96,6 +96,7 @@ impl Component {
             environment: self.environment.clone(),
             secrets: self.secrets.clone(),
             values: self.values.iter().cloned().collect(),
+            drain: self.drain.clone(),
         })
     }
 }

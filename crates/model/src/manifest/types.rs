@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     BuildName, ComponentName, Digest, EnvironmentName, RequirementId, SecretName, SuiteName, ValueName, ZoneName,
-    release::{Analysis, Health, Limits, Migration, Strategy, Versions, Volume},
+    release::{Analysis, Drain, Health, Limits, Migration, Strategy, Versions, Volume},
 };
 
 /// A way of building from source: dependencies first, with the network to the registries only, then the command,
@@ -167,6 +167,8 @@ pub struct Component {
     pub secrets: BTreeMap<String, SecretName>,
     /// The guarded values that it reads.
     pub values: BTreeSet<ValueName>,
+    /// How an instance is told that it drains.
+    pub drain: Option<Drain>,
 }
 
 impl Component {

@@ -28,6 +28,7 @@ fn release(components: &[(&str, bool)], flows: &[(&str, &str)]) -> Release {
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
         values: Vec::new(),
+        drain: None,
     };
     let flow = |(from, to): &(&str, &str)| Flow {
         from: Origin::Component(from.parse().expect("a component")),

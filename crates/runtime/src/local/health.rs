@@ -140,6 +140,15 @@ impl Seen {
 
 /// One check, within its time limit.
 pub(crate) fn ask(question: &Question) -> Result<(), String> {
+    exchange(question, "GET", "")
+}
+
+/// A POST without a body to the path of the question, within its time limit.
+pub(crate) fn tell(question: &Question) -> Result<(), String> {
+    exchange(question, "POST", "Content-Length: 0\r\n")
+}
+
+fn exchange(question: &Question, method: &str, header: &str) -> Result<(), String> {
     let limit = Duration::from_millis(question.health.timeout_ms.max(1).into());
     let started = Instant::now();
     let text = |error: io::Error| match error.kind() {
@@ -152,7 +161,7 @@ pub(crate) fn ask(question: &Question) -> Result<(), String> {
     let mut stream = dial(question, limit).map_err(text)?;
     let Some(path) = &question.health.path else { return Ok(()) };
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {}\r\nUser-Agent: countersign-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: {}\r\n{header}User-Agent: countersign-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         question.target
     );
     stream.set_write_timeout(Some(limit)).map_err(text)?;

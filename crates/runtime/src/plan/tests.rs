@@ -22,6 +22,7 @@ fn component(name: &str) -> Component {
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
         values: Vec::new(),
+        drain: None,
     }
 }
 

@@ -251,6 +251,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "strategy = \"blue-green\"",
         "strategy = \"blue-green\"\nanalysis.unreadable_s = 5",
     ),
+    ("draining without a way to tell", SMALL, "port = 8080", "port = 8080\ndrain = {}"),
+    ("a signal that stops", SMALL, "port = 8080", "port = 8080\ndrain = { signal = \"SIGTERM\", path = \"drain\" }"),
     ("no approvals", SMALL, "strategy = \"blue-green\"", "strategy = \"blue-green\"\napprovals = 0"),
     ("after itself", SMALL, "strategy = \"blue-green\"", "strategy = \"blue-green\"\nafter = \"production\""),
     ("soak without after", SMALL, "strategy = \"blue-green\"", "strategy = \"blue-green\"\nsoak_s = 60"),

@@ -34,6 +34,7 @@ fn component() -> Component {
         environment: Default::default(),
         secrets: Default::default(),
         values: Vec::new(),
+        drain: None,
     }
 }
 

@@ -240,6 +240,7 @@ pub(crate) fn component(name: &str, image: Digest, command: &[&str]) -> Componen
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
         values: Vec::new(),
+        drain: None,
     }
 }
 

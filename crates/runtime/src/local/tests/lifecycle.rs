@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, os::unix::net::UnixStream, thread};
 
-use model::release::{Environment, Flow, Origin, Release, Strategy};
+use model::release::{Drain, DrainSignal, Environment, Flow, Origin, Release, Strategy};
 use rollout::{
     instance::{InstanceState, peer_variable},
     step::Step,
@@ -39,6 +39,42 @@ fn root_an_instance_starts_is_well_stops_and_is_deleted_with_every_step_done_twi
     local.purge(Keep::Nothing).unwrap();
     drop(local);
     assert_eq!(left_on_host(&world), Vec::<String>::new());
+}
+
+#[test]
+fn root_an_instance_is_told_that_it_drains_by_signal_and_request() {
+    let Some(world) = World::new() else { return };
+    let mut local = world.open();
+    let image = world.busybox(&[]);
+    let mut deaf = component("deaf", image, &[]);
+    deaf.drain = Some(Drain { signal: Some(DrainSignal::Sigusr1), path: None });
+    let mut web =
+        script("web", image, "trap 'echo drains' USR1; httpd -f -p 8080 -h /www & while :; do sleep 0.05; done");
+    web.drain = Some(Drain { signal: Some(DrainSignal::Sigusr1), path: None });
+    let mut asked = component("asked", image, &[]);
+    asked.drain = Some(Drain { signal: None, path: Some("/health".to_owned()) });
+    let (deaf, web, asked) = (spec(&deaf, 42, 1), spec(&web, 42, 1), spec(&asked, 42, 1));
+    for spec in [&deaf, &web, &asked] {
+        do_step(&mut local, &start(spec));
+        wait_healthy(&mut local, &spec.id);
+    }
+    do_step(&mut local, &Step::Drain(web.id.clone()));
+    do_step(&mut local, &Step::Drain(web.id.clone()));
+    let began = std::time::Instant::now();
+    while !local.log(&web.id).unwrap().contains("drains") {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "the signal did not arrive");
+        thread::yield_now();
+    }
+    // Busybox has no handler for the signal, and its httpd takes no POST: both are said.
+    let said = local.execute(&Step::Drain(deaf.id.clone())).unwrap_err().chain();
+    assert!(said.ends_with("can not be told that it drains: it has no handler for SIGUSR1"), "{said}");
+    let said = local.execute(&Step::Drain(asked.id.clone())).unwrap_err().chain();
+    assert!(said.contains("`/health` answered 5"), "{said}");
+    // Who has ended or is gone needs not be told.
+    do_step(&mut local, &Step::Stop(web.id.clone()));
+    do_step(&mut local, &Step::Drain(web.id.clone()));
+    do_step(&mut local, &Step::Delete(web.id.clone()));
+    do_step(&mut local, &Step::Drain(web.id));
 }
 
 #[test]

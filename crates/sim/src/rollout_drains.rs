@@ -1,0 +1,3 @@
+//! Draining on the simulated host: who is told, when, and what happens if it can not be.
+
+mod tests;
