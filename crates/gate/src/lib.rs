@@ -7,6 +7,7 @@ pub mod alarms;
 mod amendment;
 mod builders;
 pub mod bundle;
+pub mod comparison;
 mod current;
 mod decide;
 mod dossier;

@@ -9,8 +9,8 @@ mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use analysis::{Analysis, Cohort, Margins, Slower};
-pub use readings::{Counter, Invariant, Readings, Worse};
+pub use analysis::{Analysis, Cohort, Margins, QUIET_TICKS, Slower};
+pub use readings::{COUNTERS_PERCENT, Counter, Invariant, Readings, Worse};
 use serde::{Deserialize, Serialize};
 pub use versions::{Channel, Versions};
 

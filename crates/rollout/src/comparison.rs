@@ -11,7 +11,7 @@ mod words;
 
 use model::{
     ComponentName, Digest, Serial, Timestamp,
-    release::Analysis,
+    release::{Analysis, QUIET_TICKS},
     route::{EdgeCounts, Flag, Split, TickRow, Ticks},
 };
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use stats::Answer;
 
 use crate::{
     intent::Version,
-    milestone::{Compared, CountedTick, Milestone},
+    milestone::{Compared, CountedTick, Milestone, Times},
     progress::{Forward, Progress, State, Transition},
     reason::BackReason,
     scene::Scene,
@@ -31,8 +31,6 @@ pub use reads::{Asked, Sweep};
 
 /// Ticks that go into one statement: a minute of seconds. A statement of so many is some 15 KiB at most.
 const STATEMENT_TICKS: usize = 60;
-/// Ticks without a request to the new version after which people are told: a minute of seconds.
-const QUIET_TICKS: u64 = 60;
 
 /// One version compared with another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -145,7 +143,6 @@ impl Comparison {
         let reads = reads::begin(&settings, from, &transition.to, whole_ppm, scene.now);
         let for_counters = if reads.iter().any(reads::Read::is_counter) { reads::counters_ppm(whole_ppm) } else { 0 };
         let alpha_ppm = whole_ppm.saturating_sub(for_counters).checked_div(u32::try_from(components.len()).ok()?)?;
-        let begun = format!("comparison {} {} {}", from.digest, transition.to.digest, transition.to.generation);
         let parts = components.into_iter().filter_map(|component| {
             let seen = measures::Seen::of(scene, transition, before, &component, settings.tick_ms);
             let (metrics, plan) = measures::plan(&settings, &seen, alpha_ppm);
@@ -155,7 +152,7 @@ impl Comparison {
         });
         let parts: Vec<Part> = parts.collect();
         let taken = Taken { start: None, next: 0 };
-        let salt = Digest::of(begun.as_bytes());
+        let salt = Split::salt_of(&from.digest, &transition.to.digest, transition.to.generation);
         (!parts.is_empty()).then_some(Self { salt, settings, taken, parts, told_quiet: false, reads })
     }
 
@@ -376,6 +373,7 @@ pub(crate) fn count(scene: &Scene<'_>, progress: &mut Progress) {
         transition.comparison = Some(comparison);
     }
     let (serial, other) = (transition.to.serial().clone(), transition.from.as_ref().map(|v| v.digest));
+    let before = transition.from.as_ref().map_or_else(|| serial.clone(), |v| v.serial().clone());
     let (Some(comparison), Some(other)) = (transition.comparison.as_mut(), other) else { return };
     if let Some(ticks) = scene.ticks.filter(|_| moving) {
         comparison.take(ticks);
@@ -401,6 +399,7 @@ pub(crate) fn count(scene: &Scene<'_>, progress: &mut Progress) {
             first,
             ticks,
             answer: saying,
+            times: times(scene.edge, (&serial, &before), &part.component),
         })));
     }
     if !comparison.told_quiet && comparison.quiet_ticks() >= QUIET_TICKS {
@@ -409,6 +408,20 @@ pub(crate) fn count(scene: &Scene<'_>, progress: &mut Progress) {
     } else if comparison.quiet_ticks() == 0 {
         comparison.told_quiet = false;
     }
+}
+
+/// How long answers of a component took in the new version and in the one before, at quantiles that are known of both.
+fn times(edge: &EdgeCounts, (trial, control): (&Serial, &Serial), component: &ComponentName) -> Vec<Times> {
+    let of = |serial: &Serial| {
+        let row = edge.versions.iter().find(|v| v.serial == *serial && v.component == *component);
+        row.map(|row| row.quantiles_us.as_slice()).unwrap_or_default()
+    };
+    let control_us = |at: u32| of(control).iter().find(|(ppm, _)| *ppm == at).map(|(_, us)| *us);
+    let both = |(quantile_ppm, trial_us): &(u32, u64)| {
+        let control_us = control_us(*quantile_ppm)?;
+        Some(Times { quantile_ppm: *quantile_ppm, trial_us: *trial_us, control_us })
+    };
+    of(trial).iter().filter_map(both).collect()
 }
 
 /// Requests of a component of a version since a baseline.

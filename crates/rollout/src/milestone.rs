@@ -165,6 +165,21 @@ pub struct Compared {
     pub ticks: Vec<CountedTick>,
     /// What follows.
     pub answer: Saying,
+    /// How long answers took by then.
+    #[serde(default)]
+    pub times: Vec<Times>,
+}
+
+/// The time to an answer at one quantile, in both versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Times {
+    /// Which, in parts of a million.
+    pub quantile_ppm: u32,
+    /// Of the new version, in microseconds.
+    pub trial_us: u64,
+    /// Of the old version, in microseconds.
+    pub control_us: u64,
 }
 
 /// One tick of a comparison.

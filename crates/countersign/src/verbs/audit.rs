@@ -21,7 +21,7 @@ use ledger::{
 };
 use model::Digest;
 
-use super::{Flags, Format, line};
+use super::{Flags, Format, documents, line};
 use crate::{
     charter_file,
     fault::{Because as _, Fault, Kind},
@@ -61,6 +61,9 @@ pub struct Args {
     /// The folder for checkpoints that contradict each other; beside what was kept if not given
     #[arg(long, value_name = "DIR")]
     evidence: Option<PathBuf>,
+    /// Release documents, each a file named by its digest; the folder's own if not given
+    #[arg(long, value_name = "DIR")]
+    releases: Option<PathBuf>,
     /// The hash of the charter, where the folder has none or is not trusted
     #[arg(long)]
     charter: Option<Digest>,
@@ -106,6 +109,8 @@ fn run_keeping(args: &Args, common: &Flags, every: u64, out: &mut dyn Write) -> 
     }
     let against = args.against.as_deref().map(|a| source::open(Some(a), common)).transpose()?;
     let against = against.as_ref().map(source::LogCopy::source);
+    let releases = args.releases.clone().unwrap_or_else(|| documents::folder(&common.layout()));
+    let documents = |digest: &Digest| documents::release(&releases, digest);
     let progress = Count::new("audited", common.format == Format::Text);
     let (report, kept, subjects) = Examination {
         source: &*source,
@@ -117,6 +122,7 @@ fn run_keeping(args: &Args, common: &Flags, every: u64, out: &mut dyn Write) -> 
         kept,
         keep: args.keep.as_deref().map(|path| (path, every)),
         evidence: args.evidence.as_deref(),
+        documents: &documents,
         progress: &progress,
     }
     .run()?;

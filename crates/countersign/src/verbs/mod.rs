@@ -36,7 +36,9 @@ pub mod why;
 pub mod withdraw;
 pub mod witness;
 
+mod compared;
 mod deliver;
+mod documents;
 mod find;
 mod follow;
 mod people;

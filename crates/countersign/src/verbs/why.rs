@@ -9,7 +9,7 @@ use ledger::statement::v1::{Claim, Reason, Ruling, Verdict};
 use model::{Digest, EnvironmentName, Serial, Timestamp};
 use serde::Serialize;
 
-use super::{Flags, Format, find, line, people, print_json, show};
+use super::{Flags, Format, compared, documents, find, line, people, print_json, show};
 use crate::{
     fault::{Because as _, Fault, Kind},
     view::View,
@@ -52,6 +52,8 @@ struct Answer {
     soak: Vec<String>,
     rests_on: Vec<show::Row>,
     gate: Option<GateSaid>,
+    /// Statements of its rollout that do not follow from what was counted, by index.
+    wrong: Vec<(u64, String)>,
 }
 
 /// What the gate last said.
@@ -78,7 +80,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
         if told && !runs {
             continue;
         }
-        answers.push(answer(&view, said.index)?);
+        answers.push(answer(&view, said.index, common)?);
     }
     if common.format == Format::Json {
         return print_json(out, &answers);
@@ -92,7 +94,7 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     Ok(())
 }
 
-fn answer(view: &View, proposal: u64) -> Result<Answer, Fault> {
+fn answer(view: &View, proposal: u64, common: &Flags) -> Result<Answer, Fault> {
     let facts = view.facts();
     let said = find::proposal(facts, proposal)?;
     let claim = &said.claim;
@@ -140,6 +142,10 @@ fn answer(view: &View, proposal: u64) -> Result<Answer, Fault> {
         soak: dossier.promotions.iter().filter_map(|p| soak_left(p, dossier.now)).collect(),
         rests_on,
         gate,
+        wrong: {
+            let folder = documents::folder(&common.layout());
+            compared::wrong(view.statements(), proposal, &|digest| documents::release(&folder, digest))
+        },
     })
 }
 
@@ -189,6 +195,9 @@ fn write(a: &Answer, out: &mut dyn Write) -> Result<(), Fault> {
         }
         line(out, format!("  needed {}", reason.needed))?;
         line(out, "")?;
+    }
+    for (index, what) in &a.wrong {
+        line(out, format!("WRONG in its rollout, statement {index}: {what}"))?;
     }
     line(out, &a.quorum)?;
     for soak in &a.soak {

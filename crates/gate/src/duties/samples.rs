@@ -154,6 +154,7 @@ pub(super) fn claim<'a>(
                 first: 0,
                 ticks: Vec::new(),
                 answer: AnalysisAnswer::Promote,
+                times: Vec::new(),
             };
             (Claim::Analysis(Box::new(analysis)), here)
         }

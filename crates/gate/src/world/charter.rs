@@ -80,8 +80,8 @@ pub(crate) fn with_emergencies() -> Charter {
 
 pub(crate) fn charter() -> Charter {
     use Kind::{
-        Approval, Build, Change, Evidence, Exception, Halt, KeyWithdrawal, Milestone, Proposal, Rejection, Resume,
-        Rollback, Tick, Verdict,
+        Analysis, Approval, Build, Change, Evidence, Exception, Halt, KeyWithdrawal, Milestone, Proposal, Rejection,
+        Resume, Rollback, Tick, Verdict,
     };
     let roles: [(&str, &[Kind]); 9] = [
         ("developer", &[Proposal]),
@@ -90,7 +90,7 @@ pub(crate) fn charter() -> Charter {
         ("gate", &[Verdict, Tick]),
         ("builder", &[Change, Build, Proposal]),
         ("tester", &[Evidence]),
-        ("agent", &[Milestone]),
+        ("agent", &[Analysis, Milestone]),
         ("risk", &[Approval]),
         ("log", &[]),
     ];

@@ -9,6 +9,9 @@ use crate::{
     route::{CohortRule, Identity},
 };
 
+/// Ticks on end without a request to the new version after which people are told: a minute of seconds.
+pub const QUIET_TICKS: u64 = 60;
+
 /// How a new version is compared with the one that it replaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

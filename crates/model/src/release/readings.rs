@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ComponentName, series::Series};
 
+/// Of all of alpha, in percent, what counters have together; the rest is for what the edge counts.
+pub const COUNTERS_PERCENT: u32 = 20;
+
 /// What is read of components.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -73,6 +73,12 @@ pub fn unit(salt: &Digest, identity: &str) -> u8 {
 }
 
 impl Split {
+    /// What names the comparison of two releases that was begun under this generation, the log index of a proposal or of an
+    /// order to go back. It follows from these alone, so that nobody chooses which clients get the new version.
+    pub fn salt_of(control: &Digest, trial: &Digest, generation: u64) -> Digest {
+        Digest::of(format!("comparison {control} {trial} {generation}").as_bytes())
+    }
+
     /// Where the clients of a unit go.
     pub const fn arm(&self, unit: u8) -> Arm {
         if unit < self.share { Arm::Trial } else { Arm::Control }

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use model::{
     ComponentName, Digest, Series, Timestamp,
-    release::{Analysis, Counter, Invariant, Worse},
+    release::{Analysis, COUNTERS_PERCENT, Counter, Invariant, Worse},
     route::{ReadAnswer, ReadTarget, SeriesAnswer},
 };
 use serde::{Deserialize, Serialize};
@@ -24,8 +24,6 @@ use crate::{
     scene::{Look, Scene},
 };
 
-/// Of all of alpha, in percent, what counters have together; the rest is for what the edge counts.
-pub(super) const COUNTERS_PERCENT: u32 = 20;
 /// Ticks without any reading that say nothing yet: a round of the agent may take so long.
 const MISSED_TICKS: u64 = 3;
 /// And milliseconds on top: the executor starts an instance in less.

@@ -57,8 +57,8 @@ fn two(role: &str) -> Result<Quorum, WriteError> {
 
 pub(super) fn charter(systems: u64) -> Result<Charter, WriteError> {
     use Kind::{
-        Approval, Build, Change, Evidence, Exception, Halt, KeyWithdrawal, Milestone, Proposal, Rejection, Resume,
-        Rollback, Tick, Verdict,
+        Analysis, Approval, Build, Change, Evidence, Exception, Halt, KeyWithdrawal, Milestone, Proposal, Rejection,
+        Resume, Rollback, Tick, Verdict,
     };
     let roles: [(&str, &[Kind]); 7] = [
         ("developer", &[Proposal]),
@@ -67,7 +67,7 @@ pub(super) fn charter(systems: u64) -> Result<Charter, WriteError> {
         ("gate", &[Verdict, Tick]),
         ("builder", &[Change, Build, Proposal]),
         ("tester", &[Evidence]),
-        ("agent", &[Milestone]),
+        ("agent", &[Analysis, Milestone]),
     ];
     let robots: Vec<Robot> = ROBOTS.iter().map(|(id, role, who)| robot(id, role, who)).collect::<Result<_, _>>()?;
     let rule = |n: u64| -> Result<SystemRule, WriteError> {

@@ -6,12 +6,15 @@ use gate::{decide_with, shown_digest};
 use ledger::{
     keys::Signer as _,
     statement::v1::{
-        Action, Approval, Build, Change, Claim, CommitFact, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt,
-        Image, KeyWithdrawal, Milestone, MilestoneKind, Placed, Proposal, Rejection, Resume, Rollback, SuiteFact,
-        SuiteKind, SuiteOn, Totals,
+        Action, Analysis, AnalysisAnswer, AnalysisTick, Approval, Asks, Build, Change, Claim, CommitFact, Evidence,
+        EvidenceOn, EvidenceOutcome, Exception, Halt, Image, KeyWithdrawal, Line as Margin, Metric, Milestone,
+        MilestoneKind, Placed, Proposal, Rejection, Resume, Rollback, SuiteFact, SuiteKind, SuiteOn, Totals,
     },
 };
-use model::{Digest, EnvironmentName, Serial, SystemName, Timestamp};
+use model::{
+    Digest, EnvironmentName, Serial, SystemName, Timestamp,
+    route::{Split, UNITS},
+};
 
 use super::{History, OPERATORS, WriteError, charter::system_name, key_of};
 
@@ -37,6 +40,11 @@ const HALTED_EVERY: u64 = 17;
 const EXCEPTED_EVERY: u64 = 29;
 /// One round in so many sees a key withdrawn, while there are some.
 const WITHDRAWN_EVERY: u64 = 7;
+
+/// One release in so many is compared on live traffic with the one that it replaces.
+const COMPARED_EVERY: u64 = 3;
+/// So many ticks of it, of 2,000 requests at each version; by then it may be promoted.
+const COMPARED_TICKS: usize = 20;
 
 /// A release of a system.
 #[derive(Clone)]
@@ -258,6 +266,9 @@ impl Line {
         use MilestoneKind::{Begun, Drained, Healthy, Live, Switched, Watched};
         for what in [Begun, Healthy, Switched, Watched, Drained, Live] {
             self.happened(&next, what, history)?;
+            if what == Switched && next.ordinal.is_multiple_of(COMPARED_EVERY) {
+                self.compared(&next, history)?;
+            }
         }
         if next.ordinal.is_multiple_of(ROLLED_BACK_EVERY)
             && let Some(before) = self.running.last()
@@ -270,6 +281,51 @@ impl Line {
         } else {
             self.running.push(next);
         }
+        Ok(())
+    }
+
+    /// Half of clients get the new version, and a few requests fail at either.
+    fn compared(&self, release: &Release, history: &mut History<'_>) -> Result<(), WriteError> {
+        let Some(other) = release.claim.replaces else { return Ok(()) };
+        let half = u32::from(UNITS) / 2;
+        let metric = Metric {
+            component: "web".parse()?,
+            asks: Asks::Failed {
+                requests_per_million_unit_ticks: 40_000_000,
+                margin: Margin { ratio_ppm: 1_250_000, plus_ppm: 200 },
+            },
+            weight_ppm: 1_000_000,
+            history_ppm: 100,
+            history_unit_ticks: stats::HISTORY_UNIT_TICKS,
+            promote: Margin { ratio_ppm: 2_000_000, plus_ppm: 5_000 },
+        };
+        let tick = |n: usize| {
+            let few = u32::from(n.is_multiple_of(7));
+            AnalysisTick { share: 50, requests: 2_000, other_requests: 2_000, counts: vec![[half, few, half, few]] }
+        };
+        let mut claim = Analysis {
+            environment: self.environment.clone(),
+            release: release.digest,
+            serial: release.claim.serial.clone(),
+            other,
+            proposal: release.proposal,
+            salt: Split::salt_of(&other, &release.digest, release.proposal),
+            alpha_ppm: stats::ALPHA_PPM,
+            beta_ppm: stats::BETA_PPM,
+            horizon_ticks: stats::HORIZON_TICKS,
+            metrics: vec![metric],
+            first: 0,
+            ticks: (0..COMPARED_TICKS).map(tick).collect(),
+            answer: AnalysisAnswer::NotYet,
+            times: Vec::new(),
+        };
+        let mut analysis = stats::Analysis::new(gate::comparison::settings(&claim))?;
+        for tick in &claim.ticks {
+            analysis.step(&gate::comparison::counted(tick))?;
+        }
+        claim.answer = gate::comparison::said(&analysis);
+        let place = (Some(&self.system), Some(&self.environment));
+        history.say("agent", "agent", place, Claim::Analysis(Box::new(claim)))?;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What an auditor builds with: the rooms `model`, `ledger` and `gate`, and no crate that speaks to a network or to a
+//! What an auditor builds with: the rooms `model`, `ledger`, `stats` and `gate`, and no crate that speaks to a network or to a
 //! database server, however far down. A bundle is checked offline, and whoever does it should be able to see why.
 
 use super::finding::Finding;
@@ -6,7 +6,7 @@ use super::finding::Finding;
 const NAME: &str = "auditor";
 
 /// The rooms of whoever checks a bundle.
-const ROOMS: &[&str] = &["model", "ledger", "gate"];
+const ROOMS: &[&str] = &["model", "ledger", "stats", "gate"];
 
 /// Crates that speak to others: sockets, HTTP, TLS, their runtimes, and clients of servers.
 const SPEAKING: &[&str] = &[

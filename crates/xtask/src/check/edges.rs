@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["model"]),
     ("stores", &["model", "ledger"]),
     ("stats", &[]),
-    ("gate", &["model", "ledger"]),
+    ("gate", &["model", "ledger", "stats"]),
     ("build", &["model", "ledger"]),
     ("rollout", &["model", "ledger", "stats"]),
     ("runtime", &["model", "rollout"]),

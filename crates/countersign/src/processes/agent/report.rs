@@ -1,7 +1,8 @@
 //! From the planner's milestones to statements in the log, each once.
 
 use ledger::statement::v1::{
-    Analysis, AnalysisAnswer, AnalysisTick, Asks, Claim, Line, Metric, Milestone, MilestoneKind, Nonce, Placed, Worse,
+    Analysis, AnalysisAnswer, AnalysisTick, Asks, Claim, Line, Metric, Milestone, MilestoneKind, Nonce, Placed, Times,
+    Worse,
 };
 use model::{Digest, route::Flag};
 use rollout::{
@@ -155,6 +156,11 @@ fn analysis(progress: &Progress, compared: &Compared, agent: &Agent) -> Option<A
             Saying::GoBack => AnalysisAnswer::GoBack,
             Saying::Promote => AnalysisAnswer::Promote,
         },
+        times: compared
+            .times
+            .iter()
+            .map(|t| Times { quantile_ppm: t.quantile_ppm, trial_us: t.trial_us, control_us: t.control_us })
+            .collect(),
     })
 }
 

@@ -9,7 +9,10 @@ use std::{
     path::Path,
 };
 
-use gate::{Contradiction, DECIDE_VERSION, Recount};
+use gate::{
+    Contradiction, DECIDE_VERSION, Recount,
+    comparison::{Comparisons, Documents},
+};
 use ledger::{
     Verified,
     checkpoint::SignedCheckpoint,
@@ -54,6 +57,8 @@ pub(super) struct Examination<'a> {
     pub(super) keep: Option<(&'a Path, u64)>,
     /// Where contradicting checkpoints go.
     pub(super) evidence: Option<&'a Path>,
+    /// The release documents that are at hand.
+    pub(super) documents: Documents<'a>,
     pub(super) progress: &'a Count,
 }
 
@@ -288,6 +293,7 @@ struct Fold<'a> {
     before: u64,
     report: Report,
     recount: Recount,
+    comparisons: Comparisons,
     /// Up to where statements hold up without a gap.
     whole: u64,
     names: HashMap<Identity, u64>,
@@ -308,6 +314,7 @@ impl<'a> Fold<'a> {
             before,
             report,
             recount,
+            comparisons: Comparisons::new(),
             whole: 0,
             names: HashMap::new(),
             subjects: Subjects::new(),
@@ -355,12 +362,17 @@ impl<'a> Fold<'a> {
             let taken = self.subjects.take(&entry, members);
             taken.map_err(|e| Ended::Fault(Fault::from_error(Kind::Internal, e)))?;
         }
+        self.comparisons.take(&entry, self.asked.documents);
         self.recount.take(entry, index < self.before).map_err(out_of_order)
     }
 
     fn found(&mut self) {
         let found = self.recount.take_found();
         self.report.findings.extend(found.iter().map(of_contradiction));
+        let found = self.comparisons.take_found();
+        let of =
+            |m: &gate::comparison::Mismatch| Finding::at(m.index, format!("the statement at {}: {}", m.index, m.what));
+        self.report.findings.extend(found.iter().map(of));
     }
 
     /// Keeps how far the audit has come, if nothing is wrong so far.
@@ -383,6 +395,13 @@ impl<'a> Fold<'a> {
         self.found();
         let size = self.report.statements;
         self.report.verdicts = self.recount.verdicts();
+        self.report.analyses = self.comparisons.statements();
+        if let Some(first) = self.comparisons.missing().first() {
+            let documents = show::plural(self.comparisons.missing().len(), "release document");
+            self.report.remarks.push(format!(
+                "{documents} were not at hand, {first} first: whether rollouts of them were compared as approved was not looked at; name the folder that has them with `--releases`"
+            ));
+        }
         for (version, index) in self.recount.other_versions() {
             self.report.findings.push(Finding::at(
                 *index,

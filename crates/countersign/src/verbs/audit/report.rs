@@ -60,6 +60,8 @@ pub(super) struct Report {
     pub(super) audited_before: u64,
     /// Verdicts that were recomputed.
     pub(super) verdicts: u64,
+    /// Statements of comparisons whose answers were recomputed.
+    pub(super) analyses: u64,
     /// Signed checkpoints that were compared.
     pub(super) checkpoints: u64,
     /// Cosignatures that were verified.
@@ -102,12 +104,16 @@ impl Report {
             0 => "nothing is wrong".to_owned(),
             n => format!("{} wrong", show::plural(n, "thing")),
         };
+        let mut recomputed = show::plural(count(self.verdicts), "verdict");
+        if self.analyses > 0 {
+            let answers = if self.analyses == 1 { "answer" } else { "answers" };
+            recomputed.push_str(&format!(" and {} {answers} of comparisons", self.analyses));
+        }
         line(
             out,
             format!(
-                "audited {}, {} recomputed, {}; {wrong}",
+                "audited {}, {recomputed} recomputed, {}; {wrong}",
                 show::plural(count(self.statements - self.audited_before), "statement"),
-                show::plural(count(self.verdicts), "verdict"),
                 show::plural(self.witness_operators, "witness operator"),
             ),
         )

@@ -362,6 +362,7 @@ fn of_people() -> Vec<(&'static str, Claim)> {
                     counts: vec![[5, 1, 95, 2], [5, 0, 95, 9]],
                 }],
                 answer: AnalysisAnswer::GoBack,
+                times: Vec::new(),
             })),
         ),
         (
@@ -386,6 +387,7 @@ fn of_people() -> Vec<(&'static str, Claim)> {
                 first: 60,
                 ticks: vec![AnalysisTick { share: 5, requests: 14, other_requests: 21, counts: vec![[2, 1, 3, 0]] }],
                 answer: AnalysisAnswer::GoBack,
+                times: Vec::new(),
             })),
         ),
         (
@@ -404,6 +406,7 @@ fn of_people() -> Vec<(&'static str, Claim)> {
                 first: 60,
                 ticks: vec![AnalysisTick { share: 5, requests: 0, other_requests: 0, counts: vec![[2, 1, 0, 0]] }],
                 answer: AnalysisAnswer::GoBack,
+                times: Vec::new(),
             })),
         ),
     ]

@@ -35,6 +35,22 @@ pub struct Analysis {
     pub ticks: Vec<AnalysisTick>,
     /// What followed from all ticks up to the last of these.
     pub answer: AnalysisAnswer,
+    /// How long answers took by then, at the quantiles that the edge keeps. Nothing is decided by it; it is what people are
+    /// shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<Times>,
+}
+
+/// The time to an answer at one quantile, in both versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Times {
+    /// Which, in parts of a million.
+    pub quantile_ppm: u32,
+    /// Of the new version, in microseconds.
+    pub trial_us: u64,
+    /// Of the old version, in microseconds.
+    pub control_us: u64,
 }
 
 /// One yes-or-no question that is asked of each unit of clients in each tick.

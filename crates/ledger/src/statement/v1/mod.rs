@@ -20,7 +20,7 @@ mod verdict;
 
 pub use alarm::{Acknowledgement, Alarm, AlarmAbout, AlarmKind, AlarmKindError, Silence};
 pub use amendment::{Amendment, Cancellation, Consent, Edit};
-pub use analysis::{Analysis, AnalysisAnswer, AnalysisTick, Asks, Line, Metric, Worse};
+pub use analysis::{Analysis, AnalysisAnswer, AnalysisTick, Asks, Line, Metric, Times, Worse};
 pub use approval::{Action, Approval, Exception, KeyWithdrawal, Rejection};
 pub use build::{Build, Image};
 pub use change::{Asked, Change, ChangeProblem, CommitFact, CommitProblem, Promotion, SuiteFact};

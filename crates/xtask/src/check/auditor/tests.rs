@@ -13,7 +13,7 @@ fn what_an_auditor_builds() {
         texts(&bad),
         [
             "an auditor would build `tokio`, which speaks to others: move what needs it to another room",
-            "an auditor would build the room `stores`: model, ledger, gate are enough",
+            "an auditor would build the room `stores`: model, ledger, stats, gate are enough",
         ]
     );
     assert_eq!(texts(""), ["cargo tree did not name `gate` itself"]);

@@ -11,7 +11,7 @@ use ledger::{
     reader::keys_of,
     statement::{
         Members, PAYLOAD_TYPE, Statement,
-        v1::{Claim, Header, Kind, Ruling, Seen},
+        v1::{Analysis, AnalysisAnswer, Claim, Header, Kind, Ruling, Seen},
     },
     store::{Batch, MemoryStore, Store, StoreError, StoredCheckpoint, StoredEntry},
     sweep::{BUNDLE, Found, Source, StoreSource},
@@ -22,7 +22,7 @@ use sim::history::{key_of, log_signer, witness_signer, write};
 use super::super::{
     evidence::{Pieces, read_kept},
     examine::Examination,
-    report::Report,
+    report::{Finding, Report},
 };
 use crate::{fault::Fault, progress::Count};
 
@@ -88,6 +88,7 @@ impl Past {
             kept,
             keep: keep.map(|path| (path.as_path(), every.unwrap_or(u64::MAX))),
             evidence: None,
+            documents: &|_| None,
             progress: &Count::new("audited", false),
         };
         examined.run().map(|(report, ..)| report)
@@ -471,6 +472,7 @@ fn an_audit_that_was_ended_goes_on_and_an_old_one_does_the_new_part_alone() {
             kept: None,
             keep: None,
             evidence: None,
+            documents: &|_| None,
             progress: &Count::new("audited", false),
         }
         .run()
@@ -515,6 +517,7 @@ fn an_audit_that_was_ended_goes_on_and_an_old_one_does_the_new_part_alone() {
         kept: read_kept(&keep, &log).unwrap(),
         keep: Some((&keep, u64::MAX)),
         evidence: Some(&nowhere),
+        documents: &|_| None,
         progress: &Count::new("audited", false),
     };
     let (report, ..) = report.run().unwrap();
@@ -525,4 +528,27 @@ fn an_audit_that_was_ended_goes_on_and_an_old_one_does_the_new_part_alone() {
     let report = past.examine(&StoreSource(&back), Some(&keep), None).unwrap();
     assert!(first(&report).2.contains(&format!("but a checkpoint kept elsewhere vouches for {grown}")), "{report:?}");
     assert_eq!(report.evidence.len(), 1);
+}
+
+#[test]
+fn what_an_agent_says_to_follow_from_its_counts_is_computed_again() {
+    let past = Past::new();
+    let whole = past.audit(&StoreSource(&past.store));
+    assert!(whole.analyses > 10 && whole.findings.is_empty(), "{} {:?}", whole.analyses, whole.findings);
+    let at = past.next(Kind::Analysis, past.place("an answer"));
+    let expect = |name: &str, at: usize, store: &MemoryStore, what: &str| {
+        let found = past.audit(&StoreSource(store)).findings;
+        let is_it = |f: &Finding| f.index == Some(at as u64) && f.what.contains(what);
+        assert!(found.iter().any(is_it), "{name}: {found:?}");
+    };
+    let lie = |edit: fn(&mut Analysis)| {
+        past.resigned(at, "agent", |_, claim| {
+            let Claim::Analysis(analysis) = claim else { panic!("{claim:?}") };
+            edit(analysis);
+        })
+    };
+    expect("an answer", at, &lie(|a| a.answer = AnalysisAnswer::NotYet), "from its ticks follows `promote`");
+    expect("an integer", at, &lie(|a| a.ticks[3].counts[0][1] = 40), "from its ticks follows `go back`");
+    expect("a statement left out", at, &lie(|a| a.first = 20), "the next one is 0");
+    expect("chosen clients", at, &lie(|a| a.salt = Digest::of(b"chosen")), "somebody may have chosen");
 }
