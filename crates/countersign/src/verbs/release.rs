@@ -2,6 +2,8 @@
 //!
 //! It starts nothing: the agent rolls out whatever is granted, whoever asks. This shows it.
 
+mod page;
+
 use std::{io::Write, time::Duration};
 
 use model::{EnvironmentName, SystemName};
@@ -19,7 +21,10 @@ use crate::{
 
 /// Show what is released now, and follow it until it is live or gone back
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// The system; the charter's only one if not given
     system: Option<SystemName>,
     /// The environment; the charter's only one if not given
@@ -30,11 +35,20 @@ pub struct Args {
     wait_s: u64,
 }
 
+/// What else is to be seen of releases.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Show(page::Args),
+}
+
 /// A rollout of a system with a watch of some minutes.
 const WAIT_S: u64 = 900;
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
+    if let Some(What::Show(args)) = &args.what {
+        return page::run(args, common, out);
+    }
     let mut view = common.view()?;
     let members = view.facts().members().clone();
     let system = people::system(&members, args.system.as_ref())?;
