@@ -43,6 +43,7 @@ fn document(ordinal: u64, analysis: Option<model::release::Analysis>) -> Release
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
         values: Vec::new(),
+        drain: None,
     };
     let environment = Environment {
         name: production(),
