@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gate::{Differences, amendment_shown, amendment_state, charters_of};
+use gate::{Differences, amendment_shown, amendment_shown_digest, amendment_state, charters_of};
 use ledger::{
     charter::{Charters, Put, State, diff},
     statement::{
@@ -146,6 +146,10 @@ fn show(view: &View, at: Option<u64>, common: &Flags, out: &mut dyn Write) -> Re
     }
     for put in charters.puts() {
         line(out, format!("amendment {} by {}: {}", put.index, put.by, amendment_state(charters, put)))?;
+        let here = amendment_shown_digest(charters, put.index);
+        for consent in put.consents.iter().filter(|consent| Some(consent.shown) != here) {
+            line(out, format!("  {} consented at {} to other words than are shown here", consent.by, consent.index))?;
+        }
     }
     for put in charters.by_withdrawn_keys() {
         line(
@@ -164,10 +168,13 @@ fn told(charters: &Charters, put: &Put) -> serde_json::Value {
         State::Cancelled { .. } => "cancelled",
         State::Overtaken { .. } => "overtaken",
     };
+    let here = amendment_shown_digest(charters, put.index);
     json!({
         "amendment": put.index, "by": put.by.to_string(), "state": state, "told": amendment_state(charters, put),
         "becomes": put.amendment.becomes,
-        "consents": put.consents.iter().map(|c| json!({ "index": c.index, "by": c.by.to_string() })).collect::<Vec<_>>(),
+        "consents": put.consents.iter().map(|c| json!({
+            "index": c.index, "by": c.by.to_string(), "shown_as_here": Some(c.shown) == here,
+        })).collect::<Vec<_>>(),
     })
 }
 

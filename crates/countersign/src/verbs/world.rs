@@ -226,8 +226,11 @@ impl World {
             None => super::file_signer(&self.path("people").join(who)).unwrap(),
         };
         let about = About {
-            system: (!matches!(claim, Claim::Tick(_) | Claim::KeyWithdrawal(_) | Claim::Erasure(_) | Claim::Alarm(_)))
-                .then(system),
+            system: (!matches!(
+                claim,
+                Claim::Tick(_) | Claim::KeyWithdrawal(_) | Claim::Erasure(_) | Claim::Alarm(_) | Claim::Consent(_)
+            ))
+            .then(system),
             environment: environment.then(production),
             seen: self.view().seen(),
             nonce: None,

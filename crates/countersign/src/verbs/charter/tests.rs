@@ -65,6 +65,7 @@ fn an_amendment_goes_from_a_file_to_force_by_the_quorum_alone() {
     // Every process follows without a restart: the door lets ada say what she may now, and no more what she might.
     let shown = printed(|out| run(&args(&["show"]), &world.common, out));
     assert!(shown.contains("ada              operator"), "{shown}");
+    assert!(!shown.contains("other words"), "{shown}");
     let before = printed(|out| run(&args(&["show", "--at", &index]), &world.common, out));
     assert!(before.contains("ada              developer"), "{before}");
     world.say("ada", "operator", Claim::Halt(ledger::statement::v1::Halt { environment: None, reason: None }), false);
@@ -134,4 +135,16 @@ fn a_person_is_brought_by_what_the_verbs_print_alone() {
     let known = crate::addresses::Addresses::read(&world.common.layout().identities()).unwrap();
     let by = known.by(world.view().facts().members().charter());
     assert_eq!(by[&"zoe".parse().unwrap()].emails, ["zoe@example.org"]);
+}
+
+#[test]
+fn who_consented_to_other_words_is_told() {
+    let world = World::new();
+    let path = edited(&world, |c| c.key_delay_s += 1);
+    printed(|out| run(&args(&["propose", &path, "--yes"]), &world.as_person("olga"), out));
+    let put = world.view().facts().charters().puts().next().unwrap().clone();
+    let claim = Consent { amendment: put.index, becomes: put.amendment.becomes, shown: Digest::of(b"other words") };
+    world.say("ben", "release-manager", Claim::Consent(claim), false);
+    let shown = printed(|out| run(&args(&["show"]), &world.common, out));
+    assert!(shown.contains("ben consented at") && shown.contains("to other words than are shown here"), "{shown}");
 }
