@@ -35,7 +35,7 @@ pub use dossier::{CHANGE_COMMITS, Dossier};
 pub use emergency::{Emergency, emergencies};
 pub use facts::{Facts, FactsError, Heading, Live, Said, Stack, Stop, StopError};
 pub use ledger::quorum::{Tally, tally};
-pub use promotion::{Promotion, PromotionState};
+pub use promotion::{Promotion, PromotionState, soaks};
 pub use recount::{Contradiction, Recount};
 pub use shown::{shown, shown_digest};
 pub use standing::{EXCEPTION_PERSONS, SuiteStanding, WHOLE_SUITE, edits};

@@ -173,6 +173,30 @@ impl Asking<'_> {
     }
 }
 
+/// Until when what runs must go on running where it is, before it may go where something asks for that: when the log's time
+/// is wanted next. What has soaked is not in it.
+pub fn soaks(facts: &Facts) -> Vec<Timestamp> {
+    let charter = facts.members().charter();
+    let mut found = Vec::new();
+    for system in charter.systems.iter().map(|rule| &rule.name) {
+        for here in charter.environments.iter().map(|rule| &rule.name) {
+            let Some(live) = facts.running(system, here).first() else { continue };
+            let rules = charter.environments.iter().filter_map(|rule| rule.after.as_ref());
+            let rules = rules.filter(|after| &after.environment == here).map(|after| after.soak_s);
+            let change = facts.any_proposal(live.proposal).and_then(|said| facts.any_change(said.claim.change));
+            let manifest = change.into_iter().flat_map(|change| &change.claim.promotions);
+            let manifest = manifest.filter(|asked| &asked.after == here).map(|asked| asked.soak_s);
+            let begun = facts.stretches(system, here, live.release).last().and_then(|s| facts.covered(s.begin));
+            if let CoolOff::Begun { until, over: false, .. } =
+                CoolOff::of(rules.chain(manifest).max().unwrap_or(0), begun, facts.time())
+            {
+                found.push(until);
+            }
+        }
+    }
+    found
+}
+
 /// What was found against a release in an environment, with its log index: that it went back, or that it was ordered back.
 /// Bad news stands, also by keys withdrawn since.
 fn against(

@@ -192,7 +192,7 @@ impl GateLoop {
             CoolOff::Begun { until, over: false, .. } => Some(until),
             _ => None,
         };
-        self.cools_until = cooling.into_iter().filter_map(until).min();
+        self.cools_until = cooling.into_iter().filter_map(until).chain(gate::soaks(facts)).min();
         for verdict in news {
             let about = About {
                 system: Some(verdict.serial.system().clone()),

@@ -3,6 +3,7 @@ use ledger::statement::v1::{
 };
 use model::EnvironmentName;
 
+use super::soaks;
 use crate::{
     Dossier, decide,
     policy::DEFAULT,
@@ -73,6 +74,7 @@ fn it_must_have_run_before_without_a_break_for_as_long_as_is_asked() {
     world.wait(60);
     let until = at(world.now + SOAK_S);
     waits(&world, &put, &format!("it must go on running there until {until}"));
+    assert_eq!(soaks(&world.facts()), [until]);
     let left = Dossier::gather(&world.facts(), put.proposal).unwrap().promotions[0].left_s(at(world.now));
     assert_eq!(left, Some(SOAK_S));
     // What an agent says again begins nothing again.
@@ -81,6 +83,7 @@ fn it_must_have_run_before_without_a_break_for_as_long_as_is_asked() {
     waits(&world, &put, &format!("it must go on running there until {until}"));
     world.wait(1);
     assert_eq!(refused(&world, &put), []);
+    assert_eq!(soaks(&world.facts()), []);
     // And it stays so when staging goes on.
     let next = in_staging(&mut world, 2, Some(&staged));
     world.milestone(&next, MilestoneKind::Live);
