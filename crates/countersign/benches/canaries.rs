@@ -6,6 +6,7 @@
 //! prints how many of them went back. Root, as for the tests of whole installations, whose modules it uses.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,

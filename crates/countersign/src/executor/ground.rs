@@ -1,7 +1,10 @@
 //! The ground on which the agent's executor starts anything: the log, read and verified by the executor itself.
 //!
 //! It refuses to know what the agent says of verdicts. The last checkpoint is remembered beside what the executor keeps, where
-//! no role can write, so that a log that was set back is noticed after a restart. A crash leaves the one before.
+//! no role can write, so that a log that was set back is noticed after a restart; and so is what had ground, so that a host
+//! comes up without its log. A crash leaves the ones before.
+
+mod memory;
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +13,7 @@ use ledger::{durable, follow::StaleError, statement::Members};
 use model::Clock as _;
 use rollout::instance::InstanceSpec;
 
+use self::memory::Memory;
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
@@ -31,6 +35,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Ground {
     view: View,
     starts: Starts,
+    memory: Memory,
     looked: Option<Instant>,
     /// When the log last did not answer.
     away: Option<Instant>,
@@ -46,7 +51,8 @@ impl Ground {
             .because(Kind::Unavailable, format!("`{}` can not be made", folder.display()))?;
         let log = LogClient::direct(Target::Unix(layout.socket(RoleUser::Log))).waiting(LOG_PATIENCE);
         let view = View::with_memory(log, members, &folder)?;
-        Ok(Self { view, starts: Starts::default(), looked: None, away: None, distrust: None })
+        let memory = Memory::open(folder.join("started.json"));
+        Ok(Self { view, starts: Starts::default(), memory, looked: None, away: None, distrust: None })
     }
 
     /// Reads what is new, if it is time or something is to be started. What can not be read shows when it is asked about.
@@ -58,7 +64,10 @@ impl Ground {
         }
         self.looked = Some(Instant::now());
         match self.view.refresh() {
-            Ok(_) => self.away = None,
+            Ok(_) => {
+                self.away = None;
+                self.forget();
+            }
             Err(fault) if fault.kind() == Kind::Untrue => {
                 tracing::error!("the executor does not believe the log any more: {}", fault.message());
                 self.distrust = Some(fault.message());
@@ -70,12 +79,37 @@ impl Ground {
         }
     }
 
+    /// Takes out of the memory what the log gives no ground for any more.
+    fn forget(&mut self) {
+        let now = SystemClock.now();
+        let facts = self.view.facts();
+        if facts.size() == 0 {
+            return;
+        }
+        let read = Read { policy: self.view.policy(), facts, statements: self.view.statements() };
+        let (reader, starts) = (self.view.reader(), &mut self.starts);
+        self.memory.retain(|wanted| {
+            let rule = facts.members().charter().environment(&wanted.environment);
+            rule.is_some_and(|rule| starts.may(read, reader.fresh(now, rule.max_age_s), wanted, now).is_ok())
+        });
+    }
+
     /// Whether an instance may be started, and if not why.
     pub(super) fn bears(&mut self, spec: &InstanceSpec) -> Result<(), String> {
+        let wanted = Wanted {
+            system: spec.system().clone(),
+            environment: spec.id.environment.clone(),
+            release: spec.release,
+            values: spec.values.iter().map(|value| (value.name.clone(), value.commitment)).collect(),
+        };
         let facts = self.view.facts();
-        let environment = &spec.id.environment;
-        let Some(rule) = facts.members().charter().environment(environment) else {
-            return Err(format!("the charter has no environment `{environment}`"));
+        // Since this executor began, no log was there: what the one before it started goes on.
+        if facts.size() == 0 && self.memory.has(&wanted) {
+            tracing::warn!("{}: the log is away, and it had ground when the log was read last", spec.id);
+            return Ok(());
+        }
+        let Some(rule) = facts.members().charter().environment(&wanted.environment) else {
+            return Err(format!("the charter has no environment `{}`", wanted.environment));
         };
         let now = SystemClock.now();
         // A log that is not believed gives no new ground; what runs goes on, as where there is no log.
@@ -83,16 +117,11 @@ impl Ground {
             None => self.view.reader().fresh(now, rule.max_age_s),
             Some(_) => Err(StaleError::None),
         };
-        let wanted = Wanted {
-            system: spec.system().clone(),
-            environment: environment.clone(),
-            release: spec.release,
-            values: spec.values.iter().map(|value| (value.name.clone(), value.commitment)).collect(),
-        };
         let read = Read { policy: self.view.policy(), facts, statements: self.view.statements() };
         match self.starts.may(read, checkpoint, &wanted, now) {
             Ok(footing) => {
                 tracing::debug!("{}: {footing:?}", spec.id);
+                self.memory.add(&wanted);
                 Ok(())
             }
             Err(error) => {

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use gate::{CoolOff, Dossier, Facts, decide_with};
 use ledger::{
+    charter::State,
     keys::Signer,
     statement::v1::{Claim, Kind as Says, MilestoneKind, Proposal, Ruling, Tick, Verdict},
 };
@@ -52,7 +53,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         tick_interval_s: start.settings.tick_interval_s,
         ticked: (0, Timestamp::default()),
         sentinel,
-        cools_until: None,
+        over_at: None,
     };
     loop {
         if let Err(fault) = gate.round(&mut status) {
@@ -74,8 +75,9 @@ struct GateLoop {
     /// The log size and the time at the last tick.
     ticked: (u64, Timestamp),
     sentinel: Sentinel,
-    /// When the next cool-off is over, of a release or of a guarded value.
-    cools_until: Option<Timestamp>,
+    /// When the next thing is over that ends by the log's time: a cool-off, the delay of a new key or of a recovery, an
+    /// emergency, a soak.
+    over_at: Option<Timestamp>,
 }
 
 impl GateLoop {
@@ -127,12 +129,9 @@ impl GateLoop {
             });
         // The log's time stands still while nothing comes. One tick makes it grow, so that it is cosigned with the time of
         // now, and the next says that.
-        let is_cooled = self.cools_until.is_some_and(|until| until <= now) && age >= self.tick_interval_s;
-        let due = is_first
-            || is_cooled
-            || (news && decides)
-            || (has_news && age >= self.tick_interval_s)
-            || age >= IDLE_TICK_S;
+        let is_over = self.over_at.is_some_and(|until| until <= now) && age >= self.tick_interval_s;
+        let due =
+            is_first || is_over || (news && decides) || (has_news && age >= self.tick_interval_s) || age >= IDLE_TICK_S;
         if !due || size == 0 {
             return Ok(());
         }
@@ -156,6 +155,12 @@ impl GateLoop {
             .filter(|s| s.state.is_open())
             .map(|s| s.cool_off)
             .collect();
+        let recoveries = facts.charters().puts().filter_map(|put| match &put.state {
+            State::Waiting { delay, .. } => Some(delay),
+            _ => None,
+        });
+        let delays = facts.charters().new_keys().map(|(_, delay)| delay).chain(recoveries);
+        let mut ends: Vec<Timestamp> = delays.filter_map(|delay| delay.until).map(|(until, _)| until).collect();
         for proposal in facts.proposals() {
             let claim = &proposal.claim;
             let live = facts.live(claim.serial.system(), &claim.environment);
@@ -171,6 +176,11 @@ impl GateLoop {
             open += 1;
             let verdict =
                 decide_with(self.view.policy(), facts, proposal.index).because(Kind::Internal, "no decision")?.verdict;
+            if let Ruling::Granted { until } = &verdict.ruling
+                && claim.emergency
+            {
+                ends.push(*until);
+            }
             if let Ruling::Refused { reasons } = &verdict.ruling {
                 let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
                 if rules.contains(&"cool-off-is-over") {
@@ -192,7 +202,7 @@ impl GateLoop {
             CoolOff::Begun { until, over: false, .. } => Some(until),
             _ => None,
         };
-        self.cools_until = cooling.into_iter().filter_map(until).chain(gate::soaks(facts)).min();
+        self.over_at = cooling.into_iter().filter_map(until).chain(ends).chain(gate::soaks(facts)).min();
         for verdict in news {
             let about = About {
                 system: Some(verdict.serial.system().clone()),

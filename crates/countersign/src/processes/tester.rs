@@ -116,7 +116,8 @@ impl Tester {
                 if on == SuiteOn::Containers && build.is_none() {
                     continue;
                 }
-                let key = (change.index, suite.name.to_string(), self.baseline_evidence(&system.name, suite));
+                let key =
+                    (change.index, suite.name.to_string(), self.baseline_evidence(change.index, &system.name, suite));
                 let what = format!("suite {} on change {}", suite.name, change.claim.ordinal);
                 if let Some(failed) = self.failed.get(&key).filter(|f| !f.is_due(SystemClock.now())) {
                     held_up = Some(failed.fault(&what));
@@ -127,7 +128,7 @@ impl Tester {
                     Vec::new(),
                 );
                 mirror.fetch().because(Kind::Unavailable, "the remote can not be fetched")?;
-                let baseline = self.baseline(system, suite)?;
+                let baseline = self.baseline(change.index, system, suite)?;
                 if let Err(fault) = self.run_suite(system, mirror, &change, build.as_ref(), suite, &baseline) {
                     let failed = Setback::after(self.failed.get(&key), &fault, SystemClock.now());
                     held_up = Some(failed.fault(&what));
@@ -152,7 +153,7 @@ impl Tester {
     /// with something that does not run any more. A failure is not tried again.
     fn is_due(&self, change: &Said<Change>, build: Option<&Said<Build>>, suite: &SuiteFact) -> bool {
         let system = &change.claim.system;
-        let baseline = self.baseline_evidence(system, suite);
+        let baseline = self.baseline_evidence(change.index, system, suite);
         let facts = self.view.facts();
         let runs =
             facts.members().charter().environments.iter().any(|e| {
@@ -185,25 +186,24 @@ impl Tester {
         })
     }
 
-    /// The passing evidence of what runs for a suite of this name, the newest where several environments differ.
-    fn baseline_evidence(&self, system: &model::SystemName, suite: &SuiteFact) -> Option<u64> {
+    /// The passing evidence of what runs for a suite of this name, the newest where several environments differ. A change
+    /// that runs itself, as after an emergency, is compared with what ran before it.
+    fn baseline_evidence(&self, change: u64, system: &model::SystemName, suite: &SuiteFact) -> Option<u64> {
         let facts = self.view.facts();
-        let live = facts
-            .members()
-            .charter()
-            .environments
-            .iter()
-            .filter_map(|e| facts.live(system, &e.name).into_iter().next())
-            .max_by_key(|l| l.index)?;
-        let change = facts.proposal(live.proposal)?.claim.change;
+        let environments = &facts.members().charter().environments;
+        let changes = environments.iter().filter_map(|e| {
+            let of_another = |proposal| facts.proposal(proposal).map(|p| p.claim.change).filter(|c| *c != change);
+            facts.live(system, &e.name).iter().find_map(|live| Some((live.index, of_another(live.proposal)?)))
+        });
+        let (_, change) = changes.max()?;
         facts
             .evidence(change)
             .rfind(|e| e.claim.suite == suite.name && e.claim.outcome == EvidenceOutcome::Passed)
             .map(|e| e.index)
     }
 
-    fn baseline(&self, system: &SystemRule, suite: &SuiteFact) -> Result<Baseline, Fault> {
-        let Some(index) = self.baseline_evidence(&system.name, suite) else {
+    fn baseline(&self, change: u64, system: &SystemRule, suite: &SuiteFact) -> Result<Baseline, Fault> {
+        let Some(index) = self.baseline_evidence(change, &system.name, suite) else {
             return Ok(Baseline { evidence: None, cases: BTreeSet::new() });
         };
         let cases = self.view.facts().one_evidence(index).and_then(|e: &Said<Evidence>| e.claim.cases);

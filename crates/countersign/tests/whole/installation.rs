@@ -66,6 +66,11 @@ impl Installation {
 
     /// The same with more in its founding file.
     pub(crate) fn make_with(founding_more: &str) -> Self {
+        Self::make_edited(|text| text.to_owned() + founding_more)
+    }
+
+    /// The same with another founding file.
+    pub(crate) fn make_edited(edit: impl FnOnce(&str) -> String) -> Self {
         must_be_root();
         let root = tempfile::Builder::new().prefix("cs-whole-").tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -100,7 +105,7 @@ impl Installation {
         let output = made.program(&["witness", "--new", "--state", &state.to_string_lossy()]);
         let vkey = String::from_utf8(output.stdout).unwrap();
         let founding = made.path("founding.toml");
-        fs::write(&founding, founding_file(&made, vkey.trim()) + founding_more).unwrap();
+        fs::write(&founding, edit(&founding_file(&made, vkey.trim()))).unwrap();
         made.ok(&["init", "--founding", &founding.to_string_lossy(), "--demo"]);
         for founder in ["cora", "dan"] {
             made.ok_as(founder, &["init", "--sign"]);

@@ -12,6 +12,7 @@
     reason = "a test fails by panicking, and its files need no durable writes"
 )]
 
+mod amended;
 mod attacks;
 mod canary;
 mod disks;
@@ -22,6 +23,7 @@ mod halts;
 mod installation;
 mod kills;
 mod left;
+mod promises;
 mod refusals;
 mod release;
 mod request;

@@ -14,9 +14,6 @@ use model::{Digest, Timestamp};
 
 use crate::{installation::Installation, request::ask};
 
-/// The roles that have a key in the installation's folder.
-pub(crate) const ROBOTS: [&str; 6] = ["gate", "builder", "tester", "agent", "watch", "log"];
-
 /// An answer of the log's door, through `front`.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -42,11 +39,9 @@ impl Door {
 impl Installation {
     /// A key of a person or of a process, as who has taken it over has it.
     pub(crate) fn stolen(&self, who: &str) -> Arc<PrivateKey> {
-        let (scheme, path): (Scheme, PathBuf) = if ROBOTS.contains(&who) {
-            (Scheme::Ed25519, self.dir().join("keys").join(format!("{who}.key")))
-        } else {
-            (Scheme::SshSig, self.key(who))
-        };
+        let robot = self.dir().join("keys").join(format!("{who}.key"));
+        let (scheme, path): (Scheme, PathBuf) =
+            if robot.exists() { (Scheme::Ed25519, robot) } else { (Scheme::SshSig, self.key(who)) };
         Arc::new(PrivateKey::read(scheme, &path, &mut || None).unwrap())
     }
 
