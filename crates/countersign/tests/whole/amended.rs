@@ -2,7 +2,11 @@
 //! is held for one release, a release without its evidence and what it owes, an agent whose environment is taken away and
 //! given back, and a second builder in other hands.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use ledger::{
     keys::{Algorithm, PrivateKey, PublicKey, Scheme, Signer as _},
@@ -255,14 +259,14 @@ impl Installation {
         path
     }
 
-    fn edit(&self, file: &PathBuf, edit: impl FnOnce(&mut Charter)) {
+    fn edit(&self, file: &Path, edit: impl FnOnce(&mut Charter)) {
         let mut charter: Charter = toml_edit::de::from_str(&fs::read_to_string(file).unwrap()).unwrap();
         edit(&mut charter);
         fs::write(file, toml_edit::ser::to_string_pretty(&charter).unwrap()).unwrap();
     }
 
     /// Puts an edited file in force, as one person proposes it and two others agree.
-    fn amend(&self, file: &PathBuf) {
+    fn amend(&self, file: &Path) {
         let said = self.ok_as("fay", &["charter", "propose", &file.to_string_lossy(), "--yes", "--format", "json"]);
         let said: Value = serde_json::from_str(&said).unwrap();
         let index = said["amendment"].to_string();
@@ -294,7 +298,8 @@ impl Installation {
 
     /// Whether each alarm of a kind about a statement fires, in the order of the log.
     fn alarms(&self, what: &str, statement: &str) -> Vec<bool> {
-        let is_it = |claim: &Value| claim["what"] == what && claim["about"]["statement"].to_string() == statement;
+        let number: Value = statement.parse().unwrap();
+        let is_it = |claim: &Value| claim["what"] == what && claim["about"]["statement"] == number;
         self.claims("alarm").iter().filter(|(_, claim)| is_it(claim)).map(|(_, c)| c["firing"] == true).collect()
     }
 

@@ -97,11 +97,8 @@ fn what_could_not_be_in_force_is_refused_before_it_is_signed() {
 fn a_person_is_brought_by_what_the_verbs_print_alone() {
     let world = World::new();
     let path = edited(&world, |_| {});
-    std::fs::write(
-        world.path("zoe.pub"),
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl zoe@desk\n",
-    )
-    .unwrap();
+    let zoe = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl zoe@desk\n";
+    ledger::durable::write(&world.path("zoe.pub"), zoe.as_bytes(), 0o644).unwrap();
     let key = world.path("zoe.pub").display().to_string();
     let add = |name: &str, more: &[&str]| {
         let words = ["add-person", &path, name, "--public-key", &key, "--email", "Zoe@Example.org"];

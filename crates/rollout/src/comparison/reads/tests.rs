@@ -97,7 +97,6 @@ fn a_version_that_is_no_worse_goes_back_once_in_a_hundred_at_most() {
         for share in [0.05, 0.5, 0.95] {
             for p0 in [0.01, 0.2] {
                 let here = (0..runs).filter(|n| goes_back(*n, weather, share, p0, p0).is_some()).count();
-                println!("{weather:?} share {share} p {p0}: {here} of {runs}");
                 false_alarms += here;
                 all += runs;
             }
@@ -115,7 +114,6 @@ fn a_version_that_is_worse_goes_back_soon_at_any_share() {
         let mut times: Vec<u32> =
             (0..21).map(|n| goes_back(n, Weather::Steady, share, p0, p1).unwrap_or(SECONDS)).collect();
         times.sort_unstable();
-        println!("share {share}, {p0} to {p1}: median {} s, at most {} s", times[10], times[20]);
         assert!(times[10] <= limit_s, "{share} {p0} {p1}: {times:?}");
     }
 }
