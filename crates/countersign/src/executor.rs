@@ -97,7 +97,7 @@ pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser, char
                     .map_err(|e| format!("the release document {} can not be read: {e}", spec.release))?;
                 runtime::plan::check(spec, &document).map_err(|e| e.to_string())?;
                 match &mut ground {
-                    Some(ground) => ground.bears(spec),
+                    Some(ground) => ground.bears(spec, stays_beside(spec, &document)),
                     None => make_up_secrets(layout, spec),
                 }
             }
@@ -116,6 +116,12 @@ pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser, char
             tracing::warn!("the {role}'s connection broke off: {error}");
         }
     }
+}
+
+/// Whether the release document says that this version goes on beside the release that replaces it.
+fn stays_beside(spec: &rollout::instance::InstanceSpec, document: &[u8]) -> bool {
+    let release = model::release::Release::from_bytes(document);
+    release.is_ok_and(|r| r.environment(&spec.id.environment).is_some_and(|e| e.versions.is_some()))
 }
 
 /// A system under test gets secrets of its own: those in the folder for tests, and made-up ones where there is none.

@@ -26,8 +26,8 @@ use ledger::{
         Members, Statement,
         v1::{
             Acknowledgement, Alarm, Approval, Build, Cancellation, Change, Claim, Evidence, EvidenceOn,
-            EvidenceOutcome, Exception, Halt, KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Resume, Rollback,
-            Silence, ValueApproval, ValueProposal,
+            EvidenceOutcome, Exception, Halt, KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Resume, Retirement,
+            Rollback, Silence, ValueApproval, ValueProposal,
         },
     },
     tick::OpenTick,
@@ -98,6 +98,7 @@ pub struct Facts {
     resumes_of: Index<u64>,
     rollbacks: Table<Rollback>,
     rollbacks_from: Index<Digest>,
+    retirements: Table<Retirement>,
     exceptions: Table<Exception>,
     exceptions_of: Index<(SuiteName, Digest)>,
     cancellations: Table<Cancellation>,
@@ -126,6 +127,7 @@ struct Place {
     proposals: Vec<usize>,
     milestones: Vec<usize>,
     rollbacks: Vec<usize>,
+    retirements: Vec<usize>,
     /// What ran, by the milestones that stand.
     history: History,
     /// The log indices of the halts in force.
@@ -170,6 +172,7 @@ impl Facts {
             resumes_of: Index::new(),
             rollbacks: Table::new(),
             rollbacks_from: Index::new(),
+            retirements: Table::new(),
             exceptions: Table::new(),
             exceptions_of: Index::new(),
             cancellations: Table::new(),
@@ -300,6 +303,12 @@ impl Facts {
                 self.rollbacks_from.add(c.from, at);
                 if let Some(place) = system.and_then(|system| self.place_mut(&system, &c.environment)) {
                     place.rollbacks.push(at);
+                }
+            }
+            Claim::Retirement(c) => {
+                let at = keep!(retirements, c);
+                if let Some(place) = self.place_mut(c.serial.system(), &c.environment) {
+                    place.retirements.push(at);
                 }
             }
             Claim::Exception(c) => {

@@ -35,6 +35,8 @@ pub struct Wanted {
     pub environment: EnvironmentName,
     /// The release.
     pub release: Digest,
+    /// Whether its document says that it goes on beside the release that replaces it.
+    pub stays: bool,
     /// Those of its guarded values that the component reads, each by what it was committed to with.
     pub values: Vec<(ValueName, Digest)>,
 }
@@ -50,6 +52,8 @@ pub enum Footing {
     Runs(u64),
     /// It ran immediately before, and came under this proposal.
     Before(u64),
+    /// It runs beside the latest one, and came under this proposal.
+    Beside(u64),
 }
 
 /// Why something may not be started.
@@ -182,6 +186,12 @@ impl Starts {
         if let Some(runs) = runs.filter(|runs| fits(*runs) && [last, base].contains(&Some(*runs))) {
             return Ok(Footing::Runs(runs));
         }
+        if wanted.stays
+            && let Some(proposal) = self.beside(read, wanted)?
+            && fits(proposal)
+        {
+            return Ok(Footing::Beside(proposal));
+        }
         match base.filter(|base| fits(*base)) {
             Some(base) => match may_return(read.policy, read.facts, system, environment, *release) {
                 Ok(_) => Ok(Footing::Before(base)),
@@ -204,6 +214,33 @@ impl Starts {
             Some(moves) => self.bears_out(read, said.index, &moves),
             None => Ok(false),
         }
+    }
+
+    /// The proposal under which a release came that runs beside the latest one, if a verdict bore it out: it came live or was
+    /// brought back, and nobody said since that it is gone or ordered back from it.
+    fn beside(&mut self, read: Read<'_>, wanted: &Wanted) -> Result<Option<u64>, StartError> {
+        let mut came: Option<(u64, Vec<u64>)> = None;
+        for said in read.facts.any_milestones(&wanted.system, &wanted.environment) {
+            let milestone = &said.claim;
+            if milestone.release != wanted.release {
+                continue;
+            }
+            match milestone.what {
+                MilestoneKind::Live | MilestoneKind::BroughtBack => {
+                    let known = came.take().filter(|(proposal, _)| *proposal == milestone.proposal);
+                    let mut at = known.map(|(_, at)| at).unwrap_or_default();
+                    at.push(said.index);
+                    came = Some((milestone.proposal, at));
+                }
+                MilestoneKind::Retired => came = None,
+                other if other.is_back() => came = None,
+                _ => {}
+            }
+        }
+        let Some((proposal, at)) = came.filter(|(proposal, _)| read.facts.spent(*proposal).is_none()) else {
+            return Ok(None);
+        };
+        Ok(self.bears_out(read, proposal, &at)?.then_some(proposal))
     }
 
     /// What stands in an environment.

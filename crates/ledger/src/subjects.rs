@@ -383,6 +383,10 @@ impl Own {
                 c.reason.iter().for_each(|d| self.part("digest", d));
             }
             Claim::Resume(c) => self.refers.push(c.halt),
+            Claim::Retirement(c) => {
+                self.thing("serial", &c.serial);
+                self.thing("digest", c.release);
+            }
             Claim::Rollback(c) => {
                 self.thing("digest", c.from);
                 self.thing("digest", c.to);

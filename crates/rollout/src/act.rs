@@ -6,7 +6,8 @@
 use model::{ComponentName, Digest, Timestamp, release::Component};
 
 use crate::{
-    advance::{beside, hand_over_drain_ms, tally},
+    advance::{beside, hand_over_drain_ms, remains, tally},
+    beside::{self as others, Standing},
     drain::untold,
     instance::{InstanceId, ObservedInstance},
     intent::Version,
@@ -65,11 +66,18 @@ fn kept(state: &State) -> Option<Kept<'_>> {
     }
 }
 
+/// The same with the versions beside the latest one.
+fn all_kept(progress: &Progress) -> Vec<Kept<'_>> {
+    let runs = progress.beside.iter().filter(|b| matches!(b.standing, Standing::Runs | Standing::Closing { .. }));
+    let beside = runs.map(|b| Kept { version: &b.version, but: Vec::new(), grounds: Grounds::Keeping });
+    kept(&progress.state).into_iter().chain(beside).collect()
+}
+
 /// Counts the ends of instances that are kept running, so that one that keeps ending is started less and less often.
 pub(crate) fn count_ends(scene: &Scene<'_>, progress: &mut Progress) {
-    let mut counted = Vec::new();
+    let (mut counted, mut notes) = (Vec::new(), Vec::new());
     let noted = matches!(progress.state, State::Idle { .. } | State::Stuck { .. });
-    if let Some(Kept { version, but, .. }) = kept(&progress.state) {
+    for Kept { version, but, .. } in all_kept(progress) {
         for component in version.release.components.iter().filter(|c| !but.contains(&&c.name)) {
             for id in scene.ids(version, component) {
                 let before = progress.restarts.iter().find(|r| r.instance == id).cloned();
@@ -77,7 +85,7 @@ pub(crate) fn count_ends(scene: &Scene<'_>, progress: &mut Progress) {
                     Look::Exited { at, .. } if before.as_ref().is_none_or(|r| r.ended != at) => {
                         let times = before.map_or(1, |r| r.times.saturating_add(1));
                         if noted {
-                            progress.outbox.note(Milestone::Restarted { instance: id.clone(), times });
+                            notes.push(Milestone::Restarted { instance: id.clone(), times });
                         }
                         Some(Restarts { instance: id, times, ended: at, again: scene.now.plus_s(pause_s(times)) })
                     }
@@ -89,6 +97,7 @@ pub(crate) fn count_ends(scene: &Scene<'_>, progress: &mut Progress) {
         }
     }
     progress.restarts = counted;
+    notes.into_iter().for_each(|note| progress.outbox.note(note));
 }
 
 /// The first time at once, then 1, 2, 4 … seconds.
@@ -103,13 +112,16 @@ fn pause_s(times: u32) -> u64 {
 pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<Wait>) {
     let mut to_do = ToDo { scene, progress, steps: Vec::new(), waits: Vec::new() };
     to_do.routes();
-    if let Some(kept) = kept(&progress.state) {
+    for kept in all_kept(progress) {
         to_do.keep(&kept);
     }
+    to_do.beside();
     match &progress.state {
         State::Idle { current: Some(current), .. } => {
             let serial = current.serial();
-            to_do.sweep(Grounds::Stopping, current, |id| id.serial != *serial);
+            to_do.sweep(Grounds::Stopping, current, |id| {
+                id.serial != *serial && !others::is_beside(progress, &id.serial)
+            });
         }
         State::Idle { current: None, last, .. } => to_do.unreleased(last.as_ref()),
         State::Stuck { why, way_out, .. } => {
@@ -162,8 +174,7 @@ pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<
                 }
             }
             Forward::Retiring { .. } => {
-                let serial = transition.to.serial();
-                to_do.sweep(Grounds::Forward, &transition.to, |id| id.serial != *serial);
+                to_do.sweep(Grounds::Forward, &transition.to, |id| !remains(progress, transition, &id.serial));
             }
         },
         State::Back { transition, stage, .. } => match stage {
@@ -193,7 +204,8 @@ pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<
             }
             Back::Removing => {
                 let serial = transition.to.serial();
-                to_do.sweep(Grounds::Stopping, &transition.to, |id| id.serial == *serial);
+                let goes = transition.was_beside.is_none();
+                to_do.sweep(Grounds::Stopping, &transition.to, |id| goes && id.serial == *serial);
             }
         },
     }
@@ -230,7 +242,7 @@ impl ToDo<'_> {
     }
 
     fn is_routed(&self) -> bool {
-        in_force(self.scene, &self.progress.issued, &self.progress.state)
+        in_force(self.scene, self.progress)
     }
 
     /// The edge's table, if it does not have it.
@@ -262,6 +274,17 @@ impl ToDo<'_> {
             State::Back { .. } => Grounds::Back,
             _ => Grounds::Upkeep,
         }
+    }
+
+    /// Versions beside the latest one that come back, and what the others wait for.
+    fn beside(&mut self) {
+        for beside in &self.progress.beside {
+            if beside.standing == Standing::Returning {
+                let all: Vec<&Component> = beside.version.release.components.iter().collect();
+                self.grow(&beside.version, &all);
+            }
+        }
+        self.waits.extend(others::waits(self.scene, self.progress));
     }
 
     fn start(&mut self, version: &Version, component: &Component, id: &InstanceId, grounds: Grounds) {

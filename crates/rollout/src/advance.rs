@@ -10,6 +10,7 @@
 use model::{ComponentName, release::Component};
 
 use crate::{
+    beside,
     comparison::{self, Comparison, Next, Phase},
     drain::untold,
     instance::RestorePoint,
@@ -33,7 +34,7 @@ const STOP_ALLOWANCE_MS: u64 = 10_000;
 
 /// The state that follows, with what that means for the log; nothing if this one stays.
 pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, Vec<Milestone>)> {
-    let routed = || in_force(scene, &progress.issued, &progress.state);
+    let routed = || in_force(scene, progress);
     let now = scene.now;
     match &progress.state {
         State::Idle { current, predecessor, last } => {
@@ -165,6 +166,10 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                     let Some(from) = &transition.from else {
                         return forward(Forward::Retiring { judged: *judged }, Vec::new());
                     };
+                    // What stays has nothing to finish.
+                    if beside::stays(&progress.environment, transition) {
+                        return forward(Forward::Retiring { judged: *judged }, Vec::new());
+                    }
                     let cut = drained(scene, progress, from, &transition.to, *since)?;
                     if !scene.intent.leave.is_granted() {
                         return None;
@@ -172,7 +177,7 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                     let drained = Milestone::Drained { serial: from.serial().clone(), component: None, cut };
                     forward(Forward::Retiring { judged: *judged }, vec![drained])
                 }
-                Forward::Retiring { judged } if routed() && is_alone(scene, progress, &transition.to) => {
+                Forward::Retiring { judged } if routed() && is_alone(scene, progress, transition) => {
                     let retired = Milestone::Retired {
                         serial: transition.from.as_ref().map(|v| v.serial().clone()),
                         runs: transition.to.serial().clone(),
@@ -249,7 +254,7 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                     let drained = Milestone::Drained { serial: transition.to.serial().clone(), component: None, cut };
                     back(Back::Removing, vec![drained])
                 }
-                Back::Removing if routed() && is_gone(scene, progress, &transition.to) => {
+                Back::Removing if routed() && is_gone(scene, progress, transition) => {
                     let serial = transition.to.serial().clone();
                     let went = Milestone::WentBack {
                         serial: serial.clone(),
@@ -291,7 +296,9 @@ fn may_begin(
         && scene.intent.leave.is_granted()
         && explained
         && progress.system == target.release.system
-        && scene.instances(&target.release.system).all(|i| i.id.serial != *target.serial())
+        && (beside::is_beside(progress, target.serial())
+            || scene.instances(&target.release.system).all(|i| i.id.serial != *target.serial()))
+        && beside::refusal(progress, current, target).is_none()
         && refusal(current, predecessor, scene.intent, scene.observed).is_none()
 }
 
@@ -313,6 +320,7 @@ fn begin(scene: &Scene<'_>, current: Option<&Version>, predecessor: Option<&Vers
         baseline: baseline(scene.edge, to.serial()),
         before: None,
         comparison: None,
+        was_beside: None,
         to,
     };
     if let Some(from) = current.filter(|_| comparison::settings(scene, &transition).is_some()) {
@@ -387,14 +395,23 @@ fn drained(
     ((cut == 0 && untold(scene, progress).is_empty()) || scene.passed(since, limit_ms)).then_some(cut)
 }
 
-/// Whether no other version of the system is left.
-fn is_alone(scene: &Scene<'_>, progress: &Progress, version: &Version) -> bool {
-    scene.instances(&progress.system).all(|i| i.id.serial == *version.serial())
+/// Whether no version of the system is left but the new one and those that stay.
+fn is_alone(scene: &Scene<'_>, progress: &Progress, transition: &Transition) -> bool {
+    scene.instances(&progress.system).all(|i| remains(progress, transition, &i.id.serial))
 }
 
-/// Whether a version is gone.
-fn is_gone(scene: &Scene<'_>, progress: &Progress, version: &Version) -> bool {
-    scene.instances(&progress.system).all(|i| i.id.serial != *version.serial())
+/// Whether a version goes on once a rollout is done.
+pub(crate) fn remains(progress: &Progress, transition: &Transition, serial: &model::Serial) -> bool {
+    let stays = || transition.from.as_ref().is_some_and(|from| from.serial() == serial);
+    serial == transition.to.serial()
+        || beside::is_beside(progress, serial)
+        || stays() && beside::stays(&progress.environment, transition)
+}
+
+/// Whether the new version is gone, or goes on as before.
+fn is_gone(scene: &Scene<'_>, progress: &Progress, transition: &Transition) -> bool {
+    let serial = transition.to.serial();
+    transition.was_beside.is_some() || scene.instances(&progress.system).all(|i| i.id.serial != *serial)
 }
 
 /// The restore point of a component from before the new version.

@@ -78,6 +78,11 @@ pub struct Intent {
     /// The release that it was approved to replace; `None` for the first. An approval is for one transition:
     /// if something else runs, nothing begins.
     pub replaces: Option<Digest>,
+    /// A version that was retired and shall run again beside the latest one, with the log index of its proposal; there is
+    /// leave for it.
+    pub back: Option<Version>,
+    /// Versions beside the latest one that people ordered to be retired.
+    pub retire: Vec<Digest>,
     /// Whether steps forward may be taken now.
     pub leave: Leave,
     /// Whether the verdict of the target was withdrawn: a rollout that is on its way goes back, and none begins.

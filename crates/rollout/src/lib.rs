@@ -4,6 +4,7 @@
 
 mod act;
 mod advance;
+pub mod beside;
 pub mod comparison;
 mod drain;
 pub mod instance;

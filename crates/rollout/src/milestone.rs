@@ -134,6 +134,21 @@ pub enum Milestone {
         /// What can be done.
         way_out: PastIrreversible,
     },
+    /// A version that ran beside the latest one is gone: nobody was its client.
+    Gone {
+        /// Which.
+        serial: Serial,
+    },
+    /// A retired version runs again, beside the latest one.
+    BroughtBack {
+        /// Which.
+        serial: Serial,
+    },
+    /// A retired version was to run again, and did not become well.
+    NotBroughtBack {
+        /// Which.
+        serial: Serial,
+    },
     /// An instance of what runs ended by itself and is started again.
     Restarted {
         /// Which.

@@ -8,12 +8,13 @@ use std::fmt;
 
 use model::{
     Digest, Serial, Timestamp,
-    route::{EdgeCounts, Ticks},
+    route::{Clients, EdgeCounts, Ticks},
 };
 
 use crate::{
     act::{act, count_ends},
     advance::{advance, count_failures, was_tried},
+    beside,
     comparison::{self, Sweep},
     drain,
     instance::{InstanceId, Observed},
@@ -38,6 +39,8 @@ pub struct Seen<'a> {
     /// What components said since the last plan to what [`Progress::to_read`] asks, oldest first. Taking one twice adds
     /// nothing.
     pub sweeps: &'a [Sweep],
+    /// The clients of each version; none if the edge was not asked, and then nothing retires.
+    pub clients: Option<&'a Clients>,
     /// How the steps of the last plan went, those that were tried. None after a crash.
     pub reports: &'a [Report],
 }
@@ -150,13 +153,14 @@ const TRANSITIONS_LIMIT: u32 = 64;
 
 /// The next steps. See the module for how to use it.
 pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp) -> Plan {
-    let Seen { observed, edge, ticks, sweeps, reports } = seen;
+    let Seen { observed, edge, ticks, sweeps, clients, reports } = seen;
     let scene = Scene {
         intent,
         observed,
         edge,
         ticks,
         sweeps,
+        clients,
         reports,
         told: &progress.told,
         issued: &progress.issued.routes,
@@ -169,13 +173,16 @@ pub fn plan(intent: &Intent, seen: Seen<'_>, progress: &Progress, now: Timestamp
     issue(&scene, &mut progress);
     for _ in 0..TRANSITIONS_LIMIT {
         let Some((state, milestones)) = advance(&scene, &progress) else { break };
-        progress.state = state;
+        let before = std::mem::replace(&mut progress.state, state);
+        beside::follow(&scene, &mut progress, &before);
         progress.failing.clear();
         milestones.into_iter().for_each(|m| progress.outbox.note(m));
         issue(&scene, &mut progress);
     }
     // What was taken above is not taken again, and what is due by now is noted.
     comparison::count(&Scene { sweeps: &[], ..scene }, &mut progress);
+    beside::advance(&scene, &mut progress);
+    issue(&scene, &mut progress);
     count_ends(&scene, &mut progress);
     let (steps, mut waits) = act(&scene, &progress);
     let steps = permitted(intent, &progress, steps, &mut waits);
@@ -223,8 +230,10 @@ fn permitted(intent: &Intent, progress: &Progress, mut steps: Vec<Planned>, wait
 
 fn outcome(scene: &Scene<'_>, progress: &Progress, waits: &mut Vec<Wait>) -> Option<Outcome> {
     let target = &scene.intent.target;
-    let refused =
-        |current, predecessor| refusal(current, predecessor, scene.intent, scene.observed).map(Outcome::Refused);
+    let refused = |current, predecessor| {
+        let refused = refusal(current, predecessor, scene.intent, scene.observed);
+        refused.or_else(|| beside::refusal(progress, current, target)).map(Outcome::Refused)
+    };
     match &progress.state {
         State::Idle { current, predecessor, last } => {
             if scene.intent.withdrawn {

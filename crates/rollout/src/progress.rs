@@ -8,11 +8,12 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use model::{
     CanonicalError, ComponentName, Digest, EnvironmentName, Serial, SystemName, Timestamp, from_json_strict,
-    route::Route, to_json,
+    release::Channel, route::Route, to_json,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    beside::Beside,
     comparison::{Asked, Comparison, Phase},
     instance::{InstanceId, Observed, ObservedInstance},
     intent::Version,
@@ -47,6 +48,23 @@ pub struct Progress {
     pub failing: BTreeMap<String, Failing>,
     /// What happened and is not in the log yet.
     pub outbox: Outbox,
+    /// Versions that go on beside the latest one, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Beside>,
+    /// The version of each channel.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub channels: BTreeMap<Channel, Digest>,
+    /// Since when the latest version is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_since: Option<Timestamp>,
+    /// The last proposal by which a version was brought back, so that it is not brought back twice.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub returned: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_none_yet(index: &u64) -> bool {
+    *index == 0
 }
 
 /// Why bytes are not a progress.
@@ -88,6 +106,10 @@ impl Progress {
             warned: Vec::new(),
             failing: BTreeMap::new(),
             outbox: Outbox::default(),
+            beside: Vec::new(),
+            channels: BTreeMap::new(),
+            live_since: None,
+            returned: 0,
         }
     }
 
@@ -149,7 +171,8 @@ impl Progress {
                 [Some(&transition.to), transition.from.as_ref(), transition.predecessor.as_ref()]
             }
         };
-        known.into_iter().flatten().find(|version| version.digest == digest)
+        let beside = self.beside.iter().map(|b| &b.version);
+        known.into_iter().flatten().chain(beside).find(|version| version.digest == digest)
     }
 }
 
@@ -211,6 +234,9 @@ pub struct Transition {
     /// The two compared, once clients are divided between them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Box<Comparison>>,
+    /// How the new version ran beside the old one before; it goes on so after going back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was_beside: Option<Box<Beside>>,
 }
 
 /// What a version had been asked at a moment.

@@ -1,7 +1,7 @@
 //! Why: why a rollout goes back, why one is refused or stuck, and what a plan waits for. Enums that print in
 //! people's words; the words are tested.
 
-use std::fmt;
+use std::{fmt, net::SocketAddr};
 
 use model::{ComponentName, Digest, EnvironmentName, Serial, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -245,6 +245,40 @@ pub enum Refusal {
     /// A rollback past an irreversible migration.
     #[error(transparent)]
     Irreversible(PastIrreversible),
+    /// As many versions run side by side as the manifest allows.
+    #[error("{target} would be one more than the {most} versions that may run side by side ({}); retire one: `countersign versions` shows who uses which", serials(.running))]
+    TooManyVersions {
+        /// The version asked for.
+        target: Serial,
+        /// The bound.
+        most: u32,
+        /// What would stay.
+        running: Vec<Serial>,
+    },
+    /// A version that stays is reached at the address for another component.
+    #[error(
+        "{listen} is where clients of {running} reach {other}, and the release asks for it for {component}; give {component} another address"
+    )]
+    ListenerTaken {
+        /// The address.
+        listen: SocketAddr,
+        /// Who asks for it.
+        component: ComponentName,
+        /// Who has it.
+        other: ComponentName,
+        /// In which version.
+        running: Serial,
+    },
+    /// A version that stays could not work on the state any more.
+    #[error(
+        "an irreversible migration of {component} would break {running}, which goes on beside it; retire {running} first, or make the migration reversible"
+    )]
+    BreaksBeside {
+        /// Whose state.
+        component: ComponentName,
+        /// Which version would break.
+        running: Serial,
+    },
 }
 
 /// The way back leads past an irreversible migration.
@@ -435,6 +469,22 @@ pub enum Wait {
         /// Which.
         instance: InstanceId,
     },
+    /// A version that was ordered to be retired still has clients.
+    #[error("{serial} is not retired while it has clients: {}", words.join("; "))]
+    Held {
+        /// Which.
+        serial: Serial,
+        /// Who holds it.
+        words: Vec<String>,
+    },
+    /// A version can not be brought back yet.
+    #[error("{serial} is not brought back: {why}")]
+    Return {
+        /// Which.
+        serial: Serial,
+        /// Why not.
+        why: String,
+    },
     /// The rollout stands where neither way is safe.
     #[error("a person: {why}; {way_out}")]
     Person {
@@ -451,6 +501,10 @@ fn shown(digest: &Option<Digest>) -> String {
 
 fn evidence(times: &u64) -> String {
     if *times == 0 { ", which must never happen".to_owned() } else { format!(" ({times} to 1)") }
+}
+
+fn serials(serials: &[Serial]) -> String {
+    serials.iter().map(Serial::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn names(components: &[ComponentName]) -> String {

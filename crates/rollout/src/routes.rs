@@ -9,10 +9,11 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use model::{
     ComponentName,
     release::Component,
-    route::{Backend, Identity, Protocol, Route, RouteState, RouteTable},
+    route::{Backend, Identity, Named, Names, Protocol, Route, RouteState, RouteTable},
 };
 
 use crate::{
+    beside::{self, Standing},
     comparison::{Comparison, Phase},
     intent::Version,
     progress::{Back, Forward, Issued, Left, Progress, State, Transition},
@@ -31,7 +32,9 @@ enum Serve<'a> {
 }
 
 /// The routes that belong to a state.
-pub(crate) fn wanted(scene: &Scene<'_>, state: &State) -> Vec<Route> {
+pub(crate) fn wanted(scene: &Scene<'_>, progress: &Progress) -> Vec<Route> {
+    let state = &progress.state;
+    let named = named(progress);
     let (front, present) = match state {
         State::Idle { current, .. } => (current.as_deref(), vec![current.as_deref()]),
         State::Stuck { transition, .. } => (Some(&transition.to), vec![transition.from.as_ref(), Some(&transition.to)]),
@@ -64,10 +67,85 @@ pub(crate) fn wanted(scene: &Scene<'_>, state: &State) -> Vec<Route> {
     let expose = front.and_then(|v| v.environment(&scene.place().environment)).map(|e| &e.expose);
     for (name, listen) in expose.into_iter().flatten() {
         if let Some(serve) = serve(scene, state, name) {
-            routes.insert(*listen, route(scene, *listen, name, serve, true));
+            let mut route = route(scene, *listen, name, serve, true);
+            add_named(scene, progress, &named, &mut route);
+            routes.insert(*listen, route);
+        }
+    }
+    // A version that stays is reached where its clients know it, also where the latest one is not.
+    for (version, _) in named.iter().filter(|(v, _)| progress.beside.iter().any(|b| b.version.digest == v.digest)) {
+        for (name, listen) in version.environment(&progress.environment).into_iter().flat_map(|e| &e.expose) {
+            routes.entry(*listen).or_insert_with(|| {
+                let mut route = route(scene, *listen, name, Serve::Open { to: *version, finishing: None }, true);
+                route.backends.iter_mut().for_each(|b| b.weight = 0);
+                route.state = RouteState::Open;
+                add_named(scene, progress, &named, &mut route);
+                route
+            });
         }
     }
     routes.into_values().collect()
+}
+
+/// The versions that are reached by name, and whether each is about to go: those beside, and of a rollout those that go on
+/// or that clients can have.
+fn named(progress: &Progress) -> Vec<(&Version, bool)> {
+    let mut named: Vec<(&Version, bool)> = match &progress.state {
+        State::Idle { current, .. } => current.iter().map(|v| (&**v, false)).collect(),
+        State::Stuck { transition, .. } => {
+            [Some(&transition.to), transition.from.as_ref()].into_iter().flatten().map(|v| (v, false)).collect()
+        }
+        State::Forward { transition, stage } => {
+            let opened = !matches!(stage, Forward::StartingNew | Forward::HandingOver { .. });
+            let to = (opened || transition.was_beside.is_some()).then_some(&transition.to);
+            let from = transition.from.as_ref().filter(|_| !opened || beside::stays(&progress.environment, transition));
+            to.into_iter().chain(from).map(|v| (v, false)).collect()
+        }
+        State::Back { transition, .. } => {
+            let to = transition.was_beside.as_ref().map(|_| &transition.to);
+            transition.from.iter().chain(to).map(|v| (v, false)).collect()
+        }
+    };
+    named.extend(progress.beside.iter().filter_map(|b| match b.standing {
+        Standing::Runs => Some((&b.version, false)),
+        Standing::Closing { .. } => Some((&b.version, true)),
+        Standing::Returning | Standing::Leaving { .. } => None,
+    }));
+    named
+}
+
+/// Adds the names of all versions whose clients know this address, and their instances.
+fn add_named(scene: &Scene<'_>, progress: &Progress, named: &[(&Version, bool)], route: &mut Route) {
+    let mut names = Names::default();
+    for (version, closing) in named {
+        let environment = version.environment(&progress.environment);
+        let here = environment.is_some_and(|e| e.expose.get(&route.component) == Some(&route.listen));
+        let Some(rules) = beside::rules(version, &progress.environment).filter(|_| here) else { continue };
+        let serial = version.serial();
+        let channels = progress.channels.iter().filter(|(_, owner)| **owner == version.digest);
+        let hosts = channels.map(|(channel, _)| rules.name_of_channel(channel));
+        for host in std::iter::once(rules.name_of(serial)).chain(hosts) {
+            if names.versions.iter().all(|n| n.host != host) {
+                names.versions.push(Named { host, serial: serial.clone(), closing: *closing, lease_s: rules.lease_s });
+            }
+        }
+        for plain in rules.plain_names() {
+            if !names.plain.contains(&plain) {
+                names.plain.push(plain);
+            }
+        }
+        if route.backends.iter().all(|b| b.serial != *serial)
+            && let Some(component) = version.release.component(&route.component)
+        {
+            let instances = scene.usable(version, component);
+            if !instances.is_empty() {
+                route.backends.push(Backend { serial: serial.clone(), weight: 0, instances });
+            }
+        }
+    }
+    // No channel is called like a version or `latest`, but a domain may be below another.
+    names.versions.retain(|n| !names.plain.contains(&n.host));
+    route.names = (!names.versions.is_empty()).then_some(names);
 }
 
 /// Whether a component is exclusive in both versions, and so is handed over.
@@ -201,7 +279,7 @@ fn placed(identity: &Identity, folder: &str) -> Identity {
 
 /// Gives the progress the table of its state, with a number that the edge will take.
 pub(crate) fn issue(scene: &Scene<'_>, progress: &mut Progress) {
-    let routes = wanted(scene, &progress.state);
+    let routes = wanted(scene, progress);
     let floor = match &progress.state {
         State::Idle { .. } => 0,
         State::Forward { transition, .. } | State::Back { transition, .. } | State::Stuck { transition, .. } => {
@@ -222,9 +300,10 @@ pub(crate) fn issue(scene: &Scene<'_>, progress: &mut Progress) {
 }
 
 /// Whether the edge carries traffic by the table of this state.
-pub(crate) fn in_force(scene: &Scene<'_>, issued: &Issued, state: &State) -> bool {
+pub(crate) fn in_force(scene: &Scene<'_>, progress: &Progress) -> bool {
+    let issued = &progress.issued;
     (scene.edge.generation, scene.edge.revision) == (issued.generation, issued.revision)
-        && issued.routes == wanted(scene, state)
+        && issued.routes == wanted(scene, progress)
 }
 
 /// The table that was issued, whole.

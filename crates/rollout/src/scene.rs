@@ -6,7 +6,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use model::{
     ComponentName, Serial, SystemName, Timestamp,
     release::Component,
-    route::{EdgeCounts, Route, Ticks},
+    route::{Clients, EdgeCounts, Route, Ticks},
 };
 
 use crate::{
@@ -27,6 +27,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) edge: &'a EdgeCounts,
     pub(crate) ticks: Option<&'a Ticks>,
     pub(crate) sweeps: &'a [Sweep],
+    pub(crate) clients: Option<&'a Clients>,
     pub(crate) reports: &'a [Report],
     pub(crate) told: &'a [Told],
     /// The routes that the edge was last given.

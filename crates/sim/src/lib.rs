@@ -17,6 +17,8 @@ mod rollout_refusals;
 pub mod rollout_run;
 #[cfg(test)]
 mod rollout_stories;
+#[cfg(test)]
+mod rollout_versions;
 pub mod s3_server;
 pub mod security_key;
 pub mod speaking;

@@ -9,6 +9,7 @@ use model::{
     release::{
         Component, Environment, Flow, Health, Limits, Migration, MigrationPhase, Origin, Release, Strategy, Volume,
     },
+    route::Clients,
 };
 use rollout::{Intent, Leave, Outcome, Place, Plan, Progress, Report, Seen, Version, plan, plan::describe};
 use runtime::driver::Driver;
@@ -108,6 +109,8 @@ pub fn intent(target: &Version, from: Option<&Version>) -> Intent {
         target: target.clone(),
         replaces: from.map(|v| v.digest),
         leave: Leave::Granted,
+        back: None,
+        retire: Vec::new(),
         withdrawn: false,
     }
 }
@@ -145,6 +148,8 @@ pub struct Run {
     pub kill: Option<(u64, Kill)>,
     /// What components say of themselves.
     pub speakers: Speakers,
+    /// What the edge says of clients; none if it does not answer.
+    pub clients: Option<Clients>,
     /// What happened, for people.
     pub story: Vec<String>,
     /// Whether to write the story; thousands of runs that go well need none.
@@ -171,6 +176,7 @@ impl Run {
             busy: 0,
             kill: None,
             speakers: Speakers::default(),
+            clients: None,
             story: Vec::new(),
             telling: true,
         }
@@ -190,6 +196,7 @@ impl Run {
             busy: 0,
             kill: None,
             speakers: self.speakers.clone(),
+            clients: self.clients.clone(),
             story: self.story.clone(),
             telling: self.telling,
         }
@@ -234,13 +241,22 @@ impl Run {
             let ticks = self.progress.next_tick().map(|from| world.ticks(from));
             (world.observe(), world.counts(), ticks, world.now())
         };
+        let clients =
+            self.clients.clone().map(|c| Clients { now, generation: edge.generation, revision: edge.revision, ..c });
         // Once a second, as an agent does.
         let asked =
             if self.rounds.is_multiple_of(1_000 / TICK_MS) { self.progress.to_read(&observed) } else { Vec::new() };
         self.rounds += 1;
         let sweeps = self.speakers.ask(asked);
         let reports = std::mem::take(&mut self.reports);
-        let seen = Seen { observed: &observed, edge: &edge, ticks: ticks.as_ref(), sweeps: &sweeps, reports: &reports };
+        let seen = Seen {
+            observed: &observed,
+            edge: &edge,
+            ticks: ticks.as_ref(),
+            sweeps: &sweeps,
+            clients: clients.as_ref(),
+            reports: &reports,
+        };
         let next = plan(intent, seen, &self.progress, now);
         let changed = next.progress != self.progress;
         let busy = changed || !next.steps.is_empty();

@@ -94,12 +94,13 @@ impl Ground {
         });
     }
 
-    /// Whether an instance may be started, and if not why.
-    pub(super) fn bears(&mut self, spec: &InstanceSpec) -> Result<(), String> {
+    /// Whether an instance may be started, and if not why. `stays` says that its release goes on beside the next one.
+    pub(super) fn bears(&mut self, spec: &InstanceSpec, stays: bool) -> Result<(), String> {
         let wanted = Wanted {
             system: spec.system().clone(),
             environment: spec.id.environment.clone(),
             release: spec.release,
+            stays,
             values: spec.values.iter().map(|value| (value.name.clone(), value.commitment)).collect(),
         };
         let facts = self.view.facts();

@@ -10,6 +10,7 @@ mod reader;
 mod report;
 mod stops;
 mod values;
+mod versions;
 
 use std::{
     collections::BTreeMap,

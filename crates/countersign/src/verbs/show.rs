@@ -126,6 +126,7 @@ pub fn says(claim: &Claim) -> String {
             c.environment.as_ref().map_or_else(|| "every environment".to_owned(), |e| format!("environment {e}"))
         }
         Claim::Resume(c) => format!("of halt {}", c.halt),
+        Claim::Retirement(c) => format!("{}: {}", c.environment, c.serial),
         Claim::Rollback(c) => format!("{}: from {} to {}", c.environment, c.from.short(), c.to.short()),
         Claim::Exception(c) => {
             format!("suite {}, case {}, owner {}, until {}", c.suite, c.case.short(), c.owner, c.ends)

@@ -386,6 +386,18 @@ fn write_running(r: &Running, edge: Option<&EdgeCounts>, out: &mut dyn Write) ->
             ),
         )?;
     }
+    for c in edge.iter().flat_map(|e| &e.cut).filter(|c| c.serial.system() == &r.system) {
+        line(
+            out,
+            format!(
+                "  edge: {:<8} {} {} sessions CUT, the last at {}",
+                c.component.as_str(),
+                c.serial,
+                c.sessions,
+                c.last
+            ),
+        )?;
+    }
     Ok(())
 }
 

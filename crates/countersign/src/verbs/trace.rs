@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     Flags, Format,
     find::{self, Name},
-    print_json,
+    print_json, versions,
 };
 use crate::{
     fault::{Because as _, Fault, Kind},
@@ -23,13 +23,16 @@ use crate::{
 /// Trace a digest, serial, commit, address or requirement from requirement to running instance
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `paydesk-000042`, `sha256:…`, a commit, `127.0.0.1:8088`, `PAY-142`, a log index, or `paydesk/production`
+    /// `paydesk-000042`, `sha256:…`, a commit, `127.0.0.1:8088`, `paydesk-000042.research.example`, `PAY-142`, a log index, or `paydesk/production`
     what: String,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
-    let name = Name::parse(&args.what)?;
+    let name = match versions::of_host(common, &args.what)? {
+        Some(serial) => Name::Serial(serial),
+        None => Name::parse(&args.what)?,
+    };
     let view = common.view()?;
     let changes = find::changes(view.facts(), &name);
     if changes.is_empty() {

@@ -96,6 +96,7 @@ const fn words(kind: Kind) -> &'static str {
         Kind::Halt => "halt",
         Kind::Resume => "resume",
         Kind::Rollback => "order back",
+        Kind::Retirement => "retire a version that nobody uses",
         Kind::Exception => "say an exception",
         Kind::KeyWithdrawal => "withdraw a key",
         Kind::Erasure => "say that bodies be erased",

@@ -7,8 +7,8 @@ use ledger::{
     statement::v1::{
         Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Analysis, AnalysisAnswer, Approval, Build,
         Cancellation, Change, Claim, Consent, Erasure, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt,
-        KeyWithdrawal, Kind, Milestone, MilestoneKind, Proposal, Rejection, Resume, Rollback, Ruling, Silence,
-        SuiteKind, Tick, Totals, ValueApproval, ValueProposal, Verdict,
+        KeyWithdrawal, Kind, Milestone, MilestoneKind, Proposal, Rejection, Resume, Retirement, Rollback, Ruling,
+        Silence, SuiteKind, Tick, Totals, ValueApproval, ValueProposal, Verdict,
     },
 };
 use model::{Commit, Digest, EnvironmentName, KeyId, Serial, SystemName, Timestamp};
@@ -161,6 +161,9 @@ pub(super) fn claim<'a>(
         Kind::Halt => (Claim::Halt(Halt { environment: Some(environment.clone()), reason: None }), here),
         Kind::Resume => (Claim::Resume(Resume { halt: 0 }), here),
         Kind::Rollback => (Claim::Rollback(Rollback { environment: environment.clone(), from: any, to: any }), here),
+        Kind::Retirement => {
+            (Claim::Retirement(Retirement { environment: environment.clone(), release: any, serial: serial() }), here)
+        }
         Kind::Exception => {
             let exception =
                 Exception { suite: "trial".parse().ok()?, case: any, owner: "trial".parse().ok()?, ends: at };

@@ -1,6 +1,6 @@
 //! What agents said of rollouts, and what runs by it.
 
-use ledger::statement::v1::{Milestone, Rollback};
+use ledger::statement::v1::{Milestone, Retirement, Rollback};
 use model::{Digest, EnvironmentName, SystemName};
 
 use super::{
@@ -38,6 +38,16 @@ impl Facts {
     ) -> impl DoubleEndedIterator<Item = &Said<Rollback>> {
         let all: &[usize] = self.place(system, environment).map(|p| p.rollbacks.as_slice()).unwrap_or_default();
         all.iter().filter_map(|at| self.rollbacks.row(*at))
+    }
+
+    /// Orders to retire versions, oldest first. One by a key that was withdrawn since is none: nobody needs it stopped.
+    pub fn retirements(
+        &self,
+        system: &SystemName,
+        environment: &EnvironmentName,
+    ) -> impl DoubleEndedIterator<Item = &Said<Retirement>> {
+        let all: &[usize] = self.place(system, environment).map(|p| p.retirements.as_slice()).unwrap_or_default();
+        self.standing(all.iter().filter_map(|at| self.retirements.row(*at)))
     }
 
     /// What runs now and what ran before it, newest first: as long as the history of the environment. Who asks only

@@ -18,8 +18,13 @@ fn with(
     let statements = world.verified();
     let policy = Policy::parse(&world.charter.policy).unwrap();
     let facts = world.facts();
-    let wanted =
-        Wanted { system: system(), environment: production(), release: put.claim.release, values: values.to_vec() };
+    let wanted = Wanted {
+        system: system(),
+        environment: production(),
+        release: put.claim.release,
+        stays: false,
+        values: values.to_vec(),
+    };
     starts.may(Read { policy: &policy, facts: &facts, statements: &statements }, checkpoint, &wanted, at(world.now))
 }
 

@@ -81,12 +81,12 @@ pub(crate) fn with_emergencies() -> Charter {
 pub(crate) fn charter() -> Charter {
     use Kind::{
         Analysis, Approval, Build, Change, Evidence, Exception, Halt, KeyWithdrawal, Milestone, Proposal, Rejection,
-        Resume, Rollback, Tick, Verdict,
+        Resume, Retirement, Rollback, Tick, Verdict,
     };
     let roles: [(&str, &[Kind]); 9] = [
         ("developer", &[Proposal]),
         ("release-manager", &[Approval, Rejection, Exception]),
-        ("operator", &[Halt, Resume, Rollback, KeyWithdrawal]),
+        ("operator", &[Halt, Resume, Rollback, Retirement, KeyWithdrawal]),
         ("gate", &[Verdict, Tick]),
         ("builder", &[Change, Build, Proposal]),
         ("tester", &[Evidence]),

@@ -22,19 +22,21 @@ struct Started {
     system: SystemName,
     environment: EnvironmentName,
     release: Digest,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    stays: bool,
     /// What its guarded values were committed to with.
     values: Vec<(ValueName, Digest)>,
 }
 
 impl Started {
     fn of(wanted: &Wanted) -> Self {
-        let Wanted { system, environment, release, values } = wanted.clone();
-        Self { system, environment, release, values }
+        let Wanted { system, environment, release, stays, values } = wanted.clone();
+        Self { system, environment, release, stays, values }
     }
 
     fn wanted(&self) -> Wanted {
-        let Self { system, environment, release, values } = self.clone();
-        Wanted { system, environment, release, values }
+        let Self { system, environment, release, stays, values } = self.clone();
+        Wanted { system, environment, release, stays, values }
     }
 }
 

@@ -7,7 +7,7 @@ use ledger::{durable, statement::v1::Ruling};
 use model::{
     Clock as _, Digest, EnvironmentName, SystemName,
     release::Release,
-    route::{EdgeCounts, Ticks, TlsFiles},
+    route::{Clients, EdgeCounts, Ticks, TlsFiles},
 };
 use rollout::{
     Grounds, Intent, Leave, Outcome, Place, Plan, Planned, Progress, Report, Seen, Version, instance::Observed, plan,
@@ -16,7 +16,7 @@ use rollout::{
 use runtime::{Driver as _, DriverError, local::health_address};
 use serde_json::{Value, json};
 
-use super::{Agent, given, reader::Reader, report, values::Values};
+use super::{Agent, given, reader::Reader, report, values::Values, versions};
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
@@ -43,6 +43,9 @@ pub(crate) struct Placement {
     values: Values,
     /// Asks components while two versions are compared.
     reader: Reader,
+    /// What the edge said last: of each version what it counted, and its clients.
+    counts: EdgeCounts,
+    clients: Option<Clients>,
 }
 
 /// On what grounds the target is the target.
@@ -97,6 +100,8 @@ impl Placement {
             refused: Vec::new(),
             values: Values::default(),
             reader: Reader::start(start.layout.socket(RoleUser::Edge), health_address(start.settings.fabric))?,
+            counts: EdgeCounts::default(),
+            clients: None,
         })
     }
 
@@ -124,14 +129,18 @@ impl Placement {
         // Asking is what tells the edge that somebody compares.
         let ticks = self.progress.next_tick().map(|from| agent.edge.ticks(from)).transpose();
         let ticks = ticks.because(Kind::Unavailable, "the edge does not say what it counted")?;
+        // An edge that does not say holds every version.
+        self.clients = if self.is_side_by_side() { agent.edge.clients().ok() } else { None };
+        self.counts = edge.clone();
         let (leave, withdrawn) = self.leave(agent, &claimed);
-        let intent = Intent { place: self.place.clone(), target, replaces, leave, withdrawn };
+        let (back, retire) = (self.back(agent)?, self.to_retire(agent));
+        let intent = Intent { place: self.place.clone(), target, replaces, back, retire, leave, withdrawn };
         let planned = self.plan(&intent, &edge, ticks.as_ref())?;
         let tick_ms = self.progress.comparing().map_or(0, |(comparison, _)| comparison.settings.tick_ms);
         self.reader.ask(self.progress.to_read(&self.observed), tick_ms);
         self.reports.clear();
         for step in &planned.steps {
-            let done = self.step(agent, step, &claimed);
+            let done = self.step(agent, step, &claimed, intent.back.as_ref());
             let error = done.as_ref().err().map(Fault::message);
             if let Some(error) = &error {
                 tracing::warn!("{}: {:?}: {error}", self.name(), step.step);
@@ -181,7 +190,14 @@ impl Placement {
             restore_points: self.observed.restore_points.clone(),
         };
         let sweeps = self.reader.take();
-        let seen = Seen { observed: &mine, edge, ticks, sweeps: &sweeps, reports: &self.reports };
+        let seen = Seen {
+            observed: &mine,
+            edge,
+            ticks,
+            sweeps: &sweeps,
+            clients: self.clients.as_ref(),
+            reports: &self.reports,
+        };
         let planned = plan(intent, seen, &self.progress, SystemClock.now());
         if planned.progress != self.progress {
             self.keep(&planned.progress)?;
@@ -248,6 +264,9 @@ impl Placement {
             if proposal.index <= newest_generation {
                 break;
             }
+            if running.as_ref().is_some_and(|v| self.comes_back(v, &claim.serial)) {
+                continue;
+            }
             let decision = agent.known.decide(proposal.index).because(Kind::Internal, "no decision")?;
             match &decision.verdict.ruling {
                 Ruling::Granted { .. } => match self.values.of_proposal(agent.known.view(), proposal.index) {
@@ -276,6 +295,66 @@ impl Placement {
             let replaces = None;
             (version, Claimed::Runs, replaces)
         }))
+    }
+
+    /// Whether versions live side by side here.
+    fn is_side_by_side(&self) -> bool {
+        let is_it = |version: &Version| rollout::beside::rules(version, &self.environment).is_some();
+        !self.progress.beside.is_empty() || self.progress.current().is_some_and(is_it)
+    }
+
+    /// Whether a release is older than the one that runs where versions live side by side: it comes back beside it, and the
+    /// latest stays what it is.
+    fn comes_back(&self, runs: &Version, serial: &model::Serial) -> bool {
+        rollout::beside::rules(runs, &self.environment).is_some() && serial.ordinal() < runs.serial().ordinal()
+    }
+
+    /// The retired version that shall run again: the newest proposal of an older release with a granted verdict that was not
+    /// acted on yet, or that is being acted on.
+    fn back(&mut self, agent: &Agent) -> Result<Option<Version>, Fault> {
+        let Some(runs) = self.progress.current().cloned() else { return Ok(None) };
+        let returning = |index: u64| {
+            let is_it = |b: &rollout::beside::Beside| b.version.generation == index;
+            self.progress.beside.iter().any(|b| is_it(b) && b.standing == rollout::beside::Standing::Returning)
+        };
+        let facts = agent.known.facts();
+        for proposal in facts.proposals().rev() {
+            let claim = &proposal.claim;
+            let here = claim.environment == self.environment && claim.serial.system() == &self.system;
+            if !here || !self.comes_back(&runs, &claim.serial) {
+                continue;
+            }
+            if proposal.index <= self.progress.returned && !returning(proposal.index) {
+                break;
+            }
+            let decision = agent.known.decide(proposal.index).because(Kind::Internal, "no decision")?;
+            match &decision.verdict.ruling {
+                Ruling::Granted { .. } => {
+                    let values = self.values.of_proposal(agent.known.view(), proposal.index)?;
+                    return Ok(Some(self.version(claim.release, proposal.index)?.given(values)));
+                }
+                Ruling::Refused { reasons } => {
+                    let rules: Vec<&str> = reasons.iter().map(|r| r.rule.as_str()).collect();
+                    self.refused.push(format!("{} comes back after: {}", claim.serial, rules.join(", ")));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Versions beside the latest one that people ordered to be retired since they came. An order counts until it expires,
+    /// so that a version does not go long after somebody looked.
+    fn to_retire(&self, agent: &Agent) -> Vec<Digest> {
+        let now = SystemClock.now();
+        let orders = agent.known.facts().retirements(&self.system, &self.environment);
+        let in_time = orders.filter(|said| said.header.expires > now);
+        let is_of = |said: &gate::Said<ledger::statement::v1::Retirement>| {
+            self.progress
+                .beside
+                .iter()
+                .find(|b| b.version.digest == said.claim.release && b.version.generation < said.index)
+        };
+        in_time.filter_map(is_of).map(|b| b.version.digest).collect()
     }
 
     /// The version that an order goes back to, with the guarded values that it ran with.
@@ -343,7 +422,19 @@ impl Placement {
         agent.known.permission(max_age_s, proposal, SystemClock.now())
     }
 
-    fn step(&self, agent: &mut Agent, planned: &Planned, claimed: &Claimed) -> Result<(), Fault> {
+    fn step(
+        &self,
+        agent: &mut Agent,
+        planned: &Planned,
+        claimed: &Claimed,
+        back: Option<&Version>,
+    ) -> Result<(), Fault> {
+        let is_back = |version: &&Version| planned.grounds == Grounds::Forward && version.digest == planned.release;
+        if let Some(version) = back.filter(is_back) {
+            agent.known.weigh();
+            let permission = self.permission(agent, version.generation);
+            return forward(agent, planned, permission.because(Kind::Refused, "no current verdict for this step")?);
+        }
         if planned.grounds == Grounds::Forward
             && let Claimed::Proposal(proposal) = claimed
         {
@@ -392,6 +483,8 @@ impl Placement {
             "runs": self.progress.current().map(version), "moves": !matches!(self.progress.state, State::Idle { .. }),
             "expose": self.progress.current().and_then(|v| v.release.environment(&self.environment)).map(|e| &e.expose),
             "doing": self.doing(), "waits": self.waits(), "instances": instances,
+            "versions": versions::rows(&self.progress, self.clients.as_ref(), &self.counts, self.last.as_ref()),
+            "cut": self.counts.cut,
         })
     }
 }

@@ -212,6 +212,9 @@ fn milestone(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Opt
             (went_back(reason), Some(serial))
         }
         Happened::Stuck { serial, .. } => (MilestoneKind::Stuck, Some(serial)),
+        Happened::Gone { serial } => (MilestoneKind::Retired, Some(serial)),
+        Happened::BroughtBack { serial } => (MilestoneKind::BroughtBack, Some(serial)),
+        Happened::NotBroughtBack { serial } => (MilestoneKind::NotBroughtBack, Some(serial)),
         Happened::Restarted { instance, .. } => {
             component_of = Some(instance.component.clone());
             (MilestoneKind::Restarted, Some(&instance.serial))
@@ -295,6 +298,7 @@ fn versions(progress: &Progress, agent: &Agent) -> Vec<Named> {
             known.extend(transition.from.iter().map(Named::from));
         }
     }
+    known.extend(progress.beside.iter().map(|b| Named::from(&b.version)));
     for live in agent.known.view().facts().live(&progress.system, &progress.environment) {
         if !known.iter().any(|v| v.digest == live.release) {
             known.push(Named { serial: live.serial, digest: live.release, generation: live.proposal });

@@ -10,8 +10,8 @@ use super::super::{
         Consent, Edit, EmergencyRule, EnvironmentRule, Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason,
         Exception, Group, GuardedValue, Halt, Header, Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, Line, LogKey,
         Member, Metric, Milestone, MilestoneKind, Nonce, Placed, Proposal, Quorum, Reason, Recovery, Rejection, Resume,
-        Robot, Role, Rollback, Ruling, Seen, Silence, SilenceRule, SuiteFact, SuiteKind, SuiteOn, SystemRule, Tick,
-        Totals, ValueApproval, ValueProposal, ValueRule, Verdict, WitnessKey, Worse,
+        Retirement, Robot, Role, Rollback, Ruling, Seen, Silence, SilenceRule, SuiteFact, SuiteKind, SuiteOn,
+        SystemRule, Tick, Totals, ValueApproval, ValueProposal, ValueRule, Verdict, WitnessKey, Worse,
     },
 };
 use crate::bodies::SubjectDigest;
@@ -264,6 +264,14 @@ pub(crate) fn all() -> Vec<(&'static str, Statement)> {
         ),
         ("halt", Claim::Halt(Halt { environment: None, reason: None })),
         ("resume", Claim::Resume(Resume { halt: 9 })),
+        (
+            "retirement",
+            Claim::Retirement(Retirement {
+                environment: environment(),
+                release,
+                serial: "bank-000007".parse().unwrap(),
+            }),
+        ),
         ("rollback", Claim::Rollback(Rollback { environment: environment(), from: release, to: dig("old") })),
         (
             "exception",

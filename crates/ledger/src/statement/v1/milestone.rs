@@ -93,6 +93,12 @@ pub enum MilestoneKind {
     Drifted,
     /// What was asked for was not done, as it had no verdict.
     Refused,
+    /// A version that ran beside the latest one is gone: nobody was its client.
+    Retired,
+    /// A retired version runs again, beside the latest one.
+    BroughtBack,
+    /// A retired version was to run again, and did not become well.
+    NotBroughtBack,
 }
 
 impl MilestoneKind {

@@ -33,7 +33,7 @@ pub use evidence::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteK
 pub use header::{Header, Nonce, Seen};
 pub use milestone::{Milestone, MilestoneKind, Placed};
 pub use proposal::Proposal;
-pub use stop::{Halt, Resume, Rollback};
+pub use stop::{Halt, Resume, Retirement, Rollback};
 pub use tick::Tick;
 pub use value::{GuardedValue, ValueApproval, ValueProposal};
 pub(crate) use verdict::EnvironmentVerdict;
@@ -163,6 +163,7 @@ kinds! {
     Acknowledgement(Acknowledgement), "acknowledgement", Person;
     Silence(Box<Silence>), "silence", Person;
     Analysis(Box<Analysis>), "analysis", Robot;
+    Retirement(Retirement), "retirement", Person;
 }
 
 /// The predicate type of verdicts (`slsa-framework/slsa:spec/verification_summary.md`).
@@ -216,6 +217,7 @@ impl Claim {
             | Self::Milestone(_)
             | Self::Resume(_)
             | Self::Rollback(_)
+            | Self::Retirement(_)
             | Self::Exception(_)
             | Self::KeyWithdrawal(_)
             | Self::Amendment(_)

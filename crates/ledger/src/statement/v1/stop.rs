@@ -1,6 +1,7 @@
-//! Stopping and starting again. Stopping takes one person, starting again the environment's quorum for it.
+//! Stopping and starting again. Stopping takes one person, starting again the environment's quorum for it. Retiring a
+//! version that nobody uses any more is stopping too.
 
-use model::{Digest, EnvironmentName};
+use model::{Digest, EnvironmentName, Serial};
 use serde::{Deserialize, Serialize};
 
 /// No new step and no new verdict, in one environment or in all.
@@ -31,4 +32,17 @@ pub struct Rollback {
     pub from: Digest,
     /// The release that ran before it.
     pub to: Digest,
+}
+
+/// Stop a version that runs beside the latest one, once nobody is its client. Who acts on it looks again for clients, and
+/// only until the statement expires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retirement {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The release.
+    pub release: Digest,
+    /// Its serial.
+    pub serial: Serial,
 }

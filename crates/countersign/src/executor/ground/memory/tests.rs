@@ -5,6 +5,7 @@ fn wanted(release: &[u8], account: Option<&[u8]>) -> Wanted {
         system: "bank".parse().unwrap(),
         environment: "production".parse().unwrap(),
         release: Digest::of(release),
+        stays: false,
         values: account.map(|account| ("payout".parse().unwrap(), Digest::of(account))).into_iter().collect(),
     }
 }
