@@ -5,6 +5,7 @@
 //! about it and not what is in the log.
 
 mod alarms;
+mod builds;
 mod evidence;
 mod exceptions;
 mod halts;
@@ -529,31 +530,6 @@ impl Facts {
     pub fn first_accepted(&self, system: &SystemName) -> Option<&Said<Change>> {
         let (accepted, void) = self.accepted.get(system)?;
         self.changes.row(*accepted.get(*void)?)
-    }
-
-    /// A build.
-    pub fn build(&self, index: u64) -> Option<&Said<Build>> {
-        self.builds.get(index).filter(|s| self.stands(s))
-    }
-
-    /// All builds that stand.
-    pub fn builds(&self) -> impl DoubleEndedIterator<Item = &Said<Build>> {
-        self.standing(self.builds.iter())
-    }
-
-    /// The builds of a change that stand, oldest first.
-    pub fn builds_of(&self, change: u64) -> impl DoubleEndedIterator<Item = &Said<Build>> {
-        self.standing(self.builds.by(&self.builds_of, &change))
-    }
-
-    /// All builds of a change, also by keys withdrawn since, oldest first.
-    pub(crate) fn any_builds_of(&self, change: u64) -> impl DoubleEndedIterator<Item = &Said<Build>> {
-        self.builds.by(&self.builds_of, &change)
-    }
-
-    /// The builds that made a release and stand, oldest first.
-    pub fn builds_as(&self, release: Digest) -> impl DoubleEndedIterator<Item = &Said<Build>> {
-        self.standing(self.builds.by(&self.builds_as, &release))
     }
 
     /// A proposal also if its signer's key was withdrawn since.
