@@ -76,7 +76,7 @@ pub(crate) fn wanted(scene: &Scene<'_>, progress: &Progress) -> Vec<Route> {
     for (version, _) in named.iter().filter(|(v, _)| progress.beside.iter().any(|b| b.version.digest == v.digest)) {
         for (name, listen) in version.environment(&progress.environment).into_iter().flat_map(|e| &e.expose) {
             routes.entry(*listen).or_insert_with(|| {
-                let mut route = route(scene, *listen, name, Serve::Open { to: *version, finishing: None }, true);
+                let mut route = route(scene, *listen, name, Serve::Open { to: version, finishing: None }, true);
                 route.backends.iter_mut().for_each(|b| b.weight = 0);
                 route.state = RouteState::Open;
                 add_named(scene, progress, &named, &mut route);
