@@ -67,6 +67,7 @@ impl Log {
             Claim::Rejection(c) => vec![c.proposal],
             Claim::Verdict(c) => vec![c.proposal],
             Claim::Milestone(c) => vec![c.proposal],
+            Claim::Analysis(c) => vec![c.proposal],
             _ => Vec::new(),
         };
         // What a proposal replaces is its own business, not that of what refers to it.
