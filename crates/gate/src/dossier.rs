@@ -17,7 +17,7 @@ use crate::{
     builders::Builders,
     emergency::{Owed, rule_of},
     facts::{Facts, Said},
-    lineage::{Base, Lineage},
+    lineage::{Base, Ground, Lineage},
     promotion::{Asking, Promotion},
     standing::{Judge, Standings, SuiteStanding, edits_over},
     time::{CoolOff, LogTime},
@@ -124,7 +124,10 @@ impl<'a> Dossier<'a> {
         let mut rests_on: BTreeSet<u64> = [proposal].into();
         rests_on.extend(time.map(|t| t.index));
 
-        let base = Base::of(facts, system, &claim.environment, claim.replaces);
+        let live = facts.running(system, &claim.environment);
+        let ground = Ground::of(facts, said, live);
+        let base = ground.base;
+        rests_on.extend(ground.came.map(|came| came.index));
         let Lineage { changes, broken } = Lineage::of(facts, said, base);
         rests_on.extend(changes.iter().map(|c| c.index));
         let commits = || changes.iter().flat_map(|c| &c.claim.commits);
@@ -141,7 +144,7 @@ impl<'a> Dossier<'a> {
         let build = facts.build(claim.build).filter(|b| b.index < proposal);
         rests_on.extend(build.map(|b| b.index));
         let standings = head.map_or_else(Standings::none, |change| {
-            Judge { facts, claim, base, change, build, contributors: &contributors, now }.standings()
+            Judge { facts, claim, ground, change, build, contributors: &contributors, now }.standings()
         });
         rests_on.extend(standings.rests_on);
 
@@ -149,14 +152,16 @@ impl<'a> Dossier<'a> {
         rests_on.extend(votes.rests_on.iter().copied());
         let values = ReleaseValues::of(facts, claim, head.map(|c| c.claim.values.as_slice()).unwrap_or_default());
         rests_on.extend(values.rests_on.iter().copied());
-        let promotions = Asking { facts, claim, base, head: head.copied(), members, time }.answer();
+        // What runs now says what it must have run in before, also where its tests are of another time.
+        let today = Base::over(facts, claim.replaces, live);
+        let promotions = Asking { facts, claim, base: today, head: head.copied(), members, time }.answer();
         rests_on.extend(promotions.rests_on.iter().copied());
         let rejections: BTreeSet<u64> = facts.rejections(proposal).map(|r| r.index).collect();
         let halt = facts.halted(system, &claim.environment);
         let spent = facts.spent(proposal);
         rests_on.extend(rejections.iter().copied().chain(halt.map(|h| h.index)).chain(spent));
 
-        let top = facts.running(system, &claim.environment).first();
+        let top = live.first();
         rests_on.extend(top.map(|l| l.index));
         let replaces_what_runs = match top {
             Some(live) if live.proposal == proposal => live.release == claim.release && live.before == claim.replaces,

@@ -14,7 +14,7 @@ use model::{Digest, EnvironmentName, PersonId, Serial, SystemName, Timestamp};
 use crate::{
     decide::decide_with,
     facts::{Facts, Said},
-    lineage::{Base, Lineage},
+    lineage::{Ground, Lineage},
     policy::Policy,
     standing::{Judge, Standings},
 };
@@ -66,8 +66,8 @@ impl Owed {
 /// What a release lacks of the evidence that it would have had to show ordinarily, and what there is of it.
 fn missing_evidence(facts: &Facts, said: &Said<Proposal>, now: Timestamp) -> (BTreeSet<String>, BTreeSet<u64>) {
     let claim = &said.claim;
-    let base = Base::of(facts, claim.serial.system(), &claim.environment, claim.replaces);
-    let Lineage { changes, .. } = Lineage::of(facts, said, base);
+    let ground = Ground::of(facts, said, facts.running(claim.serial.system(), &claim.environment));
+    let Lineage { changes, .. } = Lineage::of(facts, said, ground.base);
     let Some(change) = changes.last() else {
         return (["its change does not stand any more".to_owned()].into(), BTreeSet::new());
     };
@@ -75,7 +75,7 @@ fn missing_evidence(facts: &Facts, said: &Said<Proposal>, now: Timestamp) -> (BT
     let mut contributors: BTreeSet<PersonId> = commits.flat_map(|c| c.contributors.iter().cloned()).collect();
     contributors.extend(said.by.persons().iter().cloned());
     let build = facts.build(claim.build).filter(|b| b.index < said.index);
-    let judge = Judge { facts, claim, base, change, build, contributors: &contributors, now };
+    let judge = Judge { facts, claim, ground, change, build, contributors: &contributors, now };
     let Standings { suites, rests_on, .. } = judge.standings();
     let mut missing: BTreeSet<String> =
         suites.iter().filter_map(|s| Some(format!("{}: {}", s.suite, s.instead.as_ref()?))).collect();

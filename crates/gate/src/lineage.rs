@@ -27,17 +27,56 @@ pub(crate) enum Base<'a> {
     Unknown,
 }
 
-impl<'a> Base<'a> {
-    /// The base of a transition of an environment, over what runs there now.
-    pub(crate) fn of(
-        facts: &'a Facts,
-        system: &SystemName,
-        environment: &EnvironmentName,
-        replaces: Option<Digest>,
-    ) -> Self {
-        Self::over(facts, replaces, facts.running(system, environment))
+/// What a proposal is judged over: what it builds on, and whose cases bind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground<'a> {
+    /// What it builds on.
+    pub(crate) base: Base<'a>,
+    /// The release with whose cases its tests are compared.
+    pub(crate) replaces: Option<Digest>,
+    /// How it came the first time, if it ran here before.
+    pub(crate) came: Option<&'a Live>,
+}
+
+impl<'a> Ground<'a> {
+    /// That of what was put up at a log index, over what ran at some time. A release that ran here before, and that the people
+    /// had approved then, is judged over what it replaced then: it removes none of the cases that came after it.
+    pub(crate) fn of(facts: &'a Facts, said: &Said<Proposal>, live: Stack<'a>) -> Self {
+        Self::over(facts, &said.claim, said.index, live)
     }
 
+    /// The same of what would be put up at a log index.
+    pub(crate) fn over(facts: &'a Facts, claim: &Proposal, index: u64, live: Stack<'a>) -> Self {
+        let place = (claim.serial.system(), &claim.environment);
+        Self::between(facts, place, (claim.release, claim.change), claim.replaces, (index, live))
+    }
+
+    /// The same by its parts: a release and its change, and the log index with what runs.
+    pub(crate) fn between(
+        facts: &'a Facts,
+        (system, environment): (&SystemName, &EnvironmentName),
+        (release, change): (Digest, u64),
+        replaces: Option<Digest>,
+        (index, live): (u64, Stack<'a>),
+    ) -> Self {
+        let is_it = |live: &&Live| {
+            live.index < index
+                && live.proposal != index
+                && facts.any_proposal(live.proposal).is_some_and(|p| p.claim.change == change)
+                && approved_change(facts, live).is_some()
+        };
+        let mut stretches = facts.stretches(system, environment, release).into_iter().map(|stretch| stretch.live);
+        match stretches.find(is_it).filter(|_| replaces.is_some()) {
+            Some(came) => {
+                let then = facts.running_before(system, environment, came.index);
+                Self { base: Base::over(facts, came.before, then), replaces: came.before, came: Some(came) }
+            }
+            None => Self { base: Base::over(facts, replaces, live), replaces, came: None },
+        }
+    }
+}
+
+impl<'a> Base<'a> {
     /// The base over what ran at another time.
     pub(crate) fn over(facts: &'a Facts, replaces: Option<Digest>, live: Stack<'_>) -> Self {
         let Some(replaces) = replaces else { return Self::Nothing };

@@ -8,7 +8,7 @@ use model::{Digest, SuiteName};
 
 use crate::{
     facts::Facts,
-    lineage::{Base, Lineage},
+    lineage::{Ground, Lineage},
 };
 
 /// The text for a proposal.
@@ -17,7 +17,8 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
     let p = &said.claim;
     let change = facts.change(p.change)?;
     let live = facts.running_before(p.serial.system(), &p.environment, proposal);
-    let lineage = Lineage::of(facts, said, Base::over(facts, p.replaces, live));
+    let ground = Ground::of(facts, said, live);
+    let lineage = Lineage::of(facts, said, ground.base);
     let mut text = String::new();
     let mut line = |words: String| {
         text.push_str(&words);
@@ -33,6 +34,13 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
         Some(old) => format!("replaces {old}"),
         None => "replaces nothing: this is the first release there".to_owned(),
     });
+    if let Some(came) = ground.came {
+        line(format!(
+            "BROUGHT BACK: it came here under proposal {}; it is judged over what it replaced then, and tests that came \
+             since do not bind it",
+            came.proposal
+        ));
+    }
     line(format!("commit {} on {}", change.claim.commit, change.claim.branch));
     for commit in lineage.changes.iter().flat_map(|c| &c.claim.commits) {
         let people: Vec<&str> = commit.contributors.iter().map(model::PersonId::as_str).collect();

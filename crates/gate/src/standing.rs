@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use ledger::statement::v1::{
     Build, Change, Evidence, EvidenceOn, EvidenceOutcome, Kind, Proposal, SuiteFact, SuiteKind, SuiteOn,
 };
-use model::{Digest, EnvironmentName, PersonId, SuiteName, SystemName, Timestamp};
+use model::{Digest, EnvironmentName, PersonId, SuiteName, Timestamp};
 
 use crate::{
     facts::{Facts, Said},
-    lineage::Base,
+    lineage::{Base, Ground},
 };
 
 /// How many non-contributors it takes to except a case or a suite.
@@ -60,15 +60,18 @@ impl From<&str> for Lack {
 }
 
 /// The suites of the release that runs in an environment which a change edits, and those that it removes, in the order
-/// of their names: what a proposal must tell.
+/// of their names: what a proposal of a build must tell.
 pub fn edits(
     facts: &Facts,
-    system: &SystemName,
     environment: &EnvironmentName,
     replaces: Option<Digest>,
+    build: &Build,
     change: &Change,
 ) -> (Vec<SuiteName>, Vec<SuiteName>) {
-    edits_over(Base::of(facts, system, environment, replaces), change)
+    let system = build.serial.system();
+    let now = (facts.size(), facts.running(system, environment));
+    let ground = Ground::between(facts, (system, environment), (build.release, build.change), replaces, now);
+    edits_over(ground.base, change)
 }
 
 pub(crate) fn edits_over(base: Base<'_>, change: &Change) -> (Vec<SuiteName>, Vec<SuiteName>) {
@@ -104,7 +107,7 @@ pub(crate) struct Standings {
 pub(crate) struct Judge<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) claim: &'a Proposal,
-    pub(crate) base: Base<'a>,
+    pub(crate) ground: Ground<'a>,
     pub(crate) change: &'a Said<Change>,
     pub(crate) build: Option<&'a Said<Build>>,
     pub(crate) contributors: &'a BTreeSet<PersonId>,
@@ -137,7 +140,7 @@ impl Judge<'_> {
                 is_missing,
             });
         }
-        for old in self.base.suites().iter().filter(|s| s.kind != SuiteKind::Smoke) {
+        for old in self.ground.base.suites().iter().filter(|s| s.kind != SuiteKind::Smoke) {
             if self.change.claim.suites.iter().any(|s| s.name == old.name && s.kind != SuiteKind::Smoke) {
                 continue;
             }
@@ -176,7 +179,13 @@ impl Judge<'_> {
             return Err(format!("failed, {} of {all} cases", t.failed).into());
         }
         let about = |e: &&Said<Evidence>| e.claim.suite == suite.name && self.is_about(&e.claim, suite.on);
-        let Some(last) = facts.evidence(self.claim.change).rfind(about) else {
+        let mut all = facts.evidence(self.claim.change).filter(about);
+        // What was compared with what came since shows nothing about a release that ran before it.
+        let then = self
+            .ground
+            .came
+            .and_then(|_| facts.evidence(self.claim.change).filter(about).rfind(|e| self.is_of_then(e)));
+        let Some(last) = then.or_else(|| all.next_back()) else {
             let elsewhere = facts.evidence(self.claim.change).any(|e| e.claim.suite == suite.name);
             let words = if elsewhere { "only tested on something else" } else { "not run" };
             return Err(Lack::Missing(words.to_owned()));
@@ -230,6 +239,23 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether the run of a release that ran here before was compared with what it replaced then.
+    fn is_of_then(&self, evidence: &Said<Evidence>) -> bool {
+        let base = evidence.claim.baseline.and_then(|index| self.facts.one_evidence(index));
+        let mut builds = base.into_iter().flat_map(|base| self.facts.builds_of(base.claim.change));
+        match evidence.claim.baseline {
+            Some(_) => builds.any(|build| Some(build.claim.release) == self.ground.replaces),
+            None => !self.has_cases(&evidence.claim.suite),
+        }
+    }
+
+    /// Whether what is replaced has cases of a suite.
+    fn has_cases(&self, suite: &SuiteName) -> bool {
+        let passed = |e: &&Said<Evidence>| e.claim.suite == *suite && e.claim.outcome == EvidenceOutcome::Passed;
+        let mut builds = self.ground.replaces.into_iter().flat_map(|release| self.facts.builds_as(release));
+        builds.any(|b| self.facts.evidence(b.claim.change).any(|e| passed(&e)))
+    }
+
     /// The cases that bind are those of what runs: a run that was compared with nothing, or with something that never
     /// ran, does not show that no case was removed.
     fn check_baseline(&self, evidence: &Said<Evidence>) -> Result<(), String> {
@@ -241,7 +267,7 @@ impl Judge<'_> {
                 let ran = |release| {
                     let mut environments = facts.members().charter().environments.iter();
                     release != claim.release
-                        && (claim.replaces == Some(release)
+                        && (self.ground.replaces == Some(release)
                             || environments.any(|e| facts.running(system, &e.name).holds(release)))
                 };
                 let base = facts.one_evidence(index).filter(passed).filter(|e| e.index < evidence.index);
@@ -253,10 +279,11 @@ impl Judge<'_> {
                 }
             }
             None => {
-                let has_cases = claim.replaces.is_some_and(|release| {
-                    facts.builds_as(release).any(|b| facts.evidence(b.claim.change).any(|e| passed(&e)))
-                });
-                if has_cases { Err("not compared with the cases of what runs".to_owned()) } else { Ok(()) }
+                if self.has_cases(suite) {
+                    Err("not compared with the cases of what runs".to_owned())
+                } else {
+                    Ok(())
+                }
             }
         }
     }

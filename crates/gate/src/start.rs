@@ -110,8 +110,8 @@ struct Standing {
 pub struct Starts {
     /// Proposals of which something was started under a verdict.
     begun: BTreeSet<u64>,
-    /// Whether a verdict bore out the rollout of a proposal, by the log index of the last milestone that was asked about.
-    borne_out: BTreeMap<(u64, u64), bool>,
+    /// Whether a verdict bore out a proposal when one of some milestones was said, by their log indices.
+    borne_out: BTreeMap<(u64, Vec<u64>), bool>,
 }
 
 /// The log as it was read: every statement, and the facts and the policy after the last of them.
@@ -279,10 +279,11 @@ impl Starts {
 
     /// Whether the proposal was granted when one of these milestones was said.
     fn bears_out(&mut self, read: Read<'_>, proposal: u64, milestones: &[u64]) -> Result<bool, StartError> {
-        if self.begun.contains(&proposal) {
+        // That it began here once says nothing of what was retired since: its return takes a verdict of its own time.
+        if self.begun.contains(&proposal) && !was_retired(read.facts, proposal) {
             return Ok(true);
         }
-        let key = (proposal, milestones.last().copied().unwrap_or_default());
+        let key = (proposal, milestones.to_vec());
         if let Some(known) = self.borne_out.get(&key) {
             return Ok(*known);
         }
@@ -318,6 +319,15 @@ fn rollouts(facts: &Facts, system: &SystemName, environment: &EnvironmentName) -
         }
     }
     moves
+}
+
+/// Whether an agent said that what came under a proposal was retired.
+fn was_retired(facts: &Facts, proposal: u64) -> bool {
+    let Some(proposal) = facts.any_proposal(proposal) else { return false };
+    let (index, claim) = (proposal.index, &proposal.claim);
+    let mut later =
+        facts.any_milestones(claim.serial.system(), &claim.environment).rev().take_while(|m| m.index > index);
+    later.any(|m| m.claim.what == MilestoneKind::Retired && m.claim.release == claim.release)
 }
 
 /// Whether a proposal brings these values, whatever else it brings for other components.

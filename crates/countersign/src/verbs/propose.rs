@@ -150,7 +150,7 @@ fn proposal(
             "where a guarded value has changed, the builder makes a new release of the same commit by itself; propose that",
         ));
     }
-    let (edited_suites, removed_suites) = gate::edits(facts, system, &environment, replaces, &change.claim);
+    let (edited_suites, removed_suites) = gate::edits(facts, &environment, replaces, b, &change.claim);
     let (values, missing) = gate::values::given(facts, system, &environment, &change.claim.values);
     if let Some(name) = missing.first() {
         return Err(Fault::new(

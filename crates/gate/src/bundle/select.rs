@@ -21,7 +21,7 @@ use crate::{
     decide::{DecideError, decide_with},
     dossier::Dossier,
     facts::{Facts, FactsError, Live, Said, Stack},
-    lineage::{Base, Lineage},
+    lineage::{Base, Ground, Lineage},
     policy::{Policy, PolicyError},
     promotion,
     time::LogTime,
@@ -123,8 +123,14 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
     let emergency = now.first().and_then(|live| facts.any_proposal(live.proposal)).filter(|p| p.claim.emergency);
     let mut proposals = BTreeSet::new();
     let before = facts.running_before(system, environment, said.index);
-    for (stack, replaces) in
-        [(now, claim.replaces), (before, claim.replaces)].into_iter().chain(emergency.map(|p| (now, p.claim.replaces)))
+    // And what ran when it came the first time, if it did.
+    let came = Ground::of(facts, said, now).came;
+    proposals.extend(came.map(|came| came.proposal));
+    let then = came.map(|came| (facts.running_before(system, environment, came.index), came.before));
+    for (stack, replaces) in [(now, claim.replaces), (before, claim.replaces)]
+        .into_iter()
+        .chain(emergency.map(|p| (now, p.claim.replaces)))
+        .chain(then)
     {
         for live in down_to_base(facts, stack, replaces) {
             proposals.insert(live.proposal);
@@ -169,15 +175,16 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
 fn read_evidence(facts: &Facts, said: &Said<Proposal>, read: &mut BTreeSet<u64>) {
     let claim = &said.claim;
     let system = claim.serial.system();
-    let base = Base::of(facts, system, &claim.environment, claim.replaces);
+    let ground = Ground::of(facts, said, facts.running(system, &claim.environment));
     read.extend([claim.build, claim.change]);
-    read.extend(Lineage::of(facts, said, base).changes.iter().map(|c| c.index));
+    read.extend(Lineage::of(facts, said, ground.base).changes.iter().map(|c| c.index));
     read.extend(facts.any_builds_of(claim.change).map(|b| b.index));
-    read_tests(facts, system, claim.change, claim.replaces, read);
+    read_tests(facts, system, claim.change, ground.replaces, read);
     let head = facts.change(claim.change);
     read.extend(head.iter().flat_map(|c| facts.failures_on_source(&c.claim.commit)).map(|e| e.index));
     read.extend(facts.failures_on_release(claim.release).map(|e| e.index));
-    let suites: BTreeSet<_> = head.iter().flat_map(|c| &c.claim.suites).chain(base.suites()).map(|s| &s.name).collect();
+    let suites: BTreeSet<_> =
+        head.iter().flat_map(|c| &c.claim.suites).chain(ground.base.suites()).map(|s| &s.name).collect();
     let mut cases: BTreeSet<Digest> = facts.evidence(claim.change).flat_map(|e| e.claim.excepted.clone()).collect();
     cases.insert(Digest::of(WHOLE_SUITE));
     let about = |e: &&Said<Exception>| suites.contains(&e.claim.suite) && cases.contains(&e.claim.case);

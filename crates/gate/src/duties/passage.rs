@@ -17,7 +17,7 @@ use model::{KeyId, PersonId, RoleName};
 use super::voices::Reach;
 use crate::{
     facts::{Facts, Said},
-    lineage::{Base, Lineage},
+    lineage::{Ground, Lineage},
 };
 
 /// What somebody did for a release.
@@ -122,7 +122,7 @@ pub fn passage(facts: &Facts, charters: &[(u64, &Charter)], proposal: u64) -> Op
     let claim = &said.claim;
     let system = claim.serial.system();
     let live = facts.running_before(system, &claim.environment, proposal);
-    let lineage = Lineage::of(facts, said, Base::over(facts, claim.replaces, live));
+    let lineage = Lineage::of(facts, said, Ground::of(facts, said, live).base);
     let from = lineage.changes.first().map_or(claim.change, |c| c.index).min(proposal);
     let is_its = |m: &&Said<Milestone>| m.claim.proposal == proposal;
     let milestones: Vec<_> = facts.milestones(system, &claim.environment).filter(is_its).collect();

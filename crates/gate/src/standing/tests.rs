@@ -1,11 +1,12 @@
 use ledger::statement::v1::{
-    Claim, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, Ruling, SuiteKind, SuiteOn, Totals,
+    Claim, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, MilestoneKind, Proposal, Ruling, SuiteKind, SuiteOn,
+    Totals,
 };
 use model::Digest;
 
 use crate::{
-    WHOLE_SUITE, decide,
-    world::{DAY, Put, World, at, charter, dig},
+    WHOLE_SUITE, decide, shown,
+    world::{DAY, Put, World, at, charter, dig, suite},
 };
 
 fn refusal(world: &World, put: &Put) -> Option<String> {
@@ -276,4 +277,62 @@ fn what_binds_still_binds_when_the_key_that_proposed_it_is_withdrawn() {
     world.approve_both(&second);
     let found = refusal(&world, &second).unwrap();
     assert!(found.contains("unit: binds since the release before"), "{found}");
+}
+
+#[test]
+fn what_ran_here_is_brought_back_by_the_tests_of_its_time_and_a_quorum_of_today() {
+    let (mut world, put) = World::brought_back(|_, _| {});
+    let text = shown(&world.facts(), put.proposal).unwrap();
+    assert!(text.contains("BROUGHT BACK: it came here under proposal"), "{text}");
+    let found = refusal(&world, &put).unwrap();
+    assert!(found.starts_with("quorum-has-approved") && !found.contains('\n'), "{found}");
+    world.approve_both(&put);
+    assert_eq!(refusal(&world, &put), None);
+
+    // That it was run again, over cases that it does not have, shows nothing; that it failed does.
+    let (mut world, put) = World::brought_back(|world, first| {
+        let facts = world.facts();
+        let newest = facts.proposals().last().unwrap().claim.change;
+        let newer = facts.evidence(newest).find(|e| is_payments(&e.claim)).unwrap().index;
+        let old = first.evidence.iter().filter_map(|index| facts.one_evidence(*index)).find(|e| is_payments(&e.claim));
+        let mut again = old.unwrap().claim.clone();
+        again.baseline = Some(newer);
+        again.outcome = EvidenceOutcome::NotTested;
+        again.reasons = vec![EvidenceReason::Missing];
+        again.missing = vec![dig("a new case")];
+        world.evidence(again);
+    });
+    world.approve_both(&put);
+    assert_eq!(refusal(&world, &put), None);
+    let (mut world, put) = World::brought_back(|world, first| {
+        let mut bad = world.facts().one_evidence(first.evidence[0]).unwrap().claim.clone();
+        bad.outcome = EvidenceOutcome::Failed;
+        bad.reasons = vec![EvidenceReason::Failed];
+        bad.totals.failed = 1;
+        world.evidence(bad);
+    });
+    world.approve_both(&put);
+    assert!(refusal(&world, &put).unwrap().contains(": failed, 1 of 13 cases"));
+}
+
+/// The agent's word makes nothing that ran here: a release that its people had not approved is judged over what runs.
+#[test]
+fn what_never_ran_by_approval_is_not_brought_back() {
+    let mut world = World::founded(charter());
+    let first = world.go_live(1, None);
+    let never = world.put(2, Some(&first));
+    world.milestone(&never, MilestoneKind::Live);
+    world.milestone(&never, MilestoneKind::WentBackErrors);
+    let mut change = world.good_change(3, Some(first.change));
+    change.suites.push(suite("limits", SuiteKind::Full, SuiteOn::Containers));
+    let third = world.put_change(change, Some(&first));
+    world.approve_both(&third);
+    world.milestone(&third, MilestoneKind::Live);
+    let claim = Proposal { replaces: Some(third.claim.release), ..never.claim.clone() };
+    let put = Put { proposal: world.propose(claim.clone()), claim, ..never };
+    world.wait(60);
+    world.approve_both(&put);
+    let text = shown(&world.facts(), put.proposal).unwrap();
+    assert!(!text.contains("BROUGHT BACK"), "{text}");
+    assert!(refusal(&world, &put).unwrap().contains("limits: binds since the release before"));
 }

@@ -15,6 +15,22 @@ fn with(
     checkpoint: Result<FreshCheckpoint, StaleError>,
     values: &[(ValueName, Digest)],
 ) -> Result<Footing, StartError> {
+    of(world, starts, put, checkpoint, values, false)
+}
+
+/// Asks about a version whose release says that it goes on beside the next.
+fn beside(world: &World, starts: &mut Starts, put: &Put) -> Result<Footing, StartError> {
+    of(world, starts, put, Ok(world.fresh()), &[], true)
+}
+
+fn of(
+    world: &World,
+    starts: &mut Starts,
+    put: &Put,
+    checkpoint: Result<FreshCheckpoint, StaleError>,
+    values: &[(ValueName, Digest)],
+    stays: bool,
+) -> Result<Footing, StartError> {
     let statements = world.verified();
     let policy = Policy::parse(&world.charter.policy).unwrap();
     let facts = world.facts();
@@ -22,7 +38,7 @@ fn with(
         system: system(),
         environment: production(),
         release: put.claim.release,
-        stays: false,
+        stays,
         values: values.to_vec(),
     };
     starts.may(Read { policy: &policy, facts: &facts, statements: &statements }, checkpoint, &wanted, at(world.now))
@@ -122,4 +138,59 @@ fn without_the_log_what_was_begun_goes_on_and_nothing_begins() {
     world.reject("ben", &second);
     assert!(ask(&world, stale()).is_err(), "what was read before the log went away counts");
     assert!(ask(&world, Ok(world.fresh())).is_err());
+}
+
+/// Row by row, as versions stay, go and come back; each row is asked with nothing remembered and with everything.
+#[test]
+fn a_version_beside_the_latest_is_started_until_it_is_retired_and_then_by_a_new_verdict_alone() {
+    let mut world = World::founded(charter());
+    let mut starts = Starts::default();
+    let first = world.put(1, None);
+    world.approve_both(&first);
+    assert_eq!(beside(&world, &mut starts, &first).unwrap(), Footing::Granted(first.proposal), "remembered as begun");
+    world.milestone(&first, MilestoneKind::Live);
+    world.wait(60);
+    let second = world.go_live(2, Some(&first));
+    let third = world.go_live(3, Some(&second));
+    let mut both = |world: &World, put: &Put| {
+        let fresh = beside(world, &mut Starts::default(), put).ok();
+        assert_eq!(beside(world, &mut starts, put).ok(), fresh, "what is remembered changes nothing");
+        fresh
+    };
+    assert_eq!(both(&world, &first), Some(Footing::Beside(first.proposal)), "two releases back, and still beside");
+    assert!(matches!(asked(&world, &first), Err(StartError::NoVerdict { .. })), "where nothing stays, it does not");
+
+    world.milestone(&first, MilestoneKind::Retired);
+    assert_eq!(both(&world, &first), None);
+    world.milestone(&first, MilestoneKind::BroughtBack);
+    assert_eq!(both(&world, &first), None, "the agent's word alone does not bring it back");
+
+    let claim = Proposal { replaces: Some(third.claim.release), ..first.claim.clone() };
+    let again = Put { proposal: world.propose(claim.clone()), claim, evidence: first.evidence.clone(), ..first };
+    world.milestone(&again, MilestoneKind::BroughtBack);
+    assert_eq!(both(&world, &again), None, "nobody has approved");
+    world.approve_both(&again);
+    assert_eq!(both(&world, &again), Some(Footing::Granted(again.proposal)));
+    world.milestone(&again, MilestoneKind::BroughtBack);
+    assert!(both(&world, &again).is_some());
+    world.reject("ben", &again);
+    assert_eq!(both(&world, &again), Some(Footing::Beside(again.proposal)), "its verdict was withdrawn; it runs");
+    world.milestone(&again, MilestoneKind::Retired);
+    // Nor does whatever the agent says of the transitions that were made.
+    for what in [MilestoneKind::BroughtBack, MilestoneKind::Begun, MilestoneKind::Live] {
+        for put in [&again, &first] {
+            world.milestone(put, what);
+            assert_eq!(both(&world, put), None, "{what:?}");
+        }
+    }
+}
+
+#[test]
+fn a_version_that_was_gone_back_from_does_not_stay_beside() {
+    let (mut world, first, second) = World::two();
+    world.milestone(&second, MilestoneKind::Live);
+    world.milestone(&second, MilestoneKind::WentBackErrors);
+    let third = world.go_live(3, Some(&first));
+    assert!(!matches!(beside(&world, &mut Starts::default(), &second), Ok(Footing::Beside(_))));
+    assert!(beside(&world, &mut Starts::default(), &third).is_ok());
 }

@@ -259,6 +259,26 @@ impl World {
         put
     }
 
+    /// A release that ran, then two others with a suite more; and the first put up again after an edit.
+    pub(crate) fn brought_back(edit: impl FnOnce(&mut Self, &Put)) -> (Self, Put) {
+        let mut world = Self::founded(super::charter());
+        let first = world.go_live(1, None);
+        let mut before = first.clone();
+        for ordinal in [2, 3] {
+            let mut change = world.good_change(ordinal, Some(before.change));
+            change.suites.push(suite("limits", SuiteKind::Full, SuiteOn::Containers));
+            let put = world.put_change(change, Some(&before));
+            world.approve_both(&put);
+            world.milestone(&put, MilestoneKind::Live);
+            before = put;
+        }
+        edit(&mut world, &first);
+        let claim = Proposal { replaces: Some(before.claim.release), ..first.claim.clone() };
+        let put = Put { proposal: world.propose(claim.clone()), claim, ..first };
+        world.wait(60);
+        (world, put)
+    }
+
     pub(crate) fn reject(&mut self, who: &str, put: &Put) -> u64 {
         let rejection = Rejection { proposal: put.proposal, release: put.claim.release, reason: None };
         self.say(who, "release-manager", Claim::Rejection(rejection))

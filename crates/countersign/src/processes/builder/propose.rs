@@ -107,7 +107,7 @@ impl Builder {
         if is_proposed {
             return Ok(());
         }
-        let (edited_suites, removed_suites) = gate::edits(facts, &system.name, environment, replaces, &change.claim);
+        let (edited_suites, removed_suites) = gate::edits(facts, environment, replaces, &build.claim, &change.claim);
         let proposal = Proposal {
             environment: environment.clone(),
             release: build.claim.release,

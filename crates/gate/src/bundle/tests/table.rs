@@ -245,6 +245,22 @@ fn a_bundle_shows_that_it_ran_in_the_environment_before() {
 }
 
 #[test]
+fn a_bundle_shows_what_a_release_that_is_brought_back_was_judged_over() {
+    let (mut world, put) = World::brought_back(|_, _| {});
+    world.approve_both(&put);
+    let index = say_verdict(&mut world, &put);
+    for bundle in [whole(&world, index), selected(&world, index)] {
+        assert_eq!(answer(&world, &bundle), format!("granted: {}", bundle.form.name()));
+    }
+    // Without how it came the first time, it is judged over what ran last, and removes a suite of it.
+    let facts = world.facts();
+    let came = facts.milestones(&crate::world::system(), &crate::world::production()).next().map(|said| said.index);
+    let mut without = selected(&world, index);
+    without.entries.retain(|entry| Some(entry.index) != came);
+    assert!(answer(&world, &without).starts_with(&format!("the verdict at {index} does not follow")));
+}
+
+#[test]
 fn a_verdict_by_a_withdrawn_key_proves_nothing() {
     let (mut world, _, index) = judged();
     let withdrawn = world.withdraw("oli", "gate", index);
