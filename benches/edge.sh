@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Compares the edge with nginx as a reverse proxy, side by side in one run: requests a second, latency, and the CPU time
-# that the proxy itself takes for a request. Both have two threads or workers, keep connections to the same upstream
-# (nginx, 1 KiB) and write no access log; rounds alternate, so that a change of the machine's load meets both.
+# Compares the edge with nginx and HAProxy as reverse proxies, side by side in one run: requests a second, latency, and the
+# CPU time that the proxy itself takes for a request. Each has two threads or workers, keeps connections to the same upstream
+# (nginx, 1 KiB) and writes no access log; rounds alternate, so that a change of the machine's load meets all of them.
 #
 #   benches/edge.sh [seconds a round, 8] [rounds, 3] [connections, 64]
 #
-# Needs nginx, wrk and curl (apt-get install nginx-light wrk curl) and a release build of the edge, which it makes.
+# Needs nginx, HAProxy, wrk and curl (apt-get install nginx-light haproxy wrk curl) and a release build of the edge, which it makes.
 set -euo pipefail
 
 seconds=${1:-8} rounds=${2:-3} connections=${3:-64}
-for tool in nginx wrk curl cargo; do
-    command -v "$tool" >/dev/null || { echo "benches/edge.sh: $tool is missing: apt-get install nginx-light wrk curl" >&2; exit 2; }
+for tool in nginx haproxy wrk curl cargo; do
+    command -v "$tool" >/dev/null || { echo "benches/edge.sh: $tool is missing: apt-get install nginx-light haproxy wrk curl" >&2; exit 2; }
 done
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -28,7 +28,7 @@ trap finish EXIT
 
 # Addresses of this run alone, below the range of ephemeral ports.
 host=127.$((1 + $$ / 200 % 200)).$((1 + $$ % 200)).1
-upstream=$host:18080 by_nginx=$host:18081 by_edge=$host:18082
+upstream=$host:18080 by_nginx=$host:18081 by_edge=$host:18082 by_haproxy=$host:18083
 
 body=$(head -c 1024 /dev/zero | tr '\0' x)
 cat >"$work/upstream.conf" <<CONF
@@ -56,14 +56,33 @@ http {
     }
 }
 CONF
+cat >"$work/haproxy.cfg" <<CONF
+global
+    nbthread 2
+    maxconn 4096
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    http-reuse always
+    option forwardfor
+frontend in
+    bind $by_haproxy
+    http-request set-header X-Forwarded-Proto http
+    default_backend one
+backend one
+    server up $upstream pool-max-conn 128
+CONF
 nginx -c "$work/upstream.conf" & started+=($!)
 nginx -c "$work/proxy.conf" & proxy=$!; started+=("$proxy")
+haproxy -db -f "$work/haproxy.cfg" & haproxy=$!; started+=("$haproxy")
 "$program" "$work/edge.sock" 2 & edge=$!; started+=("$edge")
 
 reachable() { for _ in $(seq 100); do curl -sf -o /dev/null "$@" && return; sleep 0.1; done; echo "benches/edge.sh: not reachable: $*" >&2; exit 1; }
 reachable --unix-socket "$work/edge.sock" http://edge/health
 curl -sf -o /dev/null --unix-socket "$work/edge.sock" -X PUT http://edge/table -d "{\"generation\":1,\"revision\":1,\"routes\":[{\"listen\":\"$by_edge\",\"component\":\"web\",\"tls\":null,\"state\":\"open\",\"backends\":[{\"serial\":\"bench-000001\",\"weight\":1,\"instances\":[\"$upstream\"]}]}]}"
-for address in "$upstream" "$by_nginx" "$by_edge"; do reachable "http://$address/"; done
+for address in "$upstream" "$by_nginx" "$by_haproxy" "$by_edge"; do reachable "http://$address/"; done
 
 ticks=$(getconf CLK_TCK)
 # CPU time of a process and its children, in ticks: fields 14 and 15 of proc_pid_stat(5), counted after the name.
@@ -80,9 +99,10 @@ round() { # name, process or 0, address
         END { printf "%-10s %10.0f requests/s   p50 %8s   p99 %8s   %6.1f us CPU a request\n", name, rate, p50, p99, cpu * 1e6 / ticks / n }' <<<"$out"
 }
 
-echo "wrk -t2 -c$connections -d${seconds}s, 1 KiB answers, $(nproc) cores, $(nginx -v 2>&1), load $(cut -d' ' -f1-3 /proc/loadavg)"
+echo "wrk -t2 -c$connections -d${seconds}s, 1 KiB answers, $(nproc) cores, $(nginx -v 2>&1), $(haproxy -v | head -n 1 | cut -d' ' -f1-3), load $(cut -d' ' -f1-3 /proc/loadavg)"
 for _ in $(seq "$rounds"); do
     round direct 0 "$upstream"
     round nginx "$proxy" "$by_nginx"
+    round haproxy "$haproxy" "$by_haproxy"
     round edge "$edge" "$by_edge"
 done
