@@ -34,5 +34,6 @@ mod traffic;
 mod twins;
 mod upgrade;
 mod values;
+mod versions;
 mod wait;
 mod watched;

@@ -36,14 +36,35 @@ pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, body: &[u8]) ->
     ask_with(address, method, path, "", body)
 }
 
+/// The same of one of the names that are at an address.
+pub(crate) fn ask_at(
+    address: SocketAddr,
+    host: &str,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> std::io::Result<Answer> {
+    send(address, host, (method, path), "", body)
+}
+
 fn ask_with(address: SocketAddr, method: &str, path: &str, more: &str, body: &[u8]) -> std::io::Result<Answer> {
+    send(address, &address.to_string(), (method, path), more, body)
+}
+
+fn send(
+    address: SocketAddr,
+    host: &str,
+    (method, path): (&str, &str),
+    more: &str,
+    body: &[u8],
+) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let length = body.len();
     stream.write_all(
         format!(
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}Content-Length: {length}\r\n\r\n"
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}Content-Length: {length}\r\n\r\n"
         )
         .as_bytes(),
     )?;
