@@ -80,7 +80,7 @@ pub fn purge(layout: &Layout, settings: &Settings, role: RoleUser) -> Result<(),
 pub fn run_components(layout: &Layout, settings: &Settings, role: RoleUser, charter: CharterFile) -> Result<(), Fault> {
     must_be_root()?;
     let mut ground = match role {
-        RoleUser::Agent => Some(Ground::new(layout, charter.members)?),
+        RoleUser::Agent => Some(Ground::new(layout, settings, charter.members)?),
         _ => None,
     };
     let mut local = driver(layout, settings, role)?;

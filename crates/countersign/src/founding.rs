@@ -138,6 +138,9 @@ pub struct FoundingRobot {
     pub host: HostName,
     /// Its public key, for a robot of another host or system; `init` makes one otherwise.
     pub key: Option<String>,
+    /// The environments that it may act in; all if none is named. Each agent needs its own where there are several.
+    #[serde(default)]
+    pub environments: Vec<EnvironmentName>,
 }
 
 /// A machine in the file.
@@ -309,7 +312,7 @@ impl Founding {
                 key: Key { scheme: KeyScheme::Ed25519, public },
                 controllers: robot.controllers.clone(),
                 host: robot.host.clone(),
-                environments: Vec::new(),
+                environments: robot.environments.clone(),
             });
         }
         let recovery = match &self.recovery {

@@ -9,7 +9,9 @@ use crate::{
     alarms::receiver::ReceiverSetting,
     fault::{Because as _, Fault, Kind},
     http::Target,
+    identity::RoleUser,
     layout::Layout,
+    log_client::LogClient,
 };
 
 /// All are told at the same time, each over a connection of its own; a process may have 1024 files open.
@@ -36,6 +38,10 @@ pub struct Settings {
     /// The other hosts' agents, to which stops are handed straight: `http://192.0.2.7:7071` or `unix:/path/to/socket`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<String>,
+    /// The `front` of the installation whose log this host follows, as `http://192.0.2.1:7070`; a log of its own if not
+    /// given. Such a host runs an agent with its executor and an edge, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
     /// Where the log is kept: `postgres://…`, or the path of a file; the file in the `log` role's folder if not given.
     /// It names no password, only the file that has it (`password-file=`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +73,7 @@ impl Settings {
             tick_interval_s: 10,
             stops: None,
             agents: Vec::new(),
+            log: None,
             store: None,
             witness_ports: Vec::new(),
             blobs: None,
@@ -78,6 +85,19 @@ impl Settings {
     /// The tester's fabric, which never meets the agent's.
     pub const fn tester_fabric(&self) -> [u8; 2] {
         [self.fabric[0], self.fabric[1].wrapping_add(1)]
+    }
+
+    /// Where the log is that this host follows, if it is not this host's own.
+    pub fn joined(&self) -> Result<Option<Target>, Fault> {
+        self.log.as_deref().map(Target::parse).transpose()
+    }
+
+    /// The log as this host's agent and its executor reach it.
+    pub fn log_client(&self, layout: &Layout) -> Result<LogClient, Fault> {
+        Ok(match self.joined()? {
+            Some(front) => LogClient::through_front(front),
+            None => LogClient::direct(Target::Unix(layout.socket(RoleUser::Log))),
+        })
     }
 
     /// The other hosts' agents.

@@ -32,6 +32,7 @@ use crate::{
     identity::{ROLES_GROUP, RoleUser},
     layout::Layout,
     processes::workshop,
+    settings::Settings,
 };
 
 /// The roles that `up` starts, in this order.
@@ -45,6 +46,9 @@ pub const STARTED: [RoleUser; 8] = [
     RoleUser::Front,
     RoleUser::Watch,
 ];
+
+/// Those of them that a host starts which follows the log of another one.
+pub const JOINED: [RoleUser; 2] = [RoleUser::Edge, RoleUser::Agent];
 
 /// The executors: the role, what it does, and the hidden verb that starts it.
 pub const EXECUTORS: [(RoleUser, &str); 4] = [
@@ -262,14 +266,17 @@ pub fn run(layout: &Layout, charter: Digest) -> Result<(), Fault> {
         words.iter().map(|w| (*w).to_owned()).chain(tail).collect::<Vec<_>>()
     };
     let mut kept: Vec<Kept> = Vec::new();
-    for (role, what) in EXECUTORS {
+    let is_joined = Settings::read(layout)?.joined()?.is_some();
+    let is_here = |role: &RoleUser| !is_joined || JOINED.contains(role);
+    for (role, what) in EXECUTORS.into_iter().filter(|(role, _)| is_here(role)) {
         kept.push(Kept::new(format!("{role}-{what}"), args(&["executor", role.name(), what])));
     }
-    for role in STARTED.into_iter().filter(|role| *role != RoleUser::Watch || watches(layout)) {
+    for role in STARTED.into_iter().filter(|role| is_here(role) && (*role != RoleUser::Watch || watches(layout))) {
         kept.push(Kept::new(role.name().to_owned(), args(&["process", role.name()])));
     }
     let watch = RoleUser::Watch.name();
-    let mut stand_in = watches(layout).then(|| StandIn::new(layout, args(&["process", watch, "--stand-in"])));
+    let mut stand_in =
+        (!is_joined && watches(layout)).then(|| StandIn::new(layout, args(&["process", watch, "--stand-in"])));
     let outcome = loop {
         if signals.pending().next().is_some() {
             break Ok(());

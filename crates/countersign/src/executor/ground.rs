@@ -17,10 +17,9 @@ use self::memory::Memory;
 use crate::{
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
-    http::Target,
     identity::RoleUser,
     layout::Layout,
-    log_client::LogClient,
+    settings::Settings,
     view::View,
 };
 
@@ -45,11 +44,11 @@ pub(super) struct Ground {
 
 impl Ground {
     /// Nothing is read yet: the log may not be there before its own process is.
-    pub(super) fn new(layout: &Layout, members: Members) -> Result<Self, Fault> {
+    pub(super) fn new(layout: &Layout, settings: &Settings, members: Members) -> Result<Self, Fault> {
         let folder = layout.executor(RoleUser::Agent).join("log");
         durable::create_folder(&folder, 0o700)
             .because(Kind::Unavailable, format!("`{}` can not be made", folder.display()))?;
-        let log = LogClient::direct(Target::Unix(layout.socket(RoleUser::Log))).waiting(LOG_PATIENCE);
+        let log = settings.log_client(layout)?.waiting(LOG_PATIENCE);
         let view = View::with_memory(log, members, &folder)?;
         let memory = Memory::open(folder.join("started.json"));
         Ok(Self { view, starts: Starts::default(), memory, looked: None, away: None, distrust: None })

@@ -28,12 +28,11 @@ use self::{leave::Known, place::Placement, stops::Stops};
 use super::Start;
 use crate::{
     clock::SystemClock,
-    confine::Confinement,
+    confine::{Confinement, Sockets},
     executor,
     fault::{Because as _, Fault, Kind},
     http::Target,
     identity::RoleUser,
-    log_client::LogClient,
     say::Speaker,
     serve::listen_unix,
     status::StatusFile,
@@ -71,10 +70,14 @@ pub fn run(start: Start) -> Result<(), Fault> {
     if certificates.exists() {
         confinement.read.push(certificates);
     }
+    if let Some(Target::Tcp(front)) = start.settings.joined()? {
+        confinement.sockets = Sockets::Tcp;
+        confinement.connect_tcp = Some(vec![front.port()]);
+    }
     let mut status = start.confine(confinement)?;
 
     let home = start.layout.home(start.role);
-    let log = LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log))).waiting(LOG_PATIENCE);
+    let log = start.settings.log_client(&start.layout)?.waiting(LOG_PATIENCE);
     let stops = Arc::new(Stops::open(home.join("stops"), members.clone())?);
     let state: State = Arc::default();
     let listener = listen_unix(&start.layout.socket(start.role))?;

@@ -109,7 +109,10 @@ impl Flags {
     pub fn front(&self) -> Result<Target, Fault> {
         match &self.server {
             Some(text) => Target::parse(text),
-            None => Ok(Target::Tcp(Settings::read(&self.layout())?.front)),
+            None => {
+                let settings = Settings::read(&self.layout())?;
+                Ok(settings.joined()?.unwrap_or(Target::Tcp(settings.front)))
+            }
         }
     }
 

@@ -42,7 +42,7 @@ fn founding(text: &str) -> String {
 
 #[test]
 fn root_amendments_and_emergencies_give_no_more_than_they_say() {
-    let it = Installation::make_edited(founding);
+    let it = Installation::make_edited(|_, text| founding(text));
     it.up();
     it.first_release();
 

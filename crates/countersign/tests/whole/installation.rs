@@ -66,11 +66,11 @@ impl Installation {
 
     /// The same with more in its founding file.
     pub(crate) fn make_with(founding_more: &str) -> Self {
-        Self::make_edited(|text| text.to_owned() + founding_more)
+        Self::make_edited(|_, text| text.to_owned() + founding_more)
     }
 
     /// The same with another founding file.
-    pub(crate) fn make_edited(edit: impl FnOnce(&str) -> String) -> Self {
+    pub(crate) fn make_edited(edit: impl FnOnce(&Self, &str) -> String) -> Self {
         must_be_root();
         let root = tempfile::Builder::new().prefix("cs-whole-").tempdir().unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -105,7 +105,7 @@ impl Installation {
         let output = made.program(&["witness", "--new", "--state", &state.to_string_lossy()]);
         let vkey = String::from_utf8(output.stdout).unwrap();
         let founding = made.path("founding.toml");
-        fs::write(&founding, edit(&founding_file(&made, vkey.trim()))).unwrap();
+        fs::write(&founding, edit(&made, &founding_file(&made, vkey.trim()))).unwrap();
         made.ok(&["init", "--founding", &founding.to_string_lossy(), "--demo"]);
         for founder in ["cora", "dan"] {
             made.ok_as(founder, &["init", "--sign"]);
@@ -519,7 +519,7 @@ fn must_be_root() {
 }
 
 /// Ports of loopback that are free now.
-fn free_ports() -> [SocketAddr; 3] {
+pub(crate) fn free_ports() -> [SocketAddr; 3] {
     let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|l| l.local_addr().unwrap())
 }
@@ -588,7 +588,7 @@ pub(crate) fn both(output: &Output) -> String {
     format!("{}\n{}{}", output.status, String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", both(&output));
 }

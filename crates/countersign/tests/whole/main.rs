@@ -23,6 +23,7 @@ mod halts;
 mod installation;
 mod kills;
 mod left;
+mod places;
 mod promises;
 mod refusals;
 mod release;
