@@ -72,13 +72,16 @@ impl Addresses {
     pub fn write(&self, path: &Path) -> Result<(), Fault> {
         let owner = std::fs::metadata(path).ok().map(|meta| (meta.uid(), meta.gid()));
         let bytes = text(&self.all)?;
-        durable::write(path, &bytes, 0o600)
-            .because(Kind::Unavailable, format!("`{}` can not be written", path.display()))?;
+        // Its owner's before it has the name: whoever is killed between leaves the old file, and not one that its owner
+        // can not read.
+        let new = path.with_extension("new");
+        let failed = || format!("`{}` can not be written", path.display());
+        durable::write(&new, &bytes, 0o600).because(Kind::Unavailable, failed())?;
         if let Some((uid, gid)) = owner {
-            std::os::unix::fs::chown(path, Some(uid), Some(gid))
+            std::os::unix::fs::chown(&new, Some(uid), Some(gid))
                 .because(Kind::Unavailable, format!("`{}` can not be given back to its owner", path.display()))?;
         }
-        Ok(())
+        durable::replace(&new, path).because(Kind::Unavailable, failed())
     }
 }
 

@@ -156,6 +156,10 @@ pub(crate) async fn answer(
     let now = listener.counts.watch.now();
     // Whoever asks about a version is a client of it, also while it is about to go.
     by_name.counter.clients.was_asked_for(now);
+    // Whoever is to decide that it goes has looked already: a lease would be given and not kept.
+    if by_name.closing && method == Method::POST {
+        return Refusal::Retiring.answer(None);
+    }
     let mut answer = respond(&by_name, &method, body.as_ref(), known, now);
     answer.headers_mut().insert(SERIAL, by_name.counter.header.clone());
     answer

@@ -144,32 +144,35 @@ impl Comparisons {
             self.begun(index, &place, claim, documents);
             return;
         }
-        let orders = self.ran.contains(&(place.clone(), claim.release));
+        let is_return = self.ran.contains(&(place.clone(), claim.release));
         let rollout = self.rollouts.get_mut(&place).filter(|r| r.proposal == claim.proposal && !r.is_over);
+        let mut is_let_in = true;
         let mut found = Vec::new();
         if let Some(rollout) = rollout {
-            found = rollout.did(index, claim.what, orders);
+            found = rollout.did(index, claim.what, is_return);
             rollout.is_over = claim.what.is_end();
+        } else if claim.what == MilestoneKind::Live && !is_return {
+            // Live without having begun: what should have been compared was not.
+            let approved = self.approved(claim, documents).1;
+            is_let_in = approved.is_none_or(|approved| approved.components.is_empty());
+            found.extend((!is_let_in).then_some((index, Difference::Uncompared)));
         }
         found.into_iter().for_each(|(index, what)| self.tell(index, what));
-        if claim.what == MilestoneKind::Live {
+        if claim.what == MilestoneKind::Live && is_let_in {
             self.ran.insert((place, claim.release));
         }
     }
 
-    fn begun(&mut self, _: u64, place: &Place, claim: &Milestone, documents: Documents<'_>) {
-        let replaces = self.proposals.get(&claim.proposal).and_then(|put| put.replaces);
-        let approved = replaces.and_then(|before| {
-            let mut read = |digest: Digest| {
-                let document = documents(&digest);
-                if document.is_none() {
-                    self.missing.insert(digest);
-                }
-                document
-            };
-            let (new, old) = (read(claim.release), read(before));
-            Some(Approved::of(&new?, &old?, &claim.environment))
-        });
+    fn begun(&mut self, index: u64, place: &Place, claim: &Milestone, documents: Documents<'_>) {
+        let open = self.rollouts.get(place).filter(|r| !r.is_over && (r.stepped > 0 || !r.parts.is_empty()));
+        if let Some(proposal) = open.map(|r| r.proposal) {
+            self.tell(index, Difference::Open { proposal });
+            // What was counted goes on to count.
+            if proposal == claim.proposal {
+                return;
+            }
+        }
+        let (replaces, approved) = self.approved(claim, documents);
         let rollout = Rollout {
             proposal: claim.proposal,
             release: claim.release,
@@ -183,6 +186,23 @@ impl Comparisons {
             is_over: false,
         };
         self.rollouts.insert(place.clone(), rollout);
+    }
+
+    /// What a release replaces by its proposal, and what was approved of their comparison; none if a document is not at hand.
+    fn approved(&mut self, claim: &Milestone, documents: Documents<'_>) -> (Option<Digest>, Option<Approved>) {
+        let replaces = self.proposals.get(&claim.proposal).and_then(|put| put.replaces);
+        let approved = replaces.and_then(|before| {
+            let mut read = |digest: Digest| {
+                let document = documents(&digest);
+                if document.is_none() {
+                    self.missing.insert(digest);
+                }
+                document
+            };
+            let (new, old) = (read(claim.release), read(before));
+            Some(Approved::of(&new?, &old?, &claim.environment))
+        });
+        (replaces, approved)
     }
 
     fn compared(&mut self, index: u64, claim: &Analysis) {

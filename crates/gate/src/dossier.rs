@@ -127,7 +127,7 @@ impl<'a> Dossier<'a> {
         let live = facts.running(system, &claim.environment);
         let ground = Ground::of(facts, said, live);
         let base = ground.base;
-        rests_on.extend(ground.came.map(|came| came.index));
+        rests_on.extend(ground.came.into_iter().flat_map(|came| [came.live.index, came.next.index]));
         let Lineage { changes, broken } = Lineage::of(facts, said, base);
         rests_on.extend(changes.iter().map(|c| c.index));
         let commits = || changes.iter().flat_map(|c| &c.claim.commits);

@@ -35,7 +35,7 @@ pub(crate) struct Ground<'a> {
     /// The release with whose cases its tests are compared.
     pub(crate) replaces: Option<Digest>,
     /// How it came the first time, if it ran here before.
-    pub(crate) came: Option<&'a Live>,
+    pub(crate) came: Option<Came<'a>>,
 }
 
 impl<'a> Ground<'a> {
@@ -59,20 +59,54 @@ impl<'a> Ground<'a> {
         replaces: Option<Digest>,
         (index, live): (u64, Stack<'a>),
     ) -> Self {
-        let is_it = |live: &&Live| {
-            live.index < index
-                && live.proposal != index
-                && facts.any_proposal(live.proposal).is_some_and(|p| p.claim.change == change)
-                && approved_change(facts, live).is_some()
-        };
+        let place = (system, environment);
         let mut stretches = facts.stretches(system, environment, release).into_iter().map(|stretch| stretch.live);
-        match stretches.find(is_it).filter(|_| replaces.is_some()) {
+        let came = stretches.find_map(|live| {
+            let is_earlier = live.index < index && live.proposal != index;
+            Came::of(facts, place, live).filter(|came| is_earlier && came.next.index < index && came.change == change)
+        });
+        match came.filter(|_| replaces.is_some()) {
             Some(came) => {
-                let then = facts.running_before(system, environment, came.index);
-                Self { base: Base::over(facts, came.before, then), replaces: came.before, came: Some(came) }
+                let then = facts.running_before(system, environment, came.live.index);
+                Self { base: Base::over(facts, came.live.before, then), replaces: came.live.before, came: Some(came) }
             }
             None => Self { base: Base::over(facts, replaces, live), replaces, came: None },
         }
+    }
+}
+
+/// How a release came into an environment where something else runs now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Came<'a> {
+    /// What the agent said of it.
+    pub(crate) live: &'a Live,
+    /// What came in its place.
+    pub(crate) next: &'a Live,
+    /// The log index of its change.
+    change: u64,
+}
+
+impl<'a> Came<'a> {
+    /// An agent's word alone makes nothing that came: people had approved it over what ran then and nobody rejected it, and
+    /// people approved what came in its place *as* its replacement. An agent that lied about either would have had to
+    /// deceive them about what runs from the one to the other.
+    fn of(facts: &'a Facts, (system, environment): (&SystemName, &EnvironmentName), live: &'a Live) -> Option<Self> {
+        let said = facts.any_proposal(live.proposal)?;
+        let before = facts.running_before(system, environment, live.index).first().map(|before| before.release);
+        let is_true = said.claim.replaces == live.before
+            && before == live.before
+            && facts.rejections(live.proposal).next().is_none()
+            && approved_change(facts, live).is_some();
+        if !is_true {
+            return None;
+        }
+        let over = |next: &&Said<Proposal>| next.index > live.index && next.claim.replaces == Some(live.release);
+        let next = facts.proposals_for(system, environment).filter(over).find_map(|next| {
+            let all = facts.stretches(system, environment, next.claim.release);
+            let came = all.into_iter().map(|stretch| stretch.live).find(|came| came.proposal == next.index);
+            came.filter(|came| came.before == Some(live.release) && approved_change(facts, came).is_some())
+        });
+        Some(Self { live, next: next?, change: said.claim.change })
     }
 }
 

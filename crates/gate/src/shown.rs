@@ -38,7 +38,7 @@ pub fn shown(facts: &Facts, proposal: u64) -> Option<String> {
         line(format!(
             "BROUGHT BACK: it came here under proposal {}; it is judged over what it replaced then, and tests that came \
              since do not bind it",
-            came.proposal
+            came.live.proposal
         ));
     }
     line(format!("commit {} on {}", change.claim.commit, change.claim.branch));

@@ -279,7 +279,8 @@ impl ToDo<'_> {
     /// Versions beside the latest one that come back, and what the others wait for.
     fn beside(&mut self) {
         for beside in &self.progress.beside {
-            if beside.standing == Standing::Returning {
+            // Each start takes the verdict that it comes back by.
+            if beside.standing == Standing::Returning && others::comes_back_by(self.scene, beside) {
                 let all: Vec<&Component> = beside.version.release.components.iter().collect();
                 self.grow(&beside.version, &all);
             }

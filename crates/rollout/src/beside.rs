@@ -24,6 +24,10 @@ use crate::{
     scene::Scene,
 };
 
+/// How long a return waits without a verdict: longer than a log, its witnesses or a network need to be there again, and short
+/// beside the time for which a place of `most` would be taken from others.
+const RETURN_PATIENCE_MS: u64 = 120_000;
+
 /// A version beside the latest one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -287,6 +291,10 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &mut Progress) {
         let Some(rules) = rules(version, &environment) else { continue };
         let serial = version.serial().clone();
         let next = match standing {
+            Standing::Returning if may_not_return(scene, version, *since) => {
+                notes.push(Milestone::NotBroughtBack { serial });
+                Some(Standing::Leaving { ran: false })
+            }
             Standing::Returning => {
                 let looks =
                     || version.release.components.iter().flat_map(|c| scene.ids(version, c).map(move |id| (c, id)));
@@ -351,6 +359,19 @@ fn is_held(clients: &Clients, edge: &EdgeCounts, serial: &Serial, looked: Timest
             || row.last_seen.is_some_and(|seen| seen >= looked)
     };
     rows(clients, serial).any(came) || edge.versions.iter().any(|v| v.serial == *serial && v.in_flight > 0)
+}
+
+/// Whether there is a verdict now by which a version comes back.
+pub(crate) fn comes_back_by(scene: &Scene<'_>, beside: &Beside) -> bool {
+    scene.intent.back.as_ref().is_some_and(|back| back.digest == beside.version.digest)
+}
+
+/// Whether what comes back has to go again: it was ordered away, or its verdict is gone for longer than a log is away that is
+/// started again.
+fn may_not_return(scene: &Scene<'_>, version: &Version, since: Timestamp) -> bool {
+    let is_ordered = scene.intent.retire.contains(&version.digest);
+    let is_granted = scene.intent.back.as_ref().is_some_and(|back| back.digest == version.digest);
+    is_ordered || (!is_granted && scene.passed(since, RETURN_PATIENCE_MS))
 }
 
 fn bring_back(scene: &Scene<'_>, progress: &mut Progress) {

@@ -19,16 +19,16 @@ const BROWSERS: usize = 63;
 const AT_ONCE: usize = 3;
 
 /// One answer: which browser, the status, and the version that gave it.
-type Told = (usize, u16, String);
+pub(crate) type Told = (usize, u16, String);
 
 /// Browsers that visit without a pause.
-struct Browsers {
+pub(crate) struct Browsers {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<Vec<Told>>>,
 }
 
 impl Browsers {
-    fn start(address: SocketAddr) -> Self {
+    pub(crate) fn start(address: SocketAddr) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |client: usize| {
             let stop = stop.clone();
@@ -60,7 +60,7 @@ impl Browsers {
         Self { stop, clients }
     }
 
-    fn stop(self) -> Vec<Told> {
+    pub(crate) fn stop(self) -> Vec<Told> {
         self.stop.store(true, Ordering::Relaxed);
         self.clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
     }

@@ -15,6 +15,7 @@
 mod amended;
 mod attacks;
 mod canary;
+mod counted;
 mod disks;
 mod fabric;
 mod faults;
@@ -28,6 +29,7 @@ mod promises;
 mod refusals;
 mod release;
 mod request;
+mod small;
 mod speaker;
 mod steps;
 mod stores;

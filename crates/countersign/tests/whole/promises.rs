@@ -77,6 +77,7 @@ const SHOWN: &[(&str, &[(&str, &str)])] = &[
         &[
             ("countersign/tests/whole/amended.rs", "root_amendments_and_emergencies_give_no_more_than_they_say"),
             ("gate/src/emergency/tests.rs", "it_gives_away_missing_evidence_and_nothing_else"),
+            ("gate/src/promotion/tests.rs", "an_emergency_goes_before_it_ran_there_but_never_against_what_was_found"),
         ],
     ),
     ("Robots only.", &[("countersign/tests/whole/attacks.rs", "root_attacks_on_a_running_installation")]),

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     installation::{Installation, LONG, SHORT},
     request::{Answer, ask_at},
+    small::TESTS,
     wait::wait_for,
 };
 
@@ -21,39 +22,8 @@ const THIRD: &str = "visits-000003";
 const LEASE: &str = "/.well-known/countersign/lease";
 const SHEET: &str = "{\"name\": \"month-end sheet\", \"for_s\": 10}";
 
-/// One component, which says its version and keeps nothing.
-const MANIFEST: &str = r#"system = "visits"
-
-[builds.tree]
-run = ["/bin/sh", "make.sh"]
-
-[components.web]
-build = "tree"
-files = { "/bin/busybox" = "out/busybox", "/www/health" = "health", "/www/cgi-bin/visit" = "out/web" }
-command = ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/www"]
-port = 8080
-health = { path = "/health", interval_ms = 100, timeout_ms = 1000, deadline_ms = 4000 }
-zone = "front"
-limits = { memory_mib = 32, cpu_percent = 100, pids = 64 }
-
-[zones.front]
-
-[[flows]]
-from = "edge"
-to = "web"
-
-[suites.end-to-end]
-kind = "full"
-on = "containers"
-run = ["/usr/bin/python3", "-m", "pytest", "-q", "e2e", "--junitxml=e2e.xml", "-p", "no:cacheprovider"]
-report = "e2e.xml"
-requirements = ["VIS-1"]
-paths = ["e2e"]
-timeout_s = 60
-
-[environments.production]
-strategy = "blue-green"
-expose = { web = "127.0.0.1:@EXPOSED@" }
+/// Versions stay.
+const ENVIRONMENT: &str = r#"strategy = "blue-green"
 watch_s = 1
 drain_s = 1
 
@@ -63,23 +33,6 @@ channels = ["2026-10"]
 most = 3
 client_s = 2
 lease_s = 10
-"#;
-
-const WEB: &str = "#!/bin/busybox sh\n# shellcheck shell=dash\nprintf 'Content-Type: text/plain\\r\\n\\r\\n%s\\n' \"$COUNTERSIGN_SERIAL\"\n";
-
-const TESTS: &str = r#""""The running system, through its front."""
-
-import os
-import urllib.request
-
-
-def visit():
-    with urllib.request.urlopen(os.environ["COUNTERSIGN_URL_WEB"] + "/cgi-bin/visit", timeout=20) as answer:
-        return answer.read().decode().split()
-
-
-def test_the_version_is_shown():
-    assert visit() == [os.environ["COUNTERSIGN_SERIAL"]]
 "#;
 
 /// A case that the first release does not have.
@@ -109,12 +62,6 @@ impl Installation {
         let rows = all["places"][0]["versions"].as_array().unwrap();
         rows.iter().find(|row| row["serial"] == serial).cloned()
     }
-
-    fn release(&self, subject: &str, serial: &str) {
-        self.push(subject);
-        self.approve(serial);
-        self.wait_milestone(serial, "live");
-    }
 }
 
 fn seconds_now() -> u64 {
@@ -128,10 +75,7 @@ fn kept_by(row: &Value) -> String {
 #[test]
 fn root_versions_keep_their_names_and_clients_and_come_back_by_a_verdict_alone() {
     let it = Installation::start();
-    it.write("countersign.toml", &MANIFEST.replace("@EXPOSED@", &it.exposed.port().to_string()));
-    it.write("make.sh", "set -e\nmkdir -p out\ncp /usr/bin/busybox out/busybox\ncp web.sh out/web\nchmod 755 out/*\n");
-    it.write("web.sh", WEB);
-    it.write("e2e/test_visits.py", TESTS);
+    it.write_small(ENVIRONMENT);
     it.release("First release", FIRST);
     it.reached("visits.example", FIRST);
 

@@ -213,3 +213,17 @@ async fn names_that_could_mean_two_versions_are_refused() {
     }
     assert_eq!(edge.table(), None);
 }
+
+/// A lease is kept or refused: while the version goes, it is refused, and the asking is seen.
+#[tokio::test]
+async fn no_lease_is_given_at_a_version_that_is_closing() {
+    let (edge, listen, [old, new]) = side_by_side().await;
+    let backends = vec![backend(2, 1, &[new.address]), backend(1, 0, &[old.address])];
+    let closing = vec![named(OLD, 1, true), named(NEW, 2, false)];
+    edge.apply(table(1, 2, vec![by_name(route(listen, RouteState::Open, backends), closing)])).await.unwrap();
+    let (status, answer) = lease(listen, OLD, Method::POST, r#"{"name":"month-end sheet","for_s":60}"#).await;
+    assert_eq!(status, 503, "{answer}");
+    let seen = edge.clients();
+    assert!(seen.versions.iter().all(|version| version.leases.is_empty()));
+    assert!(seen.versions.iter().any(|version| version.last_seen.is_some()), "{seen:?}");
+}

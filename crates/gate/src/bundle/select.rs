@@ -125,8 +125,8 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
     let before = facts.running_before(system, environment, said.index);
     // And what ran when it came the first time, if it did.
     let came = Ground::of(facts, said, now).came;
-    proposals.extend(came.map(|came| came.proposal));
-    let then = came.map(|came| (facts.running_before(system, environment, came.index), came.before));
+    proposals.extend(came.into_iter().flat_map(|came| [came.live.proposal, came.next.proposal]));
+    let then = came.map(|came| (facts.running_before(system, environment, came.live.index), came.live.before));
     for (stack, replaces) in [(now, claim.replaces), (before, claim.replaces)]
         .into_iter()
         .chain(emergency.map(|p| (now, p.claim.replaces)))
@@ -141,6 +141,7 @@ fn read_for(facts: &Facts, verdict: &Verdict, every_milestone: bool) -> BTreeSet
         read.insert(*proposal);
         read.extend(facts.any_proposal(*proposal).map(|p| p.claim.change));
         read.extend(facts.any_approvals(*proposal).map(|a| a.index));
+        read.extend(facts.rejections(*proposal).map(|r| r.index));
     }
     let moves = facts.milestones(system, environment).filter(|m| {
         let is_move = m.claim.what == MilestoneKind::Live || m.claim.what.is_back();

@@ -149,6 +149,12 @@ pub enum Difference {
     /// Nothing was compared, and the release documents ask for it.
     #[error("it was promoted without the comparison that the release documents ask for")]
     Uncompared,
+    /// It began while a rollout was not over.
+    #[error("it begins while the rollout of the proposal at {proposal} is not over")]
+    Open {
+        /// The log index of that proposal.
+        proposal: u64,
+    },
     /// It went back for being worse, and no answer said so.
     #[error("it went back as worse than the version before, and no answer says so")]
     NotWorse,

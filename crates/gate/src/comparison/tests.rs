@@ -418,3 +418,41 @@ fn silence_is_told_and_only_silence() {
     lie.did(MilestoneKind::WentBackUndecided);
     only(&lie.found(), quiet, "the ticks say that it did");
 }
+
+/// Nothing that was counted is forgotten by beginning again.
+#[test]
+fn what_begins_again_while_it_is_not_over_is_named() {
+    let mut told = Told::new();
+    told.did(MilestoneKind::Stepped);
+    while said(&told.analysis) != AnalysisAnswer::GoBack {
+        told.ticks(5, 20, 15);
+    }
+    let again = told.did(MilestoneKind::Begun);
+    told.claim.first = 0;
+    told.analysis = stats::Analysis::new(settings(&told.claim)).unwrap();
+    let told = told.good().live();
+    let found = told.found();
+    assert!(found.iter().any(|(at, what)| *at == again && what.contains("is not over")), "{found:#?}");
+    assert!(found.iter().any(|(at, _)| *at > again), "nor does what follows from the new count");
+}
+
+#[test]
+fn what_is_live_without_having_begun_is_named() {
+    let (mut world, first, put) = World::two();
+    let live = world.milestone(&put, MilestoneKind::Live);
+    let (new, old) = (put.claim.release, first.claim.release);
+    let documents = |asked: bool| {
+        move |digest: &Digest| match *digest {
+            digest if digest == new => Some(document(2, asked.then(self::asked))),
+            digest if digest == old => Some(document(1, asked.then(self::asked))),
+            _ => None,
+        }
+    };
+    only(&found(&world, &documents(true)), live, "without the comparison");
+    assert_eq!(found(&world, &documents(false)), [], "nobody asked for one");
+    // Nor is it excused later as something that ran.
+    world.milestone(&put, MilestoneKind::Begun);
+    let later = world.milestone(&put, MilestoneKind::Live);
+    let found = found(&world, &documents(true));
+    assert_eq!(found.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [live, later]);
+}

@@ -336,3 +336,54 @@ fn what_never_ran_by_approval_is_not_brought_back() {
     assert!(!text.contains("BROUGHT BACK"), "{text}");
     assert!(refusal(&world, &put).unwrap().contains("limits: binds since the release before"));
 }
+
+/// What an agent says of a release that people approved and the gate refused does not loosen what it is judged by.
+#[test]
+fn the_agents_word_for_what_was_replaced_loosens_nothing() {
+    let limits = || suite("limits", SuiteKind::Full, SuiteOn::Containers);
+    let again = |world: &mut World, put: &Put, over: &Put| {
+        let claim = Proposal { replaces: Some(over.claim.release), ..put.claim.clone() };
+        let put = Put { proposal: world.propose(claim.clone()), claim, ..put.clone() };
+        world.wait(60);
+        world.approve_both(&put);
+        assert!(!shown(&world.facts(), put.proposal).unwrap().contains("BROUGHT BACK"));
+        let found = refusal(world, &put).unwrap();
+        assert!(found.contains("limits: binds since the release before"), "{found}");
+    };
+    for replaced in [true, false] {
+        // The second removes a suite, and is refused for that; the agent says that it came, over the first or over nothing.
+        let mut world = World::founded(charter());
+        let mut change = world.good_change(1, None);
+        change.suites.push(limits());
+        let first = world.put_change(change, None);
+        world.approve_both(&first);
+        world.milestone(&first, MilestoneKind::Live);
+        world.wait(60);
+        let second = world.put(2, Some(&first));
+        world.approve_both(&second);
+        let mut lie = world.good_milestone(&second, MilestoneKind::Live);
+        lie.other = lie.other.filter(|_| replaced);
+        world.say("agent", "agent", Claim::Milestone(Box::new(lie)));
+        world.milestone(&second, MilestoneKind::WentBackErrors);
+        again(&mut world, &second, &first);
+    }
+    for rejected in [true, false] {
+        // The second never ran; the agent says so once something runs that brought a suite.
+        let mut world = World::founded(charter());
+        let first = world.go_live(1, None);
+        let second = world.put(2, Some(&first));
+        world.approve_both(&second);
+        if rejected {
+            world.reject("cid", &second);
+        }
+        let mut change = world.good_change(3, Some(second.change));
+        change.suites.push(limits());
+        let third = world.put_change(change, Some(&first));
+        world.approve_both(&third);
+        world.milestone(&third, MilestoneKind::Live);
+        world.wait(60);
+        world.milestone(&second, MilestoneKind::Live);
+        world.milestone(&second, MilestoneKind::WentBackErrors);
+        again(&mut world, &second, &third);
+    }
+}

@@ -12,7 +12,7 @@ use rollout::{
     reason::Refusal,
 };
 
-use crate::rollout_run::{Run, intent, paydesk};
+use crate::rollout_run::{Kill, Run, intent, paydesk};
 
 const LIMIT: u32 = 480;
 /// The edge has looked for longer than any client counts.
@@ -315,4 +315,38 @@ fn an_instance_of_a_version_beside_is_started_again() {
     assert!(run.world.borrow().healthy() > before);
     let beside: Vec<&Beside> = run.progress().beside.iter().collect();
     assert_eq!(beside.len(), 1);
+}
+
+/// A return that loses its verdict starts nothing more, and does not keep a place for ever.
+#[test]
+fn a_return_without_a_verdict_starts_nothing_and_ends() {
+    let (one, two, three) = (version(1, &[], None), version(2, &[], None), version(3, &[], None));
+    let returning = || {
+        let mut run = released(&[&one, &two, &three]);
+        run.settle(&keeps(&three, &two, &[&one]), LIMIT).expect("it settles");
+        let mut back = intent(&three, Some(&two));
+        let mut again = one.clone();
+        again.generation = 50;
+        back.back = Some(again);
+        // Killed before its first start is made.
+        run.kill = Some((run.busy, Kill::AfterStored));
+        run.until(&back, LIMIT, |p| p.progress.beside.iter().any(|b| b.standing == Standing::Returning));
+        run.kill = None;
+        run
+    };
+    let mut run = returning();
+    let none = intent(&three, Some(&two));
+    let starts = |step: &rollout::step::Step| matches!(step, rollout::step::Step::Start(_));
+    let plan = run.round(&none);
+    assert!(!plan.steps.iter().any(|planned| planned.release == one.digest && starts(&planned.step)), "{plan:?}");
+    let stands = |run: &Run| run.progress().beside.iter().any(|b| b.version.digest == one.digest);
+    let ends = run.until(&none, 4 * LIMIT, |plan| plan.progress.beside.iter().all(|b| b.version.digest != one.digest));
+    assert!(ends.is_some(), "it waits for ever");
+
+    // Ordered away, it goes at once.
+    let mut run = returning();
+    let mut ordered = none.clone();
+    ordered.retire = vec![one.digest];
+    run.settle(&ordered, LIMIT).expect("it settles");
+    assert!(!stands(&run));
 }

@@ -11,9 +11,9 @@ use ledger::durable;
 use model::{Digest, EnvironmentName, SystemName, ValueName};
 use serde::{Deserialize, Serialize};
 
-/// A release, the one before and one that is coming, with as many components that read values of their own as a manifest may
-/// have: 3 × 64.
-const STARTED_LIMIT: usize = 192;
+/// As many versions side by side as a manifest may ask for, with one that is coming, and as many components that read values
+/// of their own: 13 × 64. What drops out is not started without the log.
+const STARTED_LIMIT: usize = 832;
 
 /// Something that was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
