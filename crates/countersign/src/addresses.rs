@@ -22,6 +22,11 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// Nobody's, for who never asks.
+    pub fn none() -> Self {
+        Self { all: BTreeMap::new(), file: None }
+    }
+
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self, Fault> {
         let file = file_of(path);

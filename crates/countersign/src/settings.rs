@@ -39,7 +39,8 @@ pub struct Settings {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agents: Vec<String>,
     /// The `front` of the installation whose log this host follows, as `http://192.0.2.1:7070`; a log of its own if not
-    /// given. Such a host runs an agent with its executor and an edge, and nothing else.
+    /// given. Such a host runs an agent with its executor and an edge if it has `keys/agent.key`, a builder that makes what the
+    /// other host's noticed if it has `keys/builder.key`, and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
     /// Where the log is kept: `postgres://…`, or the path of a file; the file in the `log` role's folder if not given.

@@ -47,8 +47,9 @@ pub const STARTED: [RoleUser; 8] = [
     RoleUser::Watch,
 ];
 
-/// Those of them that a host starts which follows the log of another one.
-pub const JOINED: [RoleUser; 2] = [RoleUser::Edge, RoleUser::Agent];
+/// Those of them that a host can start which follows the log of another one, each with the role whose key it must have.
+pub const JOINED: [(RoleUser, RoleUser); 3] =
+    [(RoleUser::Edge, RoleUser::Agent), (RoleUser::Agent, RoleUser::Agent), (RoleUser::Builder, RoleUser::Builder)];
 
 /// The executors: the role, what it does, and the hidden verb that starts it.
 pub const EXECUTORS: [(RoleUser, &str); 4] = [
@@ -267,7 +268,12 @@ pub fn run(layout: &Layout, charter: Digest) -> Result<(), Fault> {
     };
     let mut kept: Vec<Kept> = Vec::new();
     let is_joined = Settings::read(layout)?.joined()?.is_some();
-    let is_here = |role: &RoleUser| !is_joined || JOINED.contains(role);
+    let has_key = |role: &RoleUser| JOINED.iter().any(|(joined, by)| joined == role && layout.key(*by).exists());
+    let is_here = |role: &RoleUser| !is_joined || has_key(role);
+    if !STARTED.iter().any(is_here) {
+        return Err(Fault::new(Kind::Usage, "this host follows the log of another one and has no robot's key")
+            .hint("put the key of its agent into `keys/agent.key`, or that of its builder into `keys/builder.key`"));
+    }
     for (role, what) in EXECUTORS.into_iter().filter(|(role, _)| is_here(role)) {
         kept.push(Kept::new(format!("{role}-{what}"), args(&["executor", role.name(), what])));
     }

@@ -1,5 +1,8 @@
 //! The `builder` process: notices pushes, says what changed, builds images, and proposes what was tested.
 //!
+//! Where the charter asks for several builders, one on a host that follows the log of another only makes what the first one
+//! noticed, and proposes nothing.
+//!
 //! It can not test, approve or deploy. Everything that it builds runs in a sandbox that a separate executor makes.
 //! A crash loses a build that is not in the log, which is made again and is byte for byte the same.
 
@@ -29,9 +32,6 @@ use crate::{
     addresses::Addresses,
     clock::SystemClock,
     fault::{Because as _, Fault, Kind},
-    http::Target,
-    identity::RoleUser,
-    log_client::LogClient,
     say::Speaker,
     status::StatusFile,
     view::View,
@@ -44,8 +44,10 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let role: RoleName = start.role.name().parse().because(Kind::Internal, "the role's name does not parse")?;
     let key = signer.key().id();
     let speaker = Speaker::new(signer, members.hash(), role);
+    let joined = start.settings.joined()?;
     let addresses_at = start.layout.identities();
-    let addresses = Addresses::read(&addresses_at)?;
+    // Who wrote what is said by the builder that notices changes.
+    let addresses = if joined.is_some() { Addresses::none() } else { Addresses::read(&addresses_at)? };
     let systems = members.charter().systems.clone();
     let mut status = start.confine(Workshop::confinement(&start, &systems))?;
     let mut workshop = Workshop::open(&start)?;
@@ -56,7 +58,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
         mirrors.push((system, mirror));
     }
     let mut builder = Builder {
-        view: View::new(LogClient::direct(Target::Unix(start.layout.socket(RoleUser::Log))), members)?,
+        view: View::new(start.settings.log_client(&start.layout)?, members)?,
         speaker,
         name: format!("countersign:key/{key}"),
         addresses,
@@ -64,16 +66,17 @@ pub fn run(start: Start) -> Result<(), Fault> {
         images: start.layout.images(),
         failed: BTreeMap::new(),
         proposed: BTreeSet::new(),
+        makes_only: joined.is_some(),
     };
     let pause = Duration::from_millis(start.settings.fetch_interval_ms);
     loop {
         // Confined as it is, it can not open another file; it is started again by who started it, and can.
-        if builder.addresses.is_old(&addresses_at) {
+        if !builder.makes_only && builder.addresses.is_old(&addresses_at) {
             return Err(Fault::new(Kind::Unavailable, "there are other identities by now: they are read at the start"));
         }
         let mut waits = Vec::new();
         let mut troubles = Vec::new();
-        if let Some(fault) = builder.unknown_members() {
+        if let Some(fault) = builder.unknown_members().filter(|_| !builder.makes_only) {
             troubles.push(fault.message());
         }
         for (system, mirror) in &mirrors {
@@ -105,6 +108,8 @@ pub(crate) struct Builder {
     failed: BTreeMap<u64, Setback>,
     /// What was proposed in this run: environment, release, what it replaces, and its guarded values.
     proposed: BTreeSet<(String, Digest, Option<Digest>, Vec<GuardedValue>)>,
+    /// Another builder notices changes and proposes.
+    makes_only: bool,
 }
 
 impl Builder {
@@ -134,7 +139,9 @@ impl Builder {
             return Ok("the log's first cosigned checkpoint".to_owned());
         }
         let head = mirror.fetch().because(Kind::Unavailable, "the remote can not be fetched")?;
-        self.notice(system, mirror, head.commit)?;
+        if !self.makes_only {
+            self.notice(system, mirror, head.commit)?;
+        }
         let Some(newest) = self.view.facts().changes(&system.name).rfind(|c| c.claim.is_accepted()).cloned() else {
             return Ok(format!("{}: a push that can be accepted", system.name));
         };
@@ -157,6 +164,9 @@ impl Builder {
         }
         if let Some(failed) = self.failed.get(&newest.index) {
             return Err(failed.fault(&format!("the build of change {}", newest.claim.ordinal)));
+        }
+        if self.makes_only {
+            return Ok(format!("{}: a change after {}", system.name, newest.claim.ordinal));
         }
         self.propose(system, mirror, &newest)
     }

@@ -14,6 +14,7 @@
 
 mod amended;
 mod attacks;
+mod builders;
 mod canary;
 mod counted;
 mod disks;
@@ -21,6 +22,7 @@ mod fabric;
 mod faults;
 mod files;
 mod halts;
+mod host;
 mod installation;
 mod kills;
 mod left;

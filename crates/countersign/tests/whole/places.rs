@@ -1,91 +1,18 @@
 //! Staging on one host and production on another, over one log: from the one to the other on the same digests, after its
 //! soak, and nothing that went back there. The hosts are two folders with an executor, networks and an edge each.
 
-use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command};
+use std::{fs, process::Command};
 
 use serde_json::Value;
 
 use crate::{
-    fabric::Fabric,
-    installation::{Installation, LONG, PROGRAM, both, charter_hash, free_ports, run},
-    left::left_behind,
+    host::Host,
+    installation::{Installation, LONG, free_ports, run},
     wait::wait_for,
 };
 
 /// How long staging must have run what production gets: several ticks, and a few seconds of the test.
 const SOAK_S: u64 = 4;
-
-/// The second host.
-struct Host {
-    dir: PathBuf,
-    scope: String,
-    #[expect(dead_code, reason = "its networks are let go of when this ends")]
-    fabric: Fabric,
-}
-
-impl Host {
-    /// As an administrator sets it up: the charter, settings, the agent's own key, and what the builder made.
-    fn join(it: &Installation) -> Self {
-        let dir = it.path("e");
-        fs::create_dir_all(dir.join("keys")).unwrap();
-        let mut scope = model::Digest::of(dir.canonicalize().unwrap().to_string_lossy().as_bytes()).short();
-        scope.truncate(8);
-        let fabric = Fabric::take(u8::from_str_radix(&scope[..2], 16).unwrap());
-        fs::copy(it.dir().join("charter.jsonl"), dir.join("charter.jsonl")).unwrap();
-        fs::copy(it.path("second"), dir.join("keys/agent.key")).unwrap();
-        symlink(it.dir().join("images"), dir.join("images")).unwrap();
-        let mut settings: Value = serde_json::from_slice(&fs::read(it.dir().join("settings.json")).unwrap()).unwrap();
-        settings["host"] = "second".into();
-        settings["log"] = format!("http://{}", it.front).into();
-        settings["fabric"] = serde_json::json!(fabric.prefix());
-        fs::write(dir.join("settings.json"), settings.to_string()).unwrap();
-        let host = Self { dir, scope, fabric };
-        host.ok(&["up", "--detach"]);
-        host
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let output = Command::new(PROGRAM).args(args).arg("--dir").arg(&self.dir).output().unwrap();
-        assert!(output.status.success(), "{args:?}: {}", both(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// The last lines of what its processes print.
-    fn story(&self) -> String {
-        let mut story = String::new();
-        for entry in fs::read_dir(self.dir.join("output")).into_iter().flatten().flatten() {
-            let text = fs::read_to_string(entry.path()).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            for line in &lines[lines.len().saturating_sub(12)..] {
-                story += &format!("second {}: {line}\n", entry.file_name().to_string_lossy());
-            }
-        }
-        story + &fs::read_to_string(self.dir.join("status/agent/status.json")).unwrap_or_default()
-    }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{}", self.story());
-        }
-        let charter = charter_hash(&self.dir).unwrap();
-        let steps: [&[&str]; 2] = [&["down"], &["executor", "agent", "components", "--purge", "--charter", &charter]];
-        let mut troubles = Vec::new();
-        for args in steps {
-            let output = Command::new(PROGRAM).args(args).arg("--dir").arg(&self.dir).output().unwrap();
-            if !output.status.success() {
-                troubles.push(both(&output));
-            }
-        }
-        troubles.extend(left_behind(&self.dir, &self.scope));
-        if std::thread::panicking() {
-            eprintln!("while cleaning: {troubles:#?}");
-        } else {
-            assert!(troubles.is_empty(), "{troubles:#?}");
-        }
-    }
-}
 
 /// Staging before production, an agent for each, each with a key of its own.
 fn two_hosts() -> (Installation, Host) {
@@ -103,7 +30,7 @@ fn two_hosts() -> (Installation, Host) {
             .replace(production, &format!("{staging}{production}after = \"staging\"\nsoak_s = {SOAK_S}\n"))
     });
     it.up();
-    let host = Host::join(&it);
+    let host = Host::join(&it, "agent");
     (it, host)
 }
 

@@ -135,7 +135,7 @@ impl Tale {
                         _ if end == End::NotBegun => End::UnderWay,
                         _ => end,
                     };
-                    done.push((row(), c.what, statements.len()));
+                    done.push((row(), c.what, statements.len(), c.component.clone()));
                 }
                 _ => {}
             }
@@ -233,12 +233,12 @@ pub(super) fn share((units, flagged): (u64, u64), requests: u64) -> Option<f64> 
 }
 
 fn steps(
-    done: Vec<(show::Row, MilestoneKind, usize)>,
+    done: Vec<(show::Row, MilestoneKind, usize, Option<ComponentName>)>,
     statements: &[(u64, &Analysis)],
     compared: &[Compared],
 ) -> Vec<Step> {
     let because = compared.iter().find_map(super::words::culprit);
-    let words = |kind: MilestoneKind, later: usize| match kind {
+    let words = |kind: MilestoneKind, later: usize, of: &str| match kind {
         MilestoneKind::Begun => "It began: a verdict was granted and computed again.".to_owned(),
         MilestoneKind::Healthy => "The new version was started beside the old one, and is well.".to_owned(),
         MilestoneKind::Stepped => {
@@ -255,6 +255,11 @@ fn steps(
         MilestoneKind::Switched => "All clients were given the new version.".to_owned(),
         MilestoneKind::Quiet => "No client asked the new version for a minute: people were told.".to_owned(),
         MilestoneKind::Watched => "It was watched for as long as was asked for, and nothing was wrong.".to_owned(),
+        MilestoneKind::Held => format!("Requests to {of} waited, so that only one version writes."),
+        MilestoneKind::Saved => format!("What {of} had kept was saved, to go back to."),
+        MilestoneKind::HandedOver => format!("The new version of {of} took over what the old one kept."),
+        MilestoneKind::Restored => format!("What {of} had kept was put back as it was saved."),
+        MilestoneKind::Drained if !of.is_empty() => format!("The other version of {of} finished what it was doing."),
         MilestoneKind::Drained => "The other version finished what it was doing.".to_owned(),
         MilestoneKind::Live => "It is what runs; the old version is gone.".to_owned(),
         MilestoneKind::GoingBack => match &because {
@@ -271,7 +276,9 @@ fn steps(
             words
         }
     };
-    done.into_iter()
-        .map(|(row, kind, later)| Step { index: row.index, time: row.time, kind, what: words(kind, later) })
-        .collect()
+    let step = |(row, kind, later, of): (show::Row, MilestoneKind, usize, Option<ComponentName>)| {
+        let of = of.as_ref().map_or("", ComponentName::as_str);
+        Step { index: row.index, time: row.time, kind, what: words(kind, later, of) }
+    };
+    done.into_iter().map(step).collect()
 }
