@@ -334,8 +334,8 @@ impl Rollout {
         let wanted = self.approved.as_ref().map(|a| a.components.clone()).unwrap_or_default();
         let absent =
             wanted.into_iter().find(|name| !self.parts.keys().any(|of| of.is_of_edge() && of.component() == name));
-        let counters = self.approved.iter().flat_map(|a| &a.counters);
-        let mut missing = counters.filter(|of| !self.parts.contains_key(of)).map(|of| of.component().clone());
+        let read = self.approved.iter().flat_map(|a| a.counters.iter().chain(&a.invariants));
+        let mut missing = read.filter(|of| !self.parts.contains_key(of)).map(|of| of.component().clone());
         absent
             .or_else(|| missing.next())
             .or_else(|| self.parts.iter().find(|(_, part)| !is_so(part)).map(|(of, _)| of.component().clone()))

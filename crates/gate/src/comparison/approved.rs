@@ -4,10 +4,12 @@
 //! It refuses to know what the edge had counted before: histories, rates and the time at a quantile of the old version are
 //! the agent's word.
 
+use std::collections::BTreeMap;
+
 use ledger::statement::v1::{Analysis as Counted, Asks, Line};
 use model::{
-    ComponentName, EnvironmentName,
-    release::{Analysis, COUNTERS_PERCENT, Release, Slower, Worse},
+    ComponentName, Digest, EnvironmentName,
+    release::{Analysis, COUNTERS_PERCENT, Counter, Readings, Release, Slower, Worse},
     route::UNITS,
 };
 use stats::{BETA_PPM, HORIZON_TICKS, LATENCY_LEVELS, SLOW_PROMOTE_MARGIN, TARGETS_PPM};
@@ -26,6 +28,8 @@ pub(super) struct Approved {
     pub(super) components: Vec<ComponentName>,
     /// Counters of components that are compared as well.
     pub(super) counters: Vec<Subject>,
+    /// Invariants of components that the new version has, those of one component and path together.
+    pub(super) invariants: Vec<Subject>,
     /// The shares in percent that the new version may have, step by step: the cohort alone, the steps, and all but those
     /// who stay to compare with.
     pub(super) shares: Vec<u8>,
@@ -52,8 +56,9 @@ impl Approved {
         });
         let readings = settings.as_ref().and_then(|s| s.readings.as_ref());
         let counters = readings.into_iter().flat_map(|r| &r.counters).filter(|c| is_divided(&&c.component));
-        let counters = counters.map(|c| Subject::counter(c.component.clone(), c.name.digest(), c.worse == Worse::More));
-        Self { counters: counters.collect(), settings, components, shares }
+        let counters = counters.map(counter).collect();
+        let invariants = readings.map_or_else(Vec::new, |readings| together(readings, new));
+        Self { counters, invariants, settings, components, shares }
     }
 
     /// What all counters have of the chance of a false alarm.
@@ -63,14 +68,24 @@ impl Approved {
     }
 
     /// The same for a counter of a component, whose margins are its own. Invariants have no numbers to be loose.
-    fn looser_counter(&self, claim: &Counted, subject: &Subject) -> Vec<Difference> {
+    fn looser_reading(&self, claim: &Counted, subject: &Subject) -> Vec<Difference> {
         let mut found = Vec::new();
         let component = subject.component();
+        let is_invariant = claim.metrics.iter().any(|m| matches!(m.asks, Asks::Invariant { .. }));
+        if is_invariant && !self.invariants.contains(subject) {
+            let what = "the release documents ask for other invariants than these together".to_owned();
+            found.push(Difference::Metrics { component: component.clone(), what });
+        }
+        if !is_invariant && claim.metrics.len() > 1 {
+            // A second row would take its weight from the first.
+            let what = "a counter is compared by one row, and this has more".to_owned();
+            found.push(Difference::Metrics { component: component.clone(), what });
+        }
         let counters = self.settings.iter().filter_map(|s| s.readings.as_ref()).flat_map(|r| &r.counters);
         let each_ppm = self.counters_ppm() / u32::try_from(self.counters.len()).unwrap_or(u32::MAX).max(1);
         for metric in &claim.metrics {
-            let Asks::Counter { name, margin, .. } = &metric.asks else { continue };
-            let asked = counters.clone().find(|c| c.component == *component && c.name.digest() == *name);
+            let Asks::Counter { margin, .. } = &metric.asks else { continue };
+            let asked = counters.clone().find(|c| counter(c) == *subject);
             let Some(asked) = asked.filter(|_| self.counters.contains(subject)) else {
                 let what = "the release documents do not ask to compare this counter".to_owned();
                 found.push(Difference::Metrics { component: component.clone(), what });
@@ -78,6 +93,8 @@ impl Approved {
             };
             let numbers = [
                 ("alpha_ppm", claim.alpha_ppm, each_ppm.max(1)),
+                ("beta_ppm", claim.beta_ppm, BETA_PPM),
+                ("horizon_ticks", claim.horizon_ticks, HORIZON_TICKS),
                 ("counter, margin, ratio_ppm", margin.ratio_ppm, asked.ratio_percent.saturating_mul(PERCENT_PPM)),
                 ("counter, margin, plus_ppm", margin.plus_ppm, asked.added_ppm),
                 (
@@ -103,7 +120,7 @@ impl Approved {
         let name = || subject.component().clone();
         let mut found = Vec::new();
         if !subject.is_of_edge() {
-            return self.looser_counter(claim, subject);
+            return self.looser_reading(claim, subject);
         }
         let (Some(settings), true) = (&self.settings, self.components.contains(subject.component())) else {
             let what = "the release documents do not ask to compare it".to_owned();
@@ -168,6 +185,19 @@ impl Approved {
         }
         found
     }
+}
+
+fn counter(asked: &Counter) -> Subject {
+    Subject::counter(asked.component.clone(), asked.name.digest(), asked.of.digest(), asked.worse == Worse::More)
+}
+
+/// Invariants as they are read: in the order of the release documents, those behind one path together.
+fn together(readings: &Readings, new: &Release) -> Vec<Subject> {
+    let mut all: BTreeMap<(&ComponentName, &str), Vec<Digest>> = BTreeMap::new();
+    for invariant in readings.invariants.iter().filter(|i| new.component(&i.component).is_some()) {
+        all.entry((&invariant.component, &invariant.path)).or_default().push(invariant.name.digest());
+    }
+    all.into_iter().map(|((component, _), names)| Subject::invariants(component.clone(), names)).collect()
 }
 
 /// By how many percent it may be slower at a quantile.

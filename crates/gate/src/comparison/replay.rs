@@ -66,8 +66,8 @@ pub struct Subject {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum What {
     Edge,
-    /// The series, and whether more of it is bad.
-    Counter(Digest, bool),
+    /// The series, what it counts out of, and whether more of it is bad.
+    Counter(Digest, Digest, bool),
     /// The series.
     Invariants(Vec<Digest>),
 }
@@ -79,7 +79,7 @@ impl Subject {
         let first = metrics.first()?;
         let what = match first.asks {
             Asks::Failed { .. } | Asks::Slower { .. } => What::Edge,
-            Asks::Counter { name, worse, .. } => What::Counter(name, worse == Worse::More),
+            Asks::Counter { name, of, worse, .. } => What::Counter(name, of, worse == Worse::More),
             Asks::Invariant { .. } => What::Invariants(
                 metrics
                     .iter()
@@ -93,9 +93,14 @@ impl Subject {
         Some(Self { component: first.component.clone(), what })
     }
 
-    /// A counter, by the digest of its series.
-    pub(super) const fn counter(component: ComponentName, name: Digest, is_more: bool) -> Self {
-        Self { component, what: What::Counter(name, is_more) }
+    /// A counter, by the digests of its series and of what it counts out of.
+    pub(super) const fn counter(component: ComponentName, name: Digest, of: Digest, is_more: bool) -> Self {
+        Self { component, what: What::Counter(name, of, is_more) }
+    }
+
+    /// Invariants that are read together, by the digests of their series.
+    pub(super) const fn invariants(component: ComponentName, names: Vec<Digest>) -> Self {
+        Self { component, what: What::Invariants(names) }
     }
 
     /// Which component.
@@ -116,7 +121,9 @@ impl Subject {
             (What::Edge, Asks::Failed { .. } | Asks::Slower { .. }) | (What::Invariants(_), Asks::Invariant { .. }) => {
                 true
             }
-            (What::Counter(name, _), Asks::Counter { name: other, .. }) => name == other,
+            (What::Counter(name, of, is_more), Asks::Counter { name: other, of: out, worse, .. }) => {
+                (name, of, *is_more) == (other, out, *worse == Worse::More)
+            }
             _ => false,
         };
         !fits || metric.component != self.component

@@ -1,3 +1,5 @@
+mod readings;
+
 use std::collections::BTreeMap;
 
 use ledger::statement::v1::{AnalysisTick, Asks, Line, Metric};
