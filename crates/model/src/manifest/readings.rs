@@ -58,10 +58,24 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings<'_>) -> Option
         }
         read.push(counter);
     }
+    let mut figures: Vec<Invariant> = Vec::new();
+    for field in &invariants {
+        let Some(figure) = invariant(field, findings) else { continue };
+        // What stands in the log of a figure is its component and its name.
+        if figures.iter().any(|f| (&f.component, &f.name) == (&figure.component, &figure.name)) {
+            findings.error(
+                field.place(),
+                "the same figure is asked for twice",
+                "leave one of them out, or name it otherwise",
+            );
+            continue;
+        }
+        figures.push(figure);
+    }
     Some(Readings {
         unreadable_s: unreadable_s.unwrap_or(limits::UNREADABLE_S_DEFAULT),
         counters: read,
-        invariants: invariants.iter().filter_map(|field| invariant(field, findings)).collect(),
+        invariants: figures,
     })
 }
 

@@ -246,6 +246,12 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
         "analysis.keep_percent = 5\n[[environments.production.analysis.invariants]]\ncomponent = \"web\"\nname = \"imbalance\"\nequals = 9007199254740993",
     ),
     (
+        "one figure asked for twice",
+        SMALL,
+        "expose = { web = \"127.0.0.1:8088\" }",
+        "analysis.keep_percent = 5\n[[environments.production.analysis.invariants]]\ncomponent = \"web\"\nname = \"imbalance\"\nequals = 0\n[[environments.production.analysis.invariants]]\ncomponent = \"web\"\npath = \"/more\"\nname = \"imbalance\"\nequals = 1",
+    ),
+    (
         "nothing that could be unreadable",
         SMALL,
         "strategy = \"blue-green\"",
