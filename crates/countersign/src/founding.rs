@@ -456,7 +456,7 @@ fn robot_key(folder: &Path, robot: &RobotId, text: &str) -> Result<String, Fault
 fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
     let rows: [(&str, &[Says]); 14] = [
         // Whoever proposes an amendment does not count for it, so that others than those who decide may.
-        ("developer", &[Says::Proposal, Says::Amendment]),
+        ("developer", &[Says::Proposal, Says::Amendment, Says::Report]),
         (
             "release-manager",
             &[
@@ -467,6 +467,7 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
                 Says::Resume,
                 Says::Rollback,
                 Says::Retirement,
+                Says::Report,
                 Says::KeyWithdrawal,
                 Says::Erasure,
                 Says::Acknowledgement,
@@ -482,6 +483,7 @@ fn usual_roles() -> Result<BTreeMap<RoleName, Vec<Says>>, Fault> {
                 Says::Resume,
                 Says::Rollback,
                 Says::Retirement,
+                Says::Report,
                 Says::KeyWithdrawal,
                 Says::Acknowledgement,
                 Says::Cancellation,

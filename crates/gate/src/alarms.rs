@@ -90,6 +90,7 @@ pub fn called_for(policy: &Policy, facts: &Facts, now: Timestamp) -> BTreeMap<Co
             condition.what,
             AlarmKind::WentBack
                 | AlarmKind::NoTraffic
+                | AlarmKind::TroubleReported
                 | AlarmKind::Drift
                 | AlarmKind::ValueInForce
                 | AlarmKind::ValueRefused
@@ -163,7 +164,7 @@ pub fn last_seen(facts: &Facts, condition: &Condition) -> Option<Timestamp> {
 }
 
 /// Whether somebody has acknowledged an alarm of this condition, also one that is over.
-fn seen(facts: &Facts, condition: &Condition) -> bool {
+pub(crate) fn seen(facts: &Facts, condition: &Condition) -> bool {
     of_condition(facts, condition).any(|alarm| facts.acknowledged(alarm.index).is_some())
 }
 
@@ -189,10 +190,15 @@ fn rollouts(
     environment: &EnvironmentName,
     here: &mut impl FnMut(AlarmKind, u64, String),
 ) {
-    let (mut back, mut quiet, mut drift) = (None, None, None);
+    let (mut back, mut quiet, mut drift, mut trouble) = (None, None, None, None);
     // Bad news stands, also by an agent's key that was withdrawn since; good news only while the key does.
     for said in facts.any_milestones(system, environment) {
         let stands = !facts.is_void(said.key, said.index);
+        match said.claim.what {
+            MilestoneKind::Reported => trouble = Some(said),
+            what if stands && (what.is_end() || what == MilestoneKind::Begun) => trouble = None,
+            _ => {}
+        }
         match said.claim.what {
             what if what.is_back() || what == MilestoneKind::Stuck => back = Some(said),
             MilestoneKind::Live if stands => back = None,
@@ -213,6 +219,7 @@ fn rollouts(
     let words = if stuck { "can neither go on nor back by itself" } else { "went back" };
     tell(AlarmKind::WentBack, back, words);
     tell(AlarmKind::NoTraffic, quiet, "got no traffic that it could be judged by");
+    tell(AlarmKind::TroubleReported, trouble, "is held: several people report trouble with it");
     tell(AlarmKind::Drift, drift, "is not what was started");
 }
 

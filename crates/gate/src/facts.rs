@@ -10,6 +10,7 @@ mod evidence;
 mod exceptions;
 mod halts;
 mod live;
+mod reports;
 mod rollouts;
 mod said;
 mod stops;
@@ -27,8 +28,8 @@ use ledger::{
         Members, Statement,
         v1::{
             Acknowledgement, Alarm, Approval, Build, Cancellation, Change, Claim, Evidence, EvidenceOn,
-            EvidenceOutcome, Exception, Halt, KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Resume, Retirement,
-            Rollback, Silence, ValueApproval, ValueProposal,
+            EvidenceOutcome, Exception, Halt, KeyWithdrawal, Kind, Milestone, Proposal, Rejection, Report, Resume,
+            Retirement, Rollback, Silence, ValueApproval, ValueProposal,
         },
     },
     tick::OpenTick,
@@ -37,6 +38,7 @@ use model::{Commit, Digest, EnvironmentName, KeyId, PersonId, RoleName, SuiteNam
 
 pub use alarms::{Condition, Firing, SilenceRefusal, Silencing, hidden_roles, may_silence, reports_on};
 pub use live::{Live, Stack};
+pub use reports::Trouble;
 pub use said::{Heading, Said};
 pub use stops::{Stop, StopError};
 pub(crate) use values::ValueKey;
@@ -100,6 +102,8 @@ pub struct Facts {
     rollbacks: Table<Rollback>,
     rollbacks_from: Index<Digest>,
     retirements: Table<Retirement>,
+    reports: Table<Report>,
+    reports_of: Index<Digest>,
     exceptions: Table<Exception>,
     exceptions_of: Index<(SuiteName, Digest)>,
     cancellations: Table<Cancellation>,
@@ -174,6 +178,8 @@ impl Facts {
             rollbacks: Table::new(),
             rollbacks_from: Index::new(),
             retirements: Table::new(),
+            reports: Table::new(),
+            reports_of: Index::new(),
             exceptions: Table::new(),
             exceptions_of: Index::new(),
             cancellations: Table::new(),
@@ -311,6 +317,10 @@ impl Facts {
                 if let Some(place) = self.place_mut(c.serial.system(), &c.environment) {
                     place.retirements.push(at);
                 }
+            }
+            Claim::Report(c) => {
+                let at = keep!(reports, c.as_ref());
+                self.reports_of.add(c.release, at);
             }
             Claim::Exception(c) => {
                 let at = keep!(exceptions, c);

@@ -33,7 +33,7 @@ pub use current::{Current, CurrentError, Return, ReturnError, current, may_retur
 pub use decide::{DECIDE_VERSION, DecideError, Decision, decide, decide_with, only_waits};
 pub use dossier::{CHANGE_COMMITS, Dossier};
 pub use emergency::{Emergency, emergencies};
-pub use facts::{Facts, FactsError, Heading, Live, Said, Stack, Stop, StopError};
+pub use facts::{Facts, FactsError, Heading, Live, Said, Stack, Stop, StopError, Trouble};
 pub use ledger::quorum::{Tally, tally};
 pub use promotion::{Promotion, PromotionState, soaks};
 pub use recount::{Contradiction, Recount};

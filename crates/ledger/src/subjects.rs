@@ -387,6 +387,12 @@ impl Own {
                 self.thing("serial", &c.serial);
                 self.thing("digest", c.release);
             }
+            Claim::Report(c) => {
+                self.thing("serial", &c.serial);
+                self.thing("digest", c.release);
+                self.part("digest", c.words);
+                c.component.iter().for_each(|name| self.part("component", name));
+            }
             Claim::Rollback(c) => {
                 self.thing("digest", c.from);
                 self.thing("digest", c.to);

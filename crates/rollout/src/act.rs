@@ -158,6 +158,7 @@ pub(crate) fn act(scene: &Scene<'_>, progress: &Progress) -> (Vec<Planned>, Vec<
                 if let Some(comparison) = &transition.comparison {
                     let serial = transition.to.serial().clone();
                     let share = comparison.share(*phase);
+                    to_do.waits.extend(comparison.hold_wait(scene, transition));
                     to_do.waits.push(Wait::Comparing { serial, share, words: comparison.waits() });
                 }
             }

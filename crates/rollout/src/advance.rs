@@ -127,7 +127,11 @@ pub(crate) fn advance(scene: &Scene<'_>, progress: &Progress) -> Option<(State, 
                 }
                 Forward::Comparing { phase, since, begun } if routed() => {
                     let watch_s = transition.to.environment(&scene.place().environment)?.watch_s;
-                    let next = transition.comparison.as_ref()?.next(scene, *phase, *since, watch_s)?;
+                    let comparison = transition.comparison.as_ref()?;
+                    if comparison.is_held(scene, transition) {
+                        return None;
+                    }
+                    let next = comparison.next(scene, *phase, *since, watch_s)?;
                     let healthy = transition.to.release.components.iter().all(|c| scene.is_healthy(&transition.to, c));
                     if !(healthy && scene.intent.leave.is_granted()) {
                         return None;

@@ -7,6 +7,7 @@
 mod measures;
 mod reads;
 mod sample;
+mod trouble;
 mod words;
 
 use model::{
@@ -46,6 +47,9 @@ pub struct Comparison {
     parts: Vec<Part>,
     /// Whether people were told that the new version gets no requests.
     told_quiet: bool,
+    /// Reports of trouble that hold it, as people were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held: Option<trouble::Hold>,
     /// What is read of components themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     reads: Vec<reads::Read>,
@@ -153,7 +157,7 @@ impl Comparison {
         let parts: Vec<Part> = parts.collect();
         let taken = Taken { start: None, next: 0 };
         let salt = Split::salt_of(&from.digest, &transition.to.digest, transition.to.generation);
-        (!parts.is_empty()).then_some(Self { salt, settings, taken, parts, told_quiet: false, reads })
+        (!parts.is_empty()).then_some(Self { salt, settings, taken, parts, told_quiet: false, held: None, reads })
     }
 
     /// Where to ask the edge for ticks from.
@@ -231,7 +235,7 @@ impl Comparison {
             return Some(BackReason::Unreadable { component: part.component.clone(), why });
         }
         let worse = self.parts.iter().find_map(worse);
-        worse.or_else(|| self.setback_by_reading(scene)).or_else(|| {
+        worse.or_else(|| self.setback_by_reading(scene)).or_else(|| self.setback_by_hold(scene)).or_else(|| {
             let limit_s = self.settings.undecided_s;
             let late = phase != Phase::Kept && scene.passed(begun, u64::from(limit_s) * 1_000);
             late.then(|| BackReason::Undecided { limit_s, waited_for: self.waits().join("; ") })
@@ -374,6 +378,7 @@ pub(crate) fn count(scene: &Scene<'_>, progress: &mut Progress) {
     }
     let (serial, other) = (transition.to.serial().clone(), transition.from.as_ref().map(|v| v.digest));
     let before = transition.from.as_ref().map_or_else(|| serial.clone(), |v| v.serial().clone());
+    let new = transition.to.digest;
     let (Some(comparison), Some(other)) = (transition.comparison.as_mut(), other) else { return };
     if let Some(ticks) = scene.ticks.filter(|_| moving) {
         comparison.take(ticks);
@@ -401,6 +406,9 @@ pub(crate) fn count(scene: &Scene<'_>, progress: &mut Progress) {
             answer: saying,
             times: times(scene.edge, (&serial, &before), &part.component),
         })));
+    }
+    if let Some(told) = phase.and_then(|_| comparison.hold(scene, new, &serial)) {
+        progress.outbox.note(told);
     }
     if !comparison.told_quiet && comparison.quiet_ticks() >= QUIET_TICKS {
         comparison.told_quiet = true;

@@ -83,11 +83,24 @@ pub struct Intent {
     pub back: Option<Version>,
     /// Versions beside the latest one that people ordered to be retired.
     pub retire: Vec<Digest>,
+    /// Trouble that people report with a version, and that nobody has seen yet.
+    pub trouble: Option<Trouble>,
     /// Whether steps forward may be taken now.
     pub leave: Leave,
     /// Whether the verdict of the target was withdrawn: a rollout that is on its way goes back, and none begins.
     /// What already runs goes on.
     pub withdrawn: bool,
+}
+
+/// Trouble that people report with a version. It can hold a rollout, and nothing of it ever moves one on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// With which.
+    pub release: Digest,
+    /// Different people, since somebody last looked.
+    pub reporters: u32,
+    /// The log index up to which somebody has seen them; 0 if nobody looked.
+    pub seen: u64,
 }
 
 /// Whether steps forward may be taken.

@@ -20,6 +20,6 @@ mod scene;
 pub mod step;
 pub mod watch;
 
-pub use intent::{Intent, Leave, Place, Version};
+pub use intent::{Intent, Leave, Place, Trouble, Version};
 pub use plan::{Grounds, Outcome, Plan, Planned, Report, Seen, plan};
 pub use progress::Progress;

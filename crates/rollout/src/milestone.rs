@@ -77,6 +77,11 @@ pub enum Milestone {
         /// Which version.
         serial: Serial,
     },
+    /// So many people report trouble with it that it is held until somebody has seen that.
+    Reported {
+        /// Which version.
+        serial: Serial,
+    },
     /// The watch is over and found nothing wrong.
     Watched {
         /// Which version.

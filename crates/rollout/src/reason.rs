@@ -477,6 +477,21 @@ pub enum Wait {
         /// Who holds it.
         words: Vec<String>,
     },
+    /// People report trouble with the new version.
+    #[error(
+        "somebody to look: {reporters} people report trouble with {serial}, and {hold} hold it; `countersign alarms` shows \
+         what to acknowledge, and after {limit_s} s it goes back"
+    )]
+    Reported {
+        /// Which version.
+        serial: Serial,
+        /// How many report.
+        reporters: u32,
+        /// How many hold it.
+        hold: u32,
+        /// For how long it may be held.
+        limit_s: u32,
+    },
     /// A version can not be brought back yet.
     #[error("{serial} is not brought back: {why}")]
     Return {

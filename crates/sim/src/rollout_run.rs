@@ -109,6 +109,7 @@ pub fn intent(target: &Version, from: Option<&Version>) -> Intent {
         target: target.clone(),
         replaces: from.map(|v| v.digest),
         leave: Leave::Granted,
+        trouble: None,
         back: None,
         retire: Vec::new(),
         withdrawn: false,

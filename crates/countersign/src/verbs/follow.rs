@@ -72,6 +72,7 @@ fn told(view: &View, index: usize, proposal: u64, format: Format, out: &mut dyn 
         Claim::Verdict(v) => v.proposal == proposal,
         Claim::Approval(a) => a.proposal == proposal,
         Claim::Rejection(r) => r.proposal == proposal,
+        Claim::Report(c) => view.facts().proposal(proposal).is_some_and(|p| p.claim.release == c.release),
         Claim::Halt(_) | Claim::Resume(_) | Claim::Rollback(_) | Claim::Retirement(_) => true,
         _ => false,
     };

@@ -23,6 +23,7 @@ pub mod proof;
 pub mod propose;
 pub mod reject;
 pub mod release;
+pub mod report;
 pub mod resume;
 pub mod retire;
 pub mod rollback;

@@ -127,6 +127,7 @@ pub fn says(claim: &Claim) -> String {
         }
         Claim::Resume(c) => format!("of halt {}", c.halt),
         Claim::Retirement(c) => format!("{}: {}", c.environment, c.serial),
+        Claim::Report(c) => format!("{}: trouble with {} ({})", c.environment, c.serial, wire_name(&c.arm)),
         Claim::Rollback(c) => format!("{}: from {} to {}", c.environment, c.from.short(), c.to.short()),
         Claim::Exception(c) => {
             format!("suite {}, case {}, owner {}, until {}", c.suite, c.case.short(), c.owner, c.ends)
@@ -222,6 +223,7 @@ pub fn milestone(what: MilestoneKind) -> String {
         MilestoneKind::WentBackWithdrawn => "went back: its verdict was withdrawn, or a person said so".to_owned(),
         MilestoneKind::WentBackWorse => "went back: it was worse than the version before".to_owned(),
         MilestoneKind::WentBackUndecided => "went back: nothing could be shown in time".to_owned(),
+        MilestoneKind::Reported => "held: people report trouble with it".to_owned(),
         other => wire_name(&other).replace('-', " "),
     }
 }

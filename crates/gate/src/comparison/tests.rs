@@ -26,6 +26,7 @@ fn asked() -> model::release::Analysis {
         identity: Vec::new(),
         cohort: None,
         readings: None,
+        reports_hold: None,
         margins: Margins { promote_added_ppm: 10_000, ..Margins::default() },
     }
 }

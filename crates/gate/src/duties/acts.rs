@@ -97,6 +97,7 @@ const fn words(kind: Kind) -> &'static str {
         Kind::Resume => "resume",
         Kind::Rollback => "order back",
         Kind::Retirement => "retire a version that nobody uses",
+        Kind::Report => "report trouble with a version",
         Kind::Exception => "say an exception",
         Kind::KeyWithdrawal => "withdraw a key",
         Kind::Erasure => "say that bodies be erased",

@@ -5,10 +5,10 @@
 use ledger::{
     bodies::SubjectDigest,
     statement::v1::{
-        Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Analysis, AnalysisAnswer, Approval, Build,
-        Cancellation, Change, Claim, Consent, Erasure, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt,
-        KeyWithdrawal, Kind, Milestone, MilestoneKind, Proposal, Rejection, Resume, Retirement, Rollback, Ruling,
-        Silence, SuiteKind, Tick, Totals, ValueApproval, ValueProposal, Verdict,
+        Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Analysis, AnalysisAnswer, Approval, Arm,
+        Build, Cancellation, Change, Claim, Consent, Erasure, Evidence, EvidenceOn, EvidenceOutcome, Exception, Halt,
+        KeyWithdrawal, Kind, Milestone, MilestoneKind, Proposal, Rejection, Report, Resume, Retirement, Rollback,
+        Ruling, Silence, SuiteKind, Tick, Totals, ValueApproval, ValueProposal, Verdict,
     },
 };
 use model::{Commit, Digest, EnvironmentName, KeyId, Serial, SystemName, Timestamp};
@@ -163,6 +163,18 @@ pub(super) fn claim<'a>(
         Kind::Rollback => (Claim::Rollback(Rollback { environment: environment.clone(), from: any, to: any }), here),
         Kind::Retirement => {
             (Claim::Retirement(Retirement { environment: environment.clone(), release: any, serial: serial() }), here)
+        }
+        Kind::Report => {
+            let (serial, words) = (serial(), any);
+            let report = Report {
+                environment: environment.clone(),
+                release: any,
+                serial,
+                component: None,
+                arm: Arm::Alone,
+                words,
+            };
+            (Claim::Report(Box::new(report)), here)
         }
         Kind::Exception => {
             let exception =

@@ -124,7 +124,11 @@ pub struct Silencing<'a> {
 pub const fn reports_on(kind: AlarmKind) -> &'static [Kind] {
     match kind {
         // What runs and how it got there.
-        AlarmKind::ProbeFailed | AlarmKind::NoTraffic | AlarmKind::WentBack | AlarmKind::FlowDenied => {
+        AlarmKind::ProbeFailed
+        | AlarmKind::NoTraffic
+        | AlarmKind::TroubleReported
+        | AlarmKind::WentBack
+        | AlarmKind::FlowDenied => {
             &[Kind::Build, Kind::Proposal, Kind::Approval, Kind::Milestone, Kind::Rollback, Kind::Retirement]
         }
         AlarmKind::Drift => &[Kind::Build, Kind::Approval, Kind::Milestone],

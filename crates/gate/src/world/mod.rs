@@ -283,6 +283,7 @@ fn place(claim: &Claim) -> (Option<SystemName>, Option<EnvironmentName>) {
         Claim::Analysis(c) => (Some(system()), Some(c.environment.clone())),
         Claim::Rollback(c) => (Some(system()), Some(c.environment.clone())),
         Claim::Retirement(c) => (Some(system()), Some(c.environment.clone())),
+        Claim::Report(c) => (Some(system()), Some(c.environment.clone())),
         Claim::Halt(c) => (Some(system()), c.environment.clone()),
         Claim::Rejection(_) => (Some(system()), Some(production())),
         Claim::Resume(_) => (None, None),

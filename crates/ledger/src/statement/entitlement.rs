@@ -404,6 +404,7 @@ impl Members {
             Claim::Analysis(c) => (Need::Is(c.serial.system()), Need::Is(&c.environment)),
             Claim::Rollback(c) => (Need::Some, Need::Is(&c.environment)),
             Claim::Retirement(c) => (Need::Is(c.serial.system()), Need::Is(&c.environment)),
+            Claim::Report(c) => (Need::Is(c.serial.system()), Need::Is(&c.environment)),
             Claim::Halt(c) => (Need::Any, c.environment.as_ref().map_or(Need::None, Need::Is)),
             Claim::ValueProposal(_) | Claim::ValueApproval(_) => (Need::Some, Need::Some),
             Claim::Resume(_)

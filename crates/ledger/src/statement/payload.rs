@@ -175,6 +175,7 @@ impl Statement {
             Claim::Analysis(c) => subjects.push(sha256("release", &c.release)),
             Claim::Rollback(c) => subjects.push(sha256("release", &c.from)),
             Claim::Retirement(c) => subjects.push(sha256("release", &c.release)),
+            Claim::Report(c) => subjects.push(sha256("release", &c.release)),
             Claim::Exception(c) => subjects.push(sha256("case", &c.case)),
             Claim::KeyWithdrawal(c) => subjects.push(sha256("key", &c.key.digest())),
             Claim::Erasure(c) => subjects.push(sha256("subject", c.subject.digest())),

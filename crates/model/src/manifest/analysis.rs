@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "token",
     "cohort",
     "margins",
+    "reports_hold",
 ];
 
 /// The cookie by which the edge knows a browser again.
@@ -63,6 +64,9 @@ pub(super) fn read(field: &Field<'_>, strategy: Strategy, findings: &mut Finding
         cohort,
         margins: section.optional("margins").map_or_else(Margins::default, |f| margins(&f, findings)),
         readings: readings::read(&section, findings),
+        reports_hold: section
+            .optional("reports_hold")
+            .and_then(|f| f.whole(&limits::REPORTS_HOLD, "people who report trouble", findings)),
     })
 }
 

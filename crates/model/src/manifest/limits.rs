@@ -117,6 +117,8 @@ pub const KEEP_PERCENT: RangeInclusive<u32> = 1..=50;
 pub const UNDECIDED_S_DEFAULT: u32 = 14_400;
 /// Seconds until an undecided rollout goes back; a week, as the longest watch.
 pub const UNDECIDED_S: RangeInclusive<u32> = 1..=604_800;
+/// People whose reports of trouble hold a rollout. One is enough for a small firm; more than a thousand never come.
+pub const REPORTS_HOLD: RangeInclusive<u32> = 1..=1_000;
 /// Seconds that the agent may be silent if the manifest says nothing: a restart of a host's processes takes less.
 pub const SILENCE_S_DEFAULT: u32 = 60;
 /// Seconds that the agent may be silent. Below 5 its own restart would end a rollout.

@@ -41,6 +41,9 @@ pub struct Analysis {
     /// What is read of the components themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readings: Option<Readings>,
+    /// So many different people who report trouble with the new version hold it where it is; none if they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reports_hold: Option<u32>,
 }
 
 /// Clients by name or by what a token says of them.
@@ -151,6 +154,7 @@ impl Analysis {
             undecided_s: self.undecided_s.min(before.undecided_s),
             margins,
             readings: Readings::between(self.readings.as_ref(), before.readings.as_ref()),
+            reports_hold: either(self.reports_hold, before.reports_hold),
             ..self.clone()
         }
     }

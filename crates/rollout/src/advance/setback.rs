@@ -98,7 +98,9 @@ fn worse(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Option<
         _ => (comparison.first(), scene.now),
     };
     match phase {
-        Phase::Cohort => errors(scene, transition).or_else(|| comparison.setback_by_reading(scene)),
+        Phase::Cohort => errors(scene, transition)
+            .or_else(|| comparison.setback_by_reading(scene))
+            .or_else(|| comparison.setback_by_hold(scene)),
         _ => comparison.setback(scene, phase, begun),
     }
 }

@@ -1,6 +1,8 @@
 //! A good version is promoted, a bad one goes back before many were served by it, and nothing that happens to both
 //! versions, to the edge or to the agent is held against the new one.
 
+mod trouble;
+
 use model::release::{Analysis, Margins, Strategy};
 use rollout::{
     Leave, Outcome, Plan, Version,
@@ -33,6 +35,7 @@ fn analysis() -> Analysis {
         // A wide margin to go on, so that a simulated minute is enough.
         margins: Margins { promote_added_ppm: 10_000, ..Margins::default() },
         readings: None,
+        reports_hold: None,
     }
 }
 

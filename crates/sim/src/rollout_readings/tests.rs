@@ -52,6 +52,7 @@ fn analysis() -> Analysis {
         identity: Vec::new(),
         cohort: None,
         margins: Margins { promote_added_ppm: 10_000, ..Margins::default() },
+        reports_hold: None,
         readings: Some(readings()),
     }
 }

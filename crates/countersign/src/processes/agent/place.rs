@@ -10,8 +10,8 @@ use model::{
     route::{Clients, EdgeCounts, Ticks, TlsFiles},
 };
 use rollout::{
-    Grounds, Intent, Leave, Outcome, Place, Plan, Planned, Progress, Report, Seen, Version, instance::Observed, plan,
-    progress::State, step::Step,
+    Grounds, Intent, Leave, Outcome, Place, Plan, Planned, Progress, Report, Seen, Trouble, Version,
+    instance::Observed, plan, progress::State, step::Step,
 };
 use runtime::{Driver as _, DriverError, local::health_address};
 use serde_json::{Value, json};
@@ -134,7 +134,8 @@ impl Placement {
         self.counts = edge.clone();
         let (leave, withdrawn) = self.leave(agent, &claimed);
         let (back, retire) = (self.back(agent)?, self.to_retire(agent));
-        let intent = Intent { place: self.place.clone(), target, replaces, back, retire, leave, withdrawn };
+        let trouble = Some(self.trouble(agent, target.digest));
+        let intent = Intent { place: self.place.clone(), target, replaces, back, retire, trouble, leave, withdrawn };
         let planned = self.plan(&intent, &edge, ticks.as_ref())?;
         let tick_ms = self.progress.comparing().map_or(0, |(comparison, _)| comparison.settings.tick_ms);
         self.reader.ask(self.progress.to_read(&self.observed), tick_ms);
@@ -340,6 +341,16 @@ impl Placement {
             }
         }
         Ok(None)
+    }
+
+    /// Trouble that people report with the version on its way, or with the one that is to come.
+    fn trouble(&self, agent: &Agent, target: Digest) -> Trouble {
+        let release = match &self.progress.state {
+            State::Forward { transition, .. } => transition.to.digest,
+            _ => target,
+        };
+        let found = agent.known.facts().trouble(&self.system, &self.environment, release);
+        Trouble { release, reporters: found.reporters, seen: found.seen }
     }
 
     /// Versions beside the latest one that people ordered to be retired since they came. An order counts until it expires,

@@ -189,6 +189,7 @@ fn milestone(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Opt
             (MilestoneKind::Stepped, Some(serial))
         }
         Happened::Quiet { serial } => (MilestoneKind::Quiet, Some(serial)),
+        Happened::Reported { serial } => (MilestoneKind::Reported, Some(serial)),
         // It has a statement of its own kind.
         Happened::Compared(_) => return None,
         Happened::Watched { serial, tally, .. } => {

@@ -196,6 +196,7 @@ fn story(facts: &Facts, statements: &[Verified<Statement>], proposal: u64, relea
             Claim::Verdict(c) => c.proposal == proposal,
             Claim::Milestone(c) => c.proposal == proposal,
             Claim::Retirement(c) => s.index() > proposal && c.release == release,
+            Claim::Report(c) => s.index() > proposal && c.release == release,
             Claim::Rollback(c) => s.index() > proposal && (c.from == release || c.to == release),
             _ => false,
         })

@@ -116,7 +116,7 @@ impl Scans {
             Claim::Halt(c) => keep!(halts, c),
             Claim::Resume(c) => keep!(resumes, c),
             Claim::Rollback(c) => keep!(rollbacks, c),
-            Claim::Retirement(_) => {}
+            Claim::Retirement(_) | Claim::Report(_) => {}
             Claim::Exception(c) => keep!(exceptions, c),
             Claim::KeyWithdrawal(c) => {
                 let from = self.void_from.entry(c.key).or_insert(c.void_from);

@@ -6,12 +6,13 @@ use super::super::{
     Statement,
     v1::{
         Acknowledgement, Action, Alarm, AlarmAbout, AlarmKind, Amendment, Analysis, AnalysisAnswer, AnalysisTick,
-        Approval, Asked, Asks, Build, Cancellation, Change, ChangeProblem, Charter, Claim, CommitFact, CommitProblem,
-        Consent, Edit, EmergencyRule, EnvironmentRule, Erasure, Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason,
-        Exception, Group, GuardedValue, Halt, Header, Host, Image, Key, KeyScheme, KeyWithdrawal, Kind, Line, LogKey,
-        Member, Metric, Milestone, MilestoneKind, Nonce, Placed, Proposal, Quorum, Reason, Recovery, Rejection, Resume,
-        Retirement, Robot, Role, Rollback, Ruling, Seen, Silence, SilenceRule, SuiteFact, SuiteKind, SuiteOn,
-        SystemRule, Tick, Totals, ValueApproval, ValueProposal, ValueRule, Verdict, WitnessKey, Worse,
+        Approval, Arm, Asked, Asks, Build, Cancellation, Change, ChangeProblem, Charter, Claim, CommitFact,
+        CommitProblem, Consent, Edit, EmergencyRule, EnvironmentRule, Erasure, Evidence, EvidenceOn, EvidenceOutcome,
+        EvidenceReason, Exception, Group, GuardedValue, Halt, Header, Host, Image, Key, KeyScheme, KeyWithdrawal, Kind,
+        Line, LogKey, Member, Metric, Milestone, MilestoneKind, Nonce, Placed, Proposal, Quorum, Reason, Recovery,
+        Rejection, Report, Resume, Retirement, Robot, Role, Rollback, Ruling, Seen, Silence, SilenceRule, SuiteFact,
+        SuiteKind, SuiteOn, SystemRule, Tick, Totals, ValueApproval, ValueProposal, ValueRule, Verdict, WitnessKey,
+        Worse,
     },
 };
 use crate::bodies::SubjectDigest;
@@ -271,6 +272,17 @@ pub(crate) fn all() -> Vec<(&'static str, Statement)> {
                 release,
                 serial: "bank-000007".parse().unwrap(),
             }),
+        ),
+        (
+            "report",
+            Claim::Report(Box::new(Report {
+                environment: environment(),
+                release,
+                serial: "bank-000007".parse().unwrap(),
+                component: Some("web".parse().unwrap()),
+                arm: Arm::Trial,
+                words: dig("reason"),
+            })),
         ),
         ("rollback", Claim::Rollback(Rollback { environment: environment(), from: release, to: dig("old") })),
         (

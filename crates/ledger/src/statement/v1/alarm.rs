@@ -73,11 +73,13 @@ pub enum AlarmKind {
     Silenced,
     /// A connection was tried that no release asks for.
     FlowDenied,
+    /// So many people report trouble with a new version that it is held.
+    TroubleReported,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ProbeFailed,
         Self::HeartbeatMissed,
         Self::Drift,
@@ -96,6 +98,7 @@ impl AlarmKind {
         Self::Fork,
         Self::Silenced,
         Self::FlowDenied,
+        Self::TroubleReported,
     ];
 
     /// Those that no silence hides, whatever a charter says: they tell of money, of the charter itself, of a log that lies,
@@ -132,6 +135,7 @@ impl AlarmKind {
             Self::Fork => "fork",
             Self::Silenced => "silenced",
             Self::FlowDenied => "flow-denied",
+            Self::TroubleReported => "trouble-reported",
         }
     }
 }

@@ -99,6 +99,8 @@ pub enum MilestoneKind {
     BroughtBack,
     /// A retired version was to run again, and did not become well.
     NotBroughtBack,
+    /// So many people report trouble with it that it goes no further until somebody has seen that.
+    Reported,
 }
 
 impl MilestoneKind {

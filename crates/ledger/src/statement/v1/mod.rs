@@ -13,6 +13,7 @@ mod evidence;
 mod header;
 mod milestone;
 mod proposal;
+mod report;
 mod stop;
 mod tick;
 mod value;
@@ -33,6 +34,7 @@ pub use evidence::{Evidence, EvidenceOn, EvidenceOutcome, EvidenceReason, SuiteK
 pub use header::{Header, Nonce, Seen};
 pub use milestone::{Milestone, MilestoneKind, Placed};
 pub use proposal::Proposal;
+pub use report::{Arm, Report};
 pub use stop::{Halt, Resume, Retirement, Rollback};
 pub use tick::Tick;
 pub use value::{GuardedValue, ValueApproval, ValueProposal};
@@ -164,6 +166,7 @@ kinds! {
     Silence(Box<Silence>), "silence", Person;
     Analysis(Box<Analysis>), "analysis", Robot;
     Retirement(Retirement), "retirement", Person;
+    Report(Box<Report>), "report", Person;
 }
 
 /// The predicate type of verdicts (`slsa-framework/slsa:spec/verification_summary.md`).
@@ -206,6 +209,7 @@ impl Claim {
             Self::Halt(c) => [("reason", c.reason), ("", None)],
             Self::Erasure(c) => [("reason", c.reason), ("", None)],
             Self::Cancellation(c) => [("reason", c.reason), ("", None)],
+            Self::Report(c) => [("words", Some(c.words)), ("", None)],
             Self::Silence(c) => [("reason", Some(c.reason)), ("", None)],
             Self::ValueProposal(c) => [("value", Some(c.value)), ("reason", c.reason)],
             Self::Charter(_)

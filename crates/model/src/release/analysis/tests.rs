@@ -12,6 +12,7 @@ fn analysis(margins: Margins) -> Analysis {
         cohort: None,
         margins,
         readings: None,
+        reports_hold: Some(3),
     }
 }
 
@@ -27,10 +28,11 @@ fn a_new_version_does_not_loosen_what_it_is_put_to() {
         slower,
         false_rollback_ppm: 1,
     });
-    let loose = Analysis { step_s: 1, undecided_s: 86_400, steps: vec![90], ..loose };
+    let loose = Analysis { step_s: 1, undecided_s: 86_400, steps: vec![90], reports_hold: None, ..loose };
     let bound = loose.no_looser_than(&strict);
     assert_eq!(bound.steps, [90], "the steps are its own");
     assert_eq!((bound.step_s, bound.undecided_s), (60, 3_600));
+    assert_eq!(bound.reports_hold, Some(3), "a change can not take away that reports hold it");
     assert_eq!((bound.margins.error_ratio_percent, bound.margins.error_added_ppm), (125, 1));
     assert_eq!((bound.margins.promote_ratio_percent, bound.margins.promote_added_ppm), (200, 2));
     assert_eq!(bound.margins.false_rollback_ppm, 10_000);

@@ -254,6 +254,10 @@ fn steps(
         }
         MilestoneKind::Switched => "All clients were given the new version.".to_owned(),
         MilestoneKind::Quiet => "No client asked the new version for a minute: people were told.".to_owned(),
+        MilestoneKind::Reported => {
+            "Several people reported trouble with the new version: it goes no further until somebody has looked."
+                .to_owned()
+        }
         MilestoneKind::Watched => "It was watched for as long as was asked for, and nothing was wrong.".to_owned(),
         MilestoneKind::Held => format!("Requests to {of} waited, so that only one version writes."),
         MilestoneKind::Saved => format!("What {of} had kept was saved, to go back to."),
