@@ -17,7 +17,7 @@ use ledger::{
         v1::{Claim, Milestone, MilestoneKind, Ruling, Verdict},
     },
 };
-use model::Timestamp;
+use model::{Digest, EnvironmentName, Timestamp};
 
 use crate::{
     decide::{DECIDE_VERSION, DecideError, decide_with},
@@ -66,6 +66,13 @@ pub enum Contradiction {
         /// The proposal that it is about.
         proposal: u64,
     },
+    /// A version was brought back without a granted verdict of its own time.
+    Returned {
+        /// The index of the milestone.
+        index: u64,
+        /// The proposal that it is about.
+        proposal: u64,
+    },
 }
 
 impl Contradiction {
@@ -75,7 +82,8 @@ impl Contradiction {
             Self::Ruling { index, .. }
             | Self::Undecidable { index, .. }
             | Self::Ahead { index, .. }
-            | Self::Unfounded { index, .. } => *index,
+            | Self::Unfounded { index, .. }
+            | Self::Returned { index, .. } => *index,
         }
     }
 }
@@ -89,6 +97,8 @@ enum Question {
     Granted(u64),
     /// Whether what the milestone at this index says of a proposal was granted.
     Moved(u64, u64),
+    /// Whether the version that the milestone at this index says to be back was granted by this proposal.
+    Returned(u64, u64),
     /// Whether the milestone at this index, of this proposal, was said soon after so many statements were seen.
     Soon(u64, u64, u64),
 }
@@ -110,6 +120,10 @@ pub struct Recount {
     watched: BTreeSet<u64>,
     /// Rollouts that began, and neither came live nor went back.
     rolling: BTreeSet<u64>,
+    /// Proposals under which a release came to an environment and was not retired since, by the release.
+    came: BTreeMap<(EnvironmentName, Digest), BTreeSet<u64>>,
+    /// Proposals that came and whose release was retired since: what they granted was used.
+    used: BTreeSet<u64>,
     verdicts: u64,
     other_versions: BTreeMap<String, u64>,
     found: Vec<Contradiction>,
@@ -130,6 +144,8 @@ impl Recount {
             granted: BTreeMap::new(),
             watched: BTreeSet::new(),
             rolling: BTreeSet::new(),
+            came: BTreeMap::new(),
+            used: BTreeSet::new(),
             verdicts: 0,
             other_versions: BTreeMap::new(),
             found: Vec::new(),
@@ -151,10 +167,13 @@ impl Recount {
             Claim::Verdict(v) if v.size > index => self.found.push(Contradiction::Ahead { index, size: v.size }),
             Claim::Verdict(v) => self.ask(v.size, Question::Verdict(index, v.clone())),
             Claim::Milestone(m) => {
-                let is_asked = self.moves(m);
-                if is_asked && !is_known {
+                let asked = self.moves(m, index);
+                let is_used = self.comes(m);
+                if is_used && !is_known {
+                    self.found.push(Contradiction::Returned { index, proposal: m.proposal });
+                } else if let Some(question) = asked.filter(|_| !is_known) {
                     let size = entry.value().header.seen.map_or(index, |s| s.size.min(index));
-                    self.ask(size, Question::Moved(index, m.proposal));
+                    self.ask(size, question);
                 }
             }
             _ => {}
@@ -192,6 +211,8 @@ impl Recount {
             granted: BTreeMap::new(),
             watched: BTreeSet::new(),
             rolling: BTreeSet::new(),
+            came: BTreeMap::new(),
+            used: BTreeSet::new(),
             verdicts: self.verdicts,
             other_versions: self.other_versions.clone(),
             found: Vec::new(),
@@ -229,20 +250,37 @@ impl Recount {
         questions.entry(size).or_default().push(question);
     }
 
-    /// Follows a rollout. Returns whether this needs a verdict: every beginning does, and coming live without one.
-    fn moves(&mut self, m: &Milestone) -> bool {
+    /// Follows a rollout. Returns what is to be asked: every beginning needs a verdict, coming live without one, and coming back.
+    fn moves(&mut self, m: &Milestone, index: u64) -> Option<Question> {
         match m.what {
             MilestoneKind::Begun => {
                 self.rolling.insert(m.proposal);
-                true
+                Some(Question::Moved(index, m.proposal))
             }
-            MilestoneKind::Live => !self.rolling.remove(&m.proposal),
+            MilestoneKind::Live => (!self.rolling.remove(&m.proposal)).then(|| Question::Moved(index, m.proposal)),
+            MilestoneKind::BroughtBack => Some(Question::Returned(index, m.proposal)),
             what => {
                 if what.is_back() {
                     self.rolling.remove(&m.proposal);
                 }
+                None
+            }
+        }
+    }
+
+    /// Follows which proposals brought a release, until it is retired. Returns whether one brings it back that did so before.
+    fn comes(&mut self, m: &Milestone) -> bool {
+        let place = (m.environment.clone(), m.release);
+        match m.what {
+            MilestoneKind::Live | MilestoneKind::BroughtBack => {
+                self.came.entry(place).or_default().insert(m.proposal);
+                m.what == MilestoneKind::BroughtBack && self.used.contains(&m.proposal)
+            }
+            MilestoneKind::Retired => {
+                self.used.extend(self.came.remove(&place).unwrap_or_default());
                 false
             }
+            _ => false,
         }
     }
 
@@ -318,6 +356,13 @@ impl Recount {
                         self.ask(index, Question::Soon(index, proposal, size));
                     }
                 }
+                Question::Returned(index, proposal) => {
+                    if !self.is_granted(proposal) && !self.was_granted(proposal) {
+                        self.found.push(Contradiction::Returned { index, proposal });
+                    } else if size < index {
+                        self.ask(index, Question::Soon(index, proposal, size));
+                    }
+                }
                 Question::Soon(index, proposal, seen) => {
                     // The first tick after what was seen: while nobody made ticks, nobody could see one.
                     let since = self.facts.covered(seen).map(|t| t.latest);
@@ -331,13 +376,17 @@ impl Recount {
 
     /// Whether a proposal is granted here, was until lately, or is what runs or may be gone back to.
     fn may_move(&self, proposal: u64) -> bool {
-        let was_granted = || match self.granted.get(&proposal) {
+        self.is_granted(proposal) || self.was_granted(proposal) || self.is_return(proposal)
+    }
+
+    /// Whether a proposal was granted until lately.
+    fn was_granted(&self, proposal: u64) -> bool {
+        match self.granted.get(&proposal) {
             Some(Some(ended)) => self.is_soon(proposal, *ended),
             // It ended since the last tick.
             Some(None) => true,
             None => false,
-        };
-        self.is_granted(proposal) || was_granted() || self.is_return(proposal)
+        }
     }
 
     /// Whether it is so soon after a time that an agent may still say what it was allowed then.

@@ -1,4 +1,4 @@
-use ledger::statement::v1::{Claim, MilestoneKind, Ruling, Seen};
+use ledger::statement::v1::{Claim, MilestoneKind, Proposal, Ruling, Seen};
 
 use super::*;
 use crate::{
@@ -30,6 +30,7 @@ fn recount(world: &World, behind: usize) -> (Vec<(u64, &'static str)>, u64) {
         Contradiction::Undecidable { .. } => "undecidable",
         Contradiction::Ahead { .. } => "ahead",
         Contradiction::Unfounded { .. } => "unfounded",
+        Contradiction::Returned { .. } => "returned",
     };
     (found.iter().map(|c| (c.index(), word(c))).collect(), verdicts)
 }
@@ -156,5 +157,33 @@ fn only_what_ran_immediately_before_is_gone_back_to() {
         // Its beginning was found already; this is that rollout's end.
         assert!(again > too_far);
         assert_eq!(recount(&world, behind).0, [(too_far, "unfounded")], "{behind} behind");
+    }
+}
+
+/// Row by row: nobody approved, the first transition's verdict, one of its own time, and that one used a second time.
+#[test]
+fn what_is_brought_back_needs_a_verdict_of_its_own_time() {
+    let mut world = World::founded(crate::world::charter());
+    let first = world.go_live(1, None);
+    let second = world.go_live(2, Some(&first));
+    moved(&mut world, &first, MilestoneKind::Retired);
+    let by_the_first = moved(&mut world, &first, MilestoneKind::BroughtBack);
+    moved(&mut world, &first, MilestoneKind::Retired);
+    let claim = Proposal { replaces: Some(second.claim.release), ..first.claim.clone() };
+    let again = Put { proposal: world.propose(claim.clone()), claim, evidence: first.evidence.clone(), ..first };
+    let not_approved = moved(&mut world, &again, MilestoneKind::BroughtBack);
+    world.approve("ada", &again);
+    let by_one = moved(&mut world, &again, MilestoneKind::BroughtBack);
+    world.approve_both(&again);
+    verdict(&mut world, &again, |_| {});
+    moved(&mut world, &again, MilestoneKind::BroughtBack);
+    moved(&mut world, &again, MilestoneKind::Retired);
+    let used = moved(&mut world, &again, MilestoneKind::BroughtBack);
+    for behind in [0, 1, 3, 512] {
+        assert_eq!(
+            recount(&world, behind).0,
+            [(by_the_first, "returned"), (not_approved, "returned"), (by_one, "returned"), (used, "returned")],
+            "{behind} behind"
+        );
     }
 }

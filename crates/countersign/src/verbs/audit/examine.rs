@@ -480,6 +480,9 @@ fn of_contradiction(found: &Contradiction) -> Finding {
             Contradiction::Unfounded { proposal, .. } => {
                 format!("the rollout that began at {index} had no granted verdict on proposal {proposal}")
             }
+            Contradiction::Returned { proposal, .. } => {
+                format!("what was brought back at {index} had no granted verdict of that time on proposal {proposal}")
+            }
         },
     )
 }

@@ -33,7 +33,7 @@ impl Chance {
 }
 
 const SECONDS: u32 = 300;
-/// Simulated canaries a cell: enough to see a promise broken by much; docs/statistics.md has what more showed.
+/// Simulated canaries a cell: enough to see a promise broken by much.
 const RUNS: u64 = 10;
 /// Payments a second of all.
 const RATE: f64 = 150.0;
