@@ -257,7 +257,7 @@ impl Recount {
                 self.rolling.insert(m.proposal);
                 Some(Question::Moved(index, m.proposal))
             }
-            MilestoneKind::Live => (!self.rolling.remove(&m.proposal)).then(|| Question::Moved(index, m.proposal)),
+            MilestoneKind::Live => (!self.rolling.remove(&m.proposal)).then_some(Question::Moved(index, m.proposal)),
             MilestoneKind::BroughtBack => Some(Question::Returned(index, m.proposal)),
             what => {
                 if what.is_back() {
