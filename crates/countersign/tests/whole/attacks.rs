@@ -376,6 +376,37 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "crates/countersign/src/processes/agent/stops/tests.rs",
         "the_door_takes_stops_alone",
     ),
+    (
+        "a role taken for an hour",
+        "crates/countersign/tests/whole/amended.rs",
+        "root_amendments_and_emergencies_give_no_more_than_they_say",
+    ),
+    (
+        "too few recovery keys, and recovery without its delay",
+        "crates/ledger/src/charter/history/tests/recovery.rs",
+        "fn recovery_takes_two_keys_a_delay_and_nobody_against_it",
+    ),
+    (
+        "recovery keys in the wrong hands, cancelled by one member",
+        "crates/ledger/src/charter/history/tests/recovery.rs",
+        "fn one_member_cancels_recovery_as_long_as_it_waits",
+    ),
+    (
+        "a false or stale amendment that the log lets in",
+        "crates/ledger/src/charter/history/tests.rs",
+        "fn a_stale_or_false_amendment_never_comes_into_force",
+    ),
+    (
+        "what a key signed before it was found to be stolen",
+        "crates/countersign/src/verbs/withdraw/tests.rs",
+        "fn a_withdrawn_key_takes_its_approval_with_it",
+    ),
+    (
+        "a reader shown two histories",
+        "crates/ledger/src/follow/tests.rs",
+        "fn a_log_that_shrinks_or_forks_is_refused_and_both_checkpoints_are_kept",
+    ),
+    ("slow clients of the edge", "crates/edge/tests/edge/bodies.rs", "fn slow_clients_are_cut_off"),
 ];
 
 impl Scene<'_> {
