@@ -222,7 +222,11 @@ fn milestone(progress: &Progress, happened: &Happened, agent: &mut Agent) -> Opt
         }
     };
     let known = versions(progress, agent);
+    // The one that came back is also the predecessor of what runs, under the proposal that first brought it.
+    let back = progress.beside.iter().find(|b| Some(b.version.serial()) == serial).map(|b| Named::from(&b.version));
+    let back = back.filter(|_| matches!(what, MilestoneKind::BroughtBack | MilestoneKind::NotBroughtBack));
     let version = match serial {
+        Some(_) if let Some(back) = &back => back,
         Some(serial) => known.iter().find(|v| &v.serial == serial)?,
         None => known.first()?,
     };
