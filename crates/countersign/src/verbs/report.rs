@@ -24,7 +24,8 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The version: its serial, a digest, or an address of its own such as `paydesk-000042.research.example`
-    version: String,
+    #[arg(value_name = "VERSION")]
+    what: String,
     /// The environment, where it runs in several
     #[arg(long, short)]
     environment: Option<EnvironmentName>,
@@ -43,9 +44,9 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     }
     let mut view = common.view()?;
     let members = view.facts().members().clone();
-    let name = match versions::of_host(common, &args.version)? {
+    let name = match versions::of_host(common, &args.what)? {
         Some(serial) => serial.to_string(),
-        None => args.version.clone(),
+        None => args.what.clone(),
     };
     if let Name::Address(address) = Name::parse(&name)? {
         return Err(Fault::new(Kind::Usage, format!("several versions may answer at `{address}`")).hint(

@@ -36,6 +36,7 @@ mod speaker;
 mod steps;
 mod stores;
 mod traffic;
+mod trouble;
 mod twins;
 mod upgrade;
 mod values;
