@@ -198,8 +198,10 @@ impl Installation {
         fs::create_dir_all(at).unwrap();
         let image = self.path("image");
         fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-        // Nothing is kept back for root, so that full is full.
-        run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(&image));
+        // Nothing is kept back for root, so that full is full. Blocks as large as pages, as on disks of more than 512 MiB: SQLite
+        // takes a byte of each page of the memory that it shares, so that a full disk is an error. Where a page is four blocks
+        // that is not enough, and the kernel ends who writes there (SIGBUS).
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-b", "4096"]).arg(&image));
         run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(at));
         self.mounts.push(at.to_owned());
     }

@@ -9,8 +9,8 @@ use crate::{
 };
 
 const SECOND: &str = "visits-000002";
-/// Ticks of the log, a second each, for which it must not move: longer than a step.
-const STILL: usize = 8;
+/// Seconds of the agent for which it must not move: longer than a step.
+const STILL: u64 = 8;
 
 const ENVIRONMENT: &str = r#"strategy = "canary"
 watch_s = 2
@@ -49,13 +49,18 @@ fn root_what_two_people_report_trouble_with_goes_no_further_until_somebody_has_l
     it.ok_as("olga", &["report", SECOND, "--words", "customers call"]);
     it.wait_milestone(SECOND, "reported");
     let steps = || it.milestones(SECOND).iter().filter(|what| *what != "reported").count();
-    let (held, ticks) = (steps(), it.claims("tick").len());
-    let alarm = wait_for("an alarm", SHORT, || it.story(), || {
-        let is_it = |(_, c): &&(u64, Value)| c["what"] == "trouble-reported" && c["firing"] == true;
-        it.claims("alarm").iter().find(is_it).map(|(index, _)| *index)
-    });
+    let (held, since) = (steps(), agents_time(&it));
+    let alarm = wait_for(
+        "an alarm",
+        SHORT,
+        || it.story(),
+        || {
+            let is_it = |(_, c): &&(u64, Value)| c["what"] == "trouble-reported" && c["firing"] == true;
+            it.claims("alarm").iter().find(is_it).map(|(index, _)| *index)
+        },
+    );
     let story = || it.story();
-    wait_for("time goes on", LONG, story, || (it.claims("tick").len() >= ticks + STILL).then_some(()));
+    wait_for("time goes on", LONG, story, || (agents_time(&it) >= since + STILL).then_some(()));
     assert_eq!(steps(), held, "{:?}", it.milestones(SECOND));
     let status = it.ok(&["status"]);
     assert!(status.contains("somebody to look: 2 people report trouble"), "{status}");
@@ -68,4 +73,11 @@ fn root_what_two_people_report_trouble_with_goes_no_further_until_somebody_has_l
     let log = it.statements().iter().map(Value::to_string).collect::<String>();
     assert!(!log.contains("customers call") && it.claims("report").len() == 3);
     it.ok(&["audit"]);
+}
+
+/// When the agent last said how it is, in seconds.
+fn agents_time(it: &Installation) -> u64 {
+    let status = it.status().unwrap();
+    let agent = status["processes"].as_array().unwrap().iter().find(|process| process["role"] == "agent");
+    agent.and_then(|agent| agent["at"].as_u64()).unwrap()
 }
