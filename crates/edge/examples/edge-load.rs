@@ -78,6 +78,7 @@ impl Stage {
             drain_ms: Some(DRAIN_MS),
             split: None,
             names: None,
+            surge: None,
         };
         self.edge.apply(&RouteTable { generation: 1, revision: self.revision, routes: vec![route] }).await?;
         Ok(())

@@ -33,7 +33,7 @@ use crate::{
     forward::forward,
     headers::Origin,
     identity::{Caller, Known},
-    limits::{BUFFER_BYTES, HANDSHAKE_TIMEOUT, MAX_HEAD_BYTES, MAX_STREAMS},
+    limits::{BUFFER_BYTES, HANDSHAKE_TIMEOUT, MAX_HEAD_BYTES, MAX_LOCAL_RESETS, MAX_PENDING_RESETS, MAX_STREAMS},
     listener::{Listener, Phase, reached},
     tcp,
     timed::Timed,
@@ -184,6 +184,8 @@ where
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_LOCAL_RESETS)
         .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX))
         .max_send_buf_size(BUFFER_BYTES)
         .keep_alive_interval(idle / 2)

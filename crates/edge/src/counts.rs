@@ -4,9 +4,9 @@
 //! It refuses to know what a number means for a rollout.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -15,7 +15,7 @@ use std::{
 use hyper::header::HeaderValue;
 use model::{
     ComponentName, Serial,
-    route::{Clients, ComponentCounts, CutSessions, VersionClients, VersionCounts},
+    route::{Clients, ComponentCounts, CutSessions, SurgeCounts, VersionClients, VersionCounts},
 };
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     compare::Compared,
     limits::MAX_COUNTED_VERSIONS,
     recent::Recent,
+    surge::Admission,
 };
 
 /// Bounds from 64 µs in powers of two; the 21st is 67 s, above the longest wait for an answer by default.
@@ -35,6 +36,7 @@ const FIRST_BOUND_LOG2: u32 = 6;
 pub(crate) struct Counts {
     versions: Mutex<Versions>,
     components: Mutex<HashMap<ComponentName, Arc<ComponentCounter>>>,
+    admissions: Mutex<BTreeMap<ComponentName, Weak<Admission>>>,
     held_now: AtomicU64,
     /// Clients remembered of all versions.
     pub(crate) clients_in_all: AtomicU64,
@@ -55,6 +57,7 @@ pub(crate) struct ComponentCounter {
     pub(crate) turned_away: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) abandoned: AtomicU64,
+    pub(crate) shed: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) moved: AtomicU64,
 }
@@ -179,6 +182,19 @@ impl Counts {
         rows
     }
 
+    /// From now on this says who goes on to a component.
+    pub(crate) fn admits(&self, component: &ComponentName, admission: &Arc<Admission>) {
+        let mut admissions = locked(&self.admissions);
+        admissions.retain(|_, admission| admission.strong_count() > 0);
+        admissions.insert(component.clone(), Arc::downgrade(admission));
+    }
+
+    /// What admissions counted, sorted by component.
+    pub(crate) fn surge_rows(&self) -> Vec<SurgeCounts> {
+        let admissions = locked(&self.admissions);
+        admissions.iter().filter_map(|(component, admission)| Some(admission.upgrade()?.row(component))).collect()
+    }
+
     /// Takes one of the places for held requests, if one is free.
     pub(crate) fn take_hold_place(&self, limit: u64) -> bool {
         let take = |held: u64| (held < limit).then_some(held + 1);
@@ -215,6 +231,7 @@ impl Counts {
                 turned_away: counter.turned_away.load(Ordering::Relaxed),
                 rejected: counter.rejected.load(Ordering::Relaxed),
                 abandoned: counter.abandoned.load(Ordering::Relaxed),
+                shed: counter.shed.load(Ordering::Relaxed),
                 retried: counter.retried.load(Ordering::Relaxed),
                 moved: counter.moved.load(Ordering::Relaxed),
             })

@@ -350,6 +350,7 @@ impl Inner {
             held: self.counts.held_now(),
             components,
             cut: self.counts.cut_rows(),
+            surges: self.counts.surge_rows(),
         }
     }
 

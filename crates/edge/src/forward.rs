@@ -34,11 +34,11 @@ pub(crate) async fn forward(
     visitor: Arc<Visitor>,
     mut request: Request<Incoming>,
 ) -> Response<Answer> {
-    let (component, known) = {
+    let (component, known, admission) = {
         let route = listener.route.load();
         let salt = route.split.as_ref().map(|split| &split.split.salt);
         let known = visitor.caller.know(&route.identities, request.headers(), salt, &listener.counts.watch);
-        (Arc::clone(&route.component), known)
+        (Arc::clone(&route.component), known, route.admission.clone())
     };
     add_one(&component.requests);
     let http2 = request.version() == Version::HTTP_2;
@@ -52,10 +52,24 @@ pub(crate) async fn forward(
     }
     // By the target that wins, which the head has now as its only host.
     let host = request.headers().get(HOST).cloned();
+    let class = match &admission {
+        None => 0,
+        Some(admission) => {
+            let class = admission.class(request.method(), request.uri().path(), request.headers());
+            if let Err(refusal) = admission.may_ask(class, &known) {
+                add_one(&component.shed);
+                return refused(refusal, &request, http2);
+            }
+            class
+        }
+    };
     if lease::is_asked(&listener, request.uri().path()) {
         return lease::answer(&listener, host.as_ref(), &known, request, http2).await;
     }
     let mut errand = Errand::new(&listener, &visitor, http2, component, known, host);
+    errand.held.entry.class = class;
+    // Read before the body goes on: a body that will not be read ends the connection.
+    let has_body = !request.body().is_end_stream();
     let outcome = match protocol {
         Some(protocol) => tunnel::open(&mut errand, request, protocol).await,
         None => {
@@ -63,11 +77,20 @@ pub(crate) async fn forward(
             send(&mut errand, request).await
         }
     };
+    if let (Err(refusal), Some(permit)) = (&outcome, errand.held.entry.permit.take()) {
+        if refusal.is_unanswered() { permit.unanswered() } else { permit.done() }
+    }
     match outcome {
         Ok(response) => response,
         Err(Refusal::Body(fault)) => Refusal::Body(fault).closing_answer(http2),
+        Err(refusal) if refusal.is_shed() && has_body => refusal.closing_answer(http2),
         Err(refusal) => refusal.answer(errand.serial.as_ref()),
     }
+}
+
+/// The answer to a request that goes nowhere.
+fn refused(refusal: Refusal, request: &Request<Incoming>, http2: bool) -> Response<Answer> {
+    if request.body().is_end_stream() { refusal.answer(None) } else { refusal.closing_answer(http2) }
 }
 
 /// One request on its way, and what it met so far. Dropping it ends the request.
@@ -128,6 +151,10 @@ impl<'a> Errand<'a> {
         let chosen = match choose(self.listener, host, &self.known, &self.tried, &mut self.held, first).await {
             Ok(chosen) => chosen,
             Err(refusal) => {
+                if refusal.is_shed() && first {
+                    add_one(&self.component.shed);
+                    return Err(refusal);
+                }
                 if first {
                     add_one(&self.component.turned_away);
                     return Err(refusal);
@@ -162,8 +189,16 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// Hands the count of it on to whatever carries the answer.
-    pub(crate) fn answered(&mut self, status: StatusCode) -> Result<InFlight, Refusal> {
+    /// Hands the count of it on to whatever carries the answer. With the head of the answer the request leaves its place to
+    /// the next: a client that reads slowly must not keep it.
+    pub(crate) fn answered(&mut self, status: StatusCode, upload: Option<&UploadWatch>) -> Result<InFlight, Refusal> {
+        if let Some(permit) = self.held.entry.permit.take() {
+            match upload {
+                // The rest of the body is still to come, so the time says nothing.
+                Some(upload) if !upload.finished() => permit.done(),
+                _ => permit.answered(status, upload.and_then(UploadWatch::ended)),
+            }
+        }
         let mut in_flight = self.chosen.take().ok_or(Refusal::NoVersion)?.in_flight;
         in_flight.answered(status.is_server_error());
         Ok(in_flight)
@@ -252,7 +287,7 @@ pub(crate) fn pass_on(
     upload: Option<Arc<UploadWatch>>,
     idle: Duration,
 ) -> Result<Response<Answer>, Refusal> {
-    let in_flight = errand.answered(response.status())?;
+    let in_flight = errand.answered(response.status(), upload.as_deref())?;
     let (mut head, body) = response.into_parts();
     head.version = Version::HTTP_11;
     headers::to_client(&mut head.headers, &in_flight.version().header);

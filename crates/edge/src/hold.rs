@@ -14,9 +14,10 @@ use crate::{
     instance::Instance,
     listener::Listener,
     refusal::Refusal,
+    surge::Permit,
     table::{Asked, Choice, InForce, VersionInForce},
 };
-use model::route::RouteState;
+use model::route::{Protocol, RouteState};
 
 /// A route as it was when the request was counted on one of its versions.
 pub(crate) struct Chosen {
@@ -32,10 +33,11 @@ impl Chosen {
     }
 }
 
-/// The time that one request has been held, over all its tries.
+/// What one request has waited for, over all its tries: how long it has been held, and its place among those who go on.
 #[derive(Default)]
 pub(crate) struct Held {
     since: Option<Instant>,
+    pub(crate) entry: Entry,
 }
 
 impl Held {
@@ -43,6 +45,15 @@ impl Held {
     pub(crate) const fn was(&self) -> bool {
         self.since.is_some()
     }
+}
+
+/// How a request gets past the admission of its component.
+#[derive(Default)]
+pub(crate) struct Entry {
+    /// Its class.
+    pub(crate) class: usize,
+    /// Once it is past it, until it is answered.
+    pub(crate) permit: Option<Permit>,
 }
 
 /// A place among the held requests. A client that leaves meanwhile drops it unreleased.
@@ -103,6 +114,12 @@ async fn wait_and_choose<'a>(
         let limit_ms = match (route.state, &asked) {
             (RouteState::Closed, Asked::Plain) => return Err(Refusal::Closed),
             (RouteState::Open, _) | (_, Asked::Version(_)) => {
+                if let (Some(admission), None, Protocol::Http) = (&route.admission, &held.entry.permit, route.protocol)
+                {
+                    // It counts for no version before its turn has come, and the route may be another by then.
+                    held.entry.permit = Some(admission.enter(held.entry.class).await?);
+                    continue;
+                }
                 let choice = match &asked {
                     Asked::Plain => route.choose_for(known, &listener.turn, tried, first),
                     Asked::Version(by_name) => route.choose_named(by_name.version, tried),
@@ -121,6 +138,10 @@ async fn wait_and_choose<'a>(
             }
             (RouteState::Hold { limit_ms }, Asked::Plain) => limit_ms,
         };
+        // What waits for the route takes no place of those who go on.
+        if let Some(permit) = held.entry.permit.take() {
+            permit.done();
+        }
         // Subscribed before the route is read again, so that no change is missed.
         let Some(changes) = &mut changes else {
             changes = Some(listener.changes());

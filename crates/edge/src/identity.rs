@@ -3,9 +3,12 @@
 //! It refuses to know what follows from it. Nothing that a client sends is an error here: what does not verify is no
 //! identity, and the next one counts.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use hyper::{
@@ -42,6 +45,8 @@ pub(crate) struct Known {
     pub(crate) text: Arc<str>,
     /// Texts of the identities that were verified.
     verified: Vec<String>,
+    /// Its address, for limits: of IPv6 the network of 64 bits.
+    network: Arc<str>,
     claims: Vec<Claims>,
     /// The cookie that it gets with the answer.
     pub(crate) set_cookie: Option<HeaderValue>,
@@ -129,7 +134,8 @@ impl Identities {
             set_cookie = None;
         }
         let text = texts.into_iter().next().map_or_else(|| Arc::clone(&caller.by_address.text), Arc::from);
-        Known { text, verified, claims, set_cookie, placed: AtomicU64::new(0) }
+        let network = Arc::clone(&caller.by_address.network);
+        Known { text, verified, network, claims, set_cookie, placed: AtomicU64::new(0) }
     }
 }
 
@@ -139,6 +145,7 @@ impl Caller {
         let by_address = Known {
             text: format!("address:{address}").into(),
             verified: Vec::new(),
+            network: network(address),
             claims: Vec::new(),
             set_cookie: None,
             placed: AtomicU64::new(0),
@@ -184,6 +191,12 @@ impl Caller {
 }
 
 impl Known {
+    /// Whose requests its requests count among: who it was proved to be, else its address. Not its cookie, which it can
+    /// leave out to be somebody new.
+    pub(crate) fn accountable(&self) -> &str {
+        self.verified.first().map_or(&*self.network, String::as_str)
+    }
+
     /// Whether it was proved to be one of these.
     pub(crate) fn is_in(&self, rules: &[CohortRule]) -> bool {
         let digests: Vec<Digest> = self.verified.iter().map(|text| Digest::of(text.as_bytes())).collect();
@@ -204,6 +217,17 @@ impl Known {
         let place = compute();
         self.placed.store(route << Place::BITS | place.pack(), Ordering::Relaxed);
         place
+    }
+}
+
+/// The network that a customer with IPv6 is commonly given (RFC 6177), and an IPv4 address as it is.
+fn network(address: &str) -> Arc<str> {
+    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => {
+            let network = Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX));
+            format!("address:{network}/64").into()
+        }
+        _ => format!("address:{address}").into(),
     }
 }
 

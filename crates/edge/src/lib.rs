@@ -40,6 +40,7 @@ mod read;
 mod recent;
 mod refusal;
 mod session;
+mod surge;
 mod table;
 mod tcp;
 mod ticks;

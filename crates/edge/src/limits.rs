@@ -84,6 +84,15 @@ pub(crate) const RETIRED_LIMIT: Duration = Duration::from_secs(600);
 pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
 /// The buffer of one direction of one connection, in bytes.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+/// How long a client may keep us waiting for its body in all, whatever it sends: what Apache's `mod_reqtimeout` allows.
+pub(crate) const SLOW_BODY_GRACE: Duration = Duration::from_secs(20);
+/// And a second more for so many bytes, as there: a modem sends ten times as many.
+pub(crate) const MIN_BODY_BYTES_PER_S: u64 = 500;
+/// Streams that a client opened and reset before they were looked at (CVE-2023-44487, rapid reset); at more the connection
+/// ends. Browsers that leave a page reset some tens.
+pub(crate) const MAX_PENDING_RESETS: usize = 20;
+/// Streams that the edge had to reset because of what the client sent; at more the connection ends (CVE-2025-8671).
+pub(crate) const MAX_LOCAL_RESETS: usize = 64;
 /// Streams on one HTTP/2 connection: what RFC 9113 section 6.5.2 recommends as the least.
 pub(crate) const MAX_STREAMS: u32 = 100;
 /// How long a TLS handshake may take.
@@ -137,6 +146,12 @@ pub(crate) const MAX_COUNTED_VERSIONS: usize = 512;
 pub(crate) const MAX_ROUTES: usize = 512;
 /// Versions behind one route; a rollout has two.
 pub(crate) const MAX_BACKENDS: usize = 16;
+/// Classes of requests on one route: each counts apart, and people must be able to say which matters more.
+pub(crate) const MAX_CLASSES: usize = 8;
+/// A class's name, in bytes; it stands in every sample of its metrics.
+pub(crate) const MAX_CLASS_NAME_BYTES: usize = 32;
+/// The longest that a request waits for its turn in a surge: nobody waits longer for an answer that may be a refusal.
+pub(crate) const MAX_QUEUE_MS: u32 = 10_000;
 /// Names behind one route: the versions above, and the channels of all of them.
 pub(crate) const MAX_NAMES: usize = 256;
 /// The longest DNS name (RFC 1035 section 2.3.4).

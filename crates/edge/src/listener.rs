@@ -21,8 +21,9 @@ use tokio::{
 
 use crate::{
     connection,
-    counts::Counts,
+    counts::{Counts, add_one},
     limits::{ACCEPT_PAUSE, BACKLOG, Limits},
+    surge::{Door, Doors},
     table::InForce,
 };
 
@@ -48,6 +49,7 @@ pub(crate) struct Listener {
     pub(crate) turn: AtomicU64,
     pub(crate) tls: ArcSwapOption<ServerConfig>,
     pub(crate) counts: Arc<Counts>,
+    doors: Arc<Doors>,
     pub(crate) limits: Arc<Limits>,
     switched: watch::Sender<()>,
     phase: watch::Sender<Phase>,
@@ -76,6 +78,7 @@ impl Listener {
             turn: AtomicU64::new(0),
             tls: ArcSwapOption::new(tls),
             counts: Arc::clone(counts),
+            doors: Arc::default(),
             limits: Arc::clone(limits),
             switched: watch::Sender::new(()),
             phase: watch::Sender::new(Phase::Accepting),
@@ -90,6 +93,18 @@ impl Listener {
         self.epoch.fetch_add(1, Ordering::SeqCst);
         before.settle(&route);
         self.switched.send_replace(());
+    }
+
+    /// The door for a connection from an address, unless it has as many as the route allows, or all together have.
+    fn door(&self, peer: SocketAddr) -> Option<Door> {
+        let route = self.route.load();
+        let rules = route.admission.as_ref().map(|admission| admission.rules());
+        let (of_one, of_all) = rules.map_or((None, None), |rules| (rules.client_connections, rules.connections));
+        let door = self.doors.open(peer.ip(), of_one, of_all);
+        if let (None, Some(admission)) = (&door, &route.admission) {
+            add_one(&admission.connections_refused);
+        }
+        door
     }
 
     /// Told of each switch after this call.
@@ -185,10 +200,15 @@ pub(crate) async fn reached(phases: &mut watch::Receiver<Phase>, at_least: Phase
 }
 
 fn start(listener: &Arc<Listener>, stream: TcpStream, peer: SocketAddr, place: Option<OwnedSemaphorePermit>) {
+    let Some(door) = listener.door(peer) else {
+        // A reset, so that the connection takes nothing here after it was refused.
+        let _gone = stream.set_zero_linger();
+        return;
+    };
     let (listener, phases) = (Arc::clone(listener), listener.phases());
     tokio::spawn(async move {
         connection::serve(listener, stream, peer, phases).await;
-        drop(place);
+        drop((place, door));
     });
 }
 

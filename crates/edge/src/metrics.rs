@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 
-use model::route::{ComponentCounts, EdgeCounts, VersionCounts};
+use model::route::{ClassCounts, ComponentCounts, EdgeCounts, Shed, SurgeCounts, VersionCounts};
 
 /// The media type of the text.
 pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// One family of numbers: name, type, help, and the number of a row.
 type Family<R> = (&'static str, &'static str, &'static str, fn(&R) -> u64);
+
+/// A reason for which requests are refused, and how many were.
+type Reason = (&'static str, fn(&Shed) -> u64);
 
 const BY_VERSION: [Family<VersionCounts>; 5] = [
     ("requests", "counter", "Requests answered or failed.", |row| row.requests),
@@ -18,11 +21,12 @@ const BY_VERSION: [Family<VersionCounts>; 5] = [
     ("held", "counter", "Requests that were held before they came to this version.", |row| row.held),
 ];
 
-const BY_COMPONENT: [Family<ComponentCounts>; 6] = [
+const BY_COMPONENT: [Family<ComponentCounts>; 7] = [
     ("received", "counter", "Requests whose head arrived.", |row| row.requests),
     ("turned_away", "counter", "Requests answered 503 by the edge itself.", |row| row.turned_away),
     ("rejected", "counter", "Requests refused as wrong.", |row| row.rejected),
     ("abandoned", "counter", "Requests whose client left while they were held.", |row| row.abandoned),
+    ("shed", "counter", "Requests refused because more was asked than is allowed or can be taken.", |row| row.shed),
     ("retried", "counter", "Tries on another instance.", |row| row.retried),
     ("moved", "counter", "Requests that went on to another version.", |row| row.moved),
 ];
@@ -68,11 +72,57 @@ fn write(text: &mut String, counts: &EdgeCounts) -> std::fmt::Result {
         let labels = format!("component=\"{}\",serial=\"{}\"", row.component, row.serial);
         writeln!(text, "countersign_edge_cut_sessions_total{{{labels}}} {}", row.sessions)?;
     }
+    surges(text, counts)?;
     head(text, "answer_seconds", "histogram", "Time to the head of an answer.")?;
     for row in &counts.versions {
         histogram(text, row)?;
     }
     writeln!(text, "# EOF")
+}
+
+/// A surge: gauges of each component, and counters of each class and reason.
+fn surges(text: &mut String, counts: &EdgeCounts) -> std::fmt::Result {
+    const GAUGES: [Family<SurgeCounts>; 3] = [
+        ("surge_limit", "gauge", "Requests that a component is given at once now.", |row| row.limit),
+        ("surge_in_flight", "gauge", "Requests that it has and did not answer yet.", |row| row.in_flight),
+        ("surge_connections_refused", "counter", "Connections beyond the limits.", |row| row.connections_refused),
+    ];
+    const BY_CLASS: [Family<ClassCounts>; 2] = [
+        ("surge_admitted", "counter", "Requests let through.", |row| row.admitted),
+        ("surge_waiting", "gauge", "Requests that wait for their turn.", |row| row.waiting),
+    ];
+    const REASONS: [Reason; 4] = [
+        ("client", |shed| shed.client),
+        ("total", |shed| shed.total),
+        ("overload", |shed| shed.overload),
+        ("late", |shed| shed.late),
+    ];
+    if counts.surges.is_empty() {
+        return Ok(());
+    }
+    for (name, kind, help, value) in GAUGES {
+        head(text, name, kind, help)?;
+        for row in &counts.surges {
+            let component = &row.component;
+            writeln!(text, "countersign_edge_{name}{}{{component=\"{component}\"}} {}", suffix(kind), value(row))?;
+        }
+    }
+    let classes = || counts.surges.iter().flat_map(|row| row.classes.iter().map(move |class| (&row.component, class)));
+    for (name, kind, help, value) in BY_CLASS {
+        head(text, name, kind, help)?;
+        for (component, row) in classes() {
+            let labels = format!("component=\"{component}\",class=\"{}\"", row.class);
+            writeln!(text, "countersign_edge_{name}{}{{{labels}}} {}", suffix(kind), value(row))?;
+        }
+    }
+    head(text, "surge_shed", "counter", "Requests refused because more was asked than is allowed or can be taken.")?;
+    for (component, row) in classes() {
+        for (reason, value) in REASONS {
+            let labels = format!("component=\"{component}\",class=\"{}\",reason=\"{reason}\"", row.class);
+            writeln!(text, "countersign_edge_surge_shed_total{{{labels}}} {}", value(&row.shed))?;
+        }
+    }
+    Ok(())
 }
 
 /// Neither names nor label values need escapes: they are fixed, or letters, digits and hyphens.

@@ -33,6 +33,16 @@ pub(crate) enum Refusal {
     UnknownName,
     /// The version is about to be retired; the request shows that it still has a client.
     Retiring,
+    /// More is asked than the component can take, or than all may ask.
+    Overload {
+        /// When to come back, in seconds.
+        after_s: u64,
+    },
+    /// The client asks for more than one may (429, RFC 6585 section 4).
+    ClientRate {
+        /// When to come back, in seconds.
+        after_s: u64,
+    },
     /// The client's head.
     Head(HeadFault),
     /// The client's body.
@@ -43,9 +53,13 @@ impl Refusal {
     const fn status(self) -> StatusCode {
         match self {
             Self::UnknownName => StatusCode::MISDIRECTED_REQUEST,
-            Self::Closed | Self::Retiring | Self::NoVersion | Self::HoldFull | Self::HoldTooLong => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Closed
+            | Self::Retiring
+            | Self::NoVersion
+            | Self::HoldFull
+            | Self::HoldTooLong
+            | Self::Overload { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ClientRate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unreachable | Self::Unanswered => StatusCode::BAD_GATEWAY,
             Self::AnswerTooLate => StatusCode::GATEWAY_TIMEOUT,
             Self::Head(HeadFault::Connect) => StatusCode::METHOD_NOT_ALLOWED,
@@ -66,6 +80,12 @@ impl Refusal {
             }
             Self::Retiring => {
                 "this version was about to be retired, and your request keeps it\nhint: ask again in a moment\n"
+            }
+            Self::Overload { .. } => {
+                "more is asked than this service can take\nhint: nothing was done; ask again after the seconds in Retry-After\n"
+            }
+            Self::ClientRate { .. } => {
+                "you ask for more than one client may\nhint: nothing was done; ask again after the seconds in Retry-After\n"
             }
             Self::HoldFull => "too many requests wait while this service is switched\nhint: try again in a moment\n",
             Self::HoldTooLong => "this service is being switched, and it took too long\nhint: try again in a moment\n",
@@ -98,6 +118,16 @@ impl Refusal {
         }
     }
 
+    /// Whether it says that more is asked than is taken.
+    pub(crate) const fn is_shed(self) -> bool {
+        matches!(self, Self::Overload { .. } | Self::ClientRate { .. })
+    }
+
+    /// Whether it says that an instance took the request and did not answer.
+    pub(crate) const fn is_unanswered(self) -> bool {
+        matches!(self, Self::Unreachable | Self::Unanswered | Self::AnswerTooLate)
+    }
+
     /// The answer, with the version's serial if one was chosen.
     pub(crate) fn answer(self, serial: Option<&HeaderValue>) -> Response<Answer> {
         let mut response = Response::new(Answer::Text(Some(Bytes::from_static(self.text().as_bytes()))));
@@ -107,7 +137,9 @@ impl Refusal {
         if let Some(serial) = serial {
             headers.insert(SERIAL, serial.clone());
         }
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+        if let Self::Overload { after_s } | Self::ClientRate { after_s } = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from(after_s));
+        } else if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
         }
         response

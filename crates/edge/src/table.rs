@@ -14,6 +14,7 @@ use hyper::header::HeaderName;
 
 use model::{
     ComponentName, Serial,
+    release::{OTHER_CLASS, Surge},
     route::{Arm, Identity, Meant, Names, Protocol, Route, RouteState, RouteTable, Split},
 };
 
@@ -23,8 +24,10 @@ use crate::{
     identity::{Identities, Known},
     instance::Instance,
     limits::{
-        MAX_BACKENDS, MAX_DRAIN_MS, MAX_HOLD_MS, MAX_IDENTITIES, MAX_INSTANCES, MAX_NAME_BYTES, MAX_NAMES, MAX_ROUTES,
+        MAX_BACKENDS, MAX_CLASS_NAME_BYTES, MAX_CLASSES, MAX_DRAIN_MS, MAX_HOLD_MS, MAX_IDENTITIES, MAX_INSTANCES,
+        MAX_NAME_BYTES, MAX_NAMES, MAX_QUEUE_MS, MAX_ROUTES,
     },
+    surge::Admission,
 };
 
 /// What is wrong with a route table.
@@ -87,6 +90,14 @@ pub enum TableError {
         /// Why.
         what: String,
     },
+    /// The rules for a surge can not be kept.
+    #[error("the route of `{component}` can not do in a surge what it says: {what}")]
+    Surge {
+        /// Whose route.
+        component: ComponentName,
+        /// Why.
+        what: String,
+    },
     /// A name stands for two versions, or is none.
     #[error("`{host}` is no name in lower case, or stands twice on the route of `{component}`")]
     Name {
@@ -119,6 +130,8 @@ pub(crate) struct InForce {
     /// How long sessions may stay on a version that takes nothing new.
     pub(crate) drain: Option<Duration>,
     pub(crate) split: Option<SplitInForce>,
+    /// Who goes on and who waits, if the route says so.
+    pub(crate) admission: Option<Arc<Admission>>,
     names: Option<Names>,
     /// Versions that a name stands for.
     named: Vec<Arc<VersionCounter>>,
@@ -201,6 +214,12 @@ pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
                 return Err(TableError::Name { component: component(), host: host.clone() });
             }
         }
+        if let Some(surge) = &route.surge {
+            within("classes of requests of a route", surge.classes.len(), MAX_CLASSES)?;
+            if let Some(what) = surge_fault(surge) {
+                return Err(TableError::Surge { component: component(), what });
+            }
+        }
         within("versions behind a route", route.backends.len(), MAX_BACKENDS)?;
         let (mut serials, mut addresses) = (HashSet::new(), HashSet::new());
         for backend in &route.backends {
@@ -216,6 +235,34 @@ pub(crate) fn check(table: &RouteTable) -> Result<(), TableError> {
         }
     }
     Ok(())
+}
+
+/// What is wrong with the rules for a surge: what would let nobody through, or is no field.
+fn surge_fault(surge: &Surge) -> Option<String> {
+    let rates = [surge.client, surge.total];
+    if rates.iter().flatten().any(|rate| rate.per_s == 0 || rate.burst == 0)
+        || [surge.client_connections, surge.connections].contains(&Some(0))
+    {
+        return Some("a limit of nothing lets nobody through".to_owned());
+    }
+    if surge.queue_ms > MAX_QUEUE_MS {
+        return Some(format!("requests would wait {} ms, more than {MAX_QUEUE_MS}", surge.queue_ms));
+    }
+    let mut names = HashSet::new();
+    for class in &surge.classes {
+        if !names.insert(&class.name) || class.name == OTHER_CLASS {
+            return Some(format!("the class `{}` stands there twice", class.name));
+        }
+        let letters = class.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if class.name.is_empty() || class.name.len() > MAX_CLASS_NAME_BYTES || !letters {
+            return Some(format!("`{}` is no name of a class", class.name));
+        }
+        let header = class.header.as_ref().filter(|header| HeaderName::from_bytes(header.name.as_bytes()).is_err());
+        if let Some(header) = header {
+            return Some(format!("`{}` is no name of a field", header.name));
+        }
+    }
+    None
 }
 
 /// A DNS name in lower case that no client could mean as an address.
@@ -287,9 +334,17 @@ impl InForce {
             let (trial, control) = (index(&split.trial), index(&split.control));
             SplitInForce { split, comparison, trial, control }
         });
+        let admission = route.surge.as_ref().map(|surge| {
+            let known = before.and_then(|before| before.admission.as_ref());
+            let known = known.filter(|known| known.rules() == surge).map(Arc::clone);
+            let admission = known.unwrap_or_else(|| Admission::new(surge));
+            counts.admits(&route.component, &admission);
+            admission
+        });
         let named = route.names.iter().flat_map(|names| &names.versions);
         let named = named.map(|named| counts.version(&route.component, &named.serial)).collect();
         Self {
+            admission,
             names: route.names.clone(),
             named,
             id: counts.next_route(),
@@ -314,6 +369,7 @@ impl InForce {
             identities: Arc::clone(&self.identities),
             drain: self.drain,
             split: None,
+            admission: None,
             names: None,
             named: Vec::new(),
         }

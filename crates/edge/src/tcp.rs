@@ -67,7 +67,7 @@ async fn open(errand: &mut Errand<'_>) -> Result<(InFlight, TcpStream), Refusal>
     loop {
         let instance = errand.next_instance().await?;
         match instance.open(errand.listener.limits.connect_timeout()).await {
-            Ok(stream) => return Ok((errand.answered(StatusCode::OK)?, stream)),
+            Ok(stream) => return Ok((errand.answered(StatusCode::OK, None)?, stream)),
             Err(error) => errand.not_taken(instance, &error),
         }
     }

@@ -11,8 +11,10 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
+
+use crate::limits::{MIN_BODY_BYTES_PER_S, SLOW_BODY_GRACE};
 
 /// A timer that costs nothing until something has to be waited for.
 pub(crate) struct Patience {
@@ -44,6 +46,43 @@ impl Patience {
         };
         self.waits = true;
         timer.as_mut().poll(cx)
+    }
+}
+
+/// A sender that may pause, but not send a byte now and then for ever: it may keep us waiting for a time, and for as long
+/// again as what it sent takes at the slowest rate that is served.
+#[derive(Default)]
+pub(crate) struct Pace {
+    bytes: u64,
+    waited: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pace {
+    /// Nothing is there. Ready once the sender has kept us waiting for too long in all.
+    pub(crate) fn poll_spent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let until = self.waits(Instant::now());
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() != until {
+            timer.as_mut().reset(until);
+        }
+        timer.as_mut().poll(cx)
+    }
+
+    /// Nothing is there; until when that is all right.
+    fn waits(&mut self, now: Instant) -> Instant {
+        let since = *self.since.get_or_insert(now);
+        let allowed = SLOW_BODY_GRACE + Duration::from_secs(self.bytes / MIN_BODY_BYTES_PER_S);
+        since + allowed.saturating_sub(self.waited)
+    }
+
+    /// So many bytes came.
+    pub(crate) fn came(&mut self, bytes: usize, now: Instant) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if let Some(since) = self.since.take() {
+            self.waited += now.saturating_duration_since(since);
+        }
     }
 }
 
@@ -108,3 +147,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         self.judge(cx, shut)
     }
 }
+
+#[cfg(test)]
+mod tests;

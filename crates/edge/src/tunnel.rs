@@ -76,7 +76,7 @@ pub(crate) async fn open(
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return pass_on(errand, response, None, upload, limits.idle_timeout());
     }
-    let in_flight = errand.answered(response.status())?;
+    let in_flight = errand.answered(response.status(), None)?;
     let instance = hyper::upgrade::on(&mut response);
     let (mut head, _) = response.into_parts();
     head.version = Version::HTTP_11;

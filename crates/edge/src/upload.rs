@@ -3,17 +3,17 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use crate::timed::Patience;
+use crate::timed::{Pace, Patience};
 
 /// What was wrong with a client's body; never the fault of the version that it was sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,7 @@ pub(crate) struct UploadWatch {
     fault: AtomicU8,
     finished: AtomicBool,
     waits_for_client: AtomicBool,
+    ended: OnceLock<Instant>,
 }
 
 impl UploadWatch {
@@ -47,6 +48,18 @@ impl UploadWatch {
     /// Whether all of the body went on to the instance.
     pub(crate) fn finished(&self) -> bool {
         self.finished.load(Ordering::Relaxed)
+    }
+
+    /// When the last of it went on.
+    pub(crate) fn ended(&self) -> Option<Instant> {
+        self.ended.get().copied()
+    }
+
+    fn set_finished(&self, finished: bool) {
+        self.finished.store(finished, Ordering::Relaxed);
+        if finished {
+            self.ended.get_or_init(Instant::now);
+        }
     }
 
     /// Whether the next step is the client's.
@@ -82,6 +95,7 @@ struct Streamed {
     body: Incoming,
     left: u64,
     patience: Patience,
+    pace: Pace,
     watch: Arc<UploadWatch>,
 }
 
@@ -92,7 +106,13 @@ impl Upload {
             return Self(None);
         }
         let watch = Arc::new(UploadWatch::default());
-        Self(Some(Box::new(Streamed { body, left: max_bytes, patience: Patience::new(idle), watch })))
+        Self(Some(Box::new(Streamed {
+            body,
+            left: max_bytes,
+            patience: Patience::new(idle),
+            pace: Pace::default(),
+            watch,
+        })))
     }
 
     /// What is known of it; nothing if there is no body.
@@ -117,17 +137,20 @@ impl Body for Upload {
         let frame = Pin::new(&mut streamed.body).poll_frame(cx);
         streamed.watch.waits_for_client.store(frame.is_pending(), Ordering::Relaxed);
         match frame {
-            Poll::Pending => match streamed.patience.poll_spent(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(()) => streamed.fail(UploadFault::Stalled),
-            },
+            Poll::Pending => {
+                if streamed.pace.poll_spent(cx).is_ready() || streamed.patience.poll_spent(cx).is_ready() {
+                    return streamed.fail(UploadFault::Stalled);
+                }
+                Poll::Pending
+            }
             Poll::Ready(None) => {
-                streamed.watch.finished.store(true, Ordering::Relaxed);
+                streamed.watch.set_finished(true);
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => streamed.fail(UploadFault::Broken),
             Poll::Ready(Some(Ok(frame))) => {
                 streamed.patience.renew();
+                streamed.pace.came(frame.data_ref().map_or(0, Bytes::len), tokio::time::Instant::now());
                 let size = frame.data_ref().map_or(0, |data| data.len() as u64);
                 match streamed.left.checked_sub(size) {
                     None => streamed.fail(UploadFault::TooLarge),
@@ -135,7 +158,7 @@ impl Body for Upload {
                         streamed.left = left;
                         streamed.watch.frames.fetch_add(1, Ordering::Relaxed);
                         // hyper does not ask for the end of a body whose length it knows.
-                        streamed.watch.finished.store(streamed.body.is_end_stream(), Ordering::Relaxed);
+                        streamed.watch.set_finished(streamed.body.is_end_stream());
                         Poll::Ready(Some(Ok(frame)))
                     }
                 }

@@ -27,6 +27,7 @@ mod readings;
 mod secrets;
 mod state;
 mod suggest;
+mod surge;
 mod types;
 mod variables;
 mod versions;

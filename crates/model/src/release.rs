@@ -5,6 +5,7 @@
 
 mod analysis;
 mod readings;
+mod surge;
 mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use analysis::{Analysis, Cohort, Margins, QUIET_TICKS, Slower};
 pub use readings::{COUNTERS_PERCENT, Counter, Invariant, Readings, Worse};
 use serde::{Deserialize, Serialize};
+pub use surge::{HeaderIs, OTHER_CLASS, PriorityClass, RequestRate, Surge};
 pub use versions::{Channel, Versions};
 
 use crate::{
@@ -249,6 +251,33 @@ pub struct Environment {
     /// Exposed components that are spoken to over plain TCP (FIX) and not by HTTP.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tcp: BTreeSet<ComponentName>,
+    /// What is done for an exposed component when more is asked than it can take; without it the edge passes on all.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub surge: BTreeMap<ComponentName, Surge>,
+    /// What a newer release does that is approved to replace the same, while this one is on its way.
+    #[serde(default, skip_serializing_if = "Newer::is_usual")]
+    pub newer: Newer,
+}
+
+/// What becomes of a release on its way when a newer one was approved to replace the same that runs. The rule of the release
+/// on its way holds, which was approved with it; two never mix under any of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Newer {
+    /// It makes way as long as no client was sent to it; from then on the newer one waits until it is live or went back.
+    #[default]
+    Usual,
+    /// The newer one waits from the first step on.
+    Waits,
+    /// It makes way also once clients are on it, unless it made a state that the version before can not work on.
+    Replaces,
+}
+
+impl Newer {
+    /// Whether nothing needs to be written of it. Documents from before there was a choice keep their bytes.
+    pub const fn is_usual(&self) -> bool {
+        matches!(self, Self::Usual)
+    }
 }
 
 /// The way of replacing one version by the next.

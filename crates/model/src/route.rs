@@ -4,6 +4,7 @@ mod clients;
 mod names;
 mod read;
 mod split;
+mod surges;
 
 use std::net::SocketAddr;
 
@@ -16,7 +17,9 @@ pub use read::{
 };
 pub use split::{Arm, CohortRule, Flag, FlagCounts, MAX_FLAGS, Split, TickRow, TickTotals, Ticks, UNITS, unit};
 
-use crate::{ComponentName, Serial};
+pub use surges::{ClassCounts, Shed, SurgeCounts};
+
+use crate::{ComponentName, Serial, release::Surge};
 
 /// Everything that the edge does, as one value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,9 @@ pub struct Route {
     /// Names by which clients reach one version, where several run side by side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<Names>,
+    /// What is done when more is asked than the backends can take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surge: Option<Surge>,
 }
 
 /// What clients speak.
@@ -144,6 +150,9 @@ pub struct EdgeCounts {
     /// component and version.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cut: Vec<CutSessions>,
+    /// One row a component whose route says what is done in a surge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub surges: Vec<SurgeCounts>,
 }
 
 /// What the edge has counted of one component, whatever the version.
@@ -153,7 +162,7 @@ pub struct ComponentCounts {
     /// The component.
     pub component: ComponentName,
     /// Requests whose head arrived whole. Once none is in flight or held, it is the sum of the versions' `requests`
-    /// plus `turned_away`, `rejected` and `abandoned`, less `moved`.
+    /// plus `turned_away`, `rejected`, `abandoned` and `shed`, less `moved`.
     pub requests: u64,
     /// Requests answered 503 by the edge itself: the route is closed, no version takes requests, or a hold was full or
     /// too long.
@@ -162,6 +171,9 @@ pub struct ComponentCounts {
     pub rejected: u64,
     /// Requests whose client left while they were held.
     pub abandoned: u64,
+    /// Requests refused because more was asked than is allowed or can be taken; none of them reached a version.
+    #[serde(default)]
+    pub shed: u64,
     /// Times that a request was tried again on another instance, of the same version or another.
     pub retried: u64,
     /// Times that no instance of the chosen version took a request and it went on to another version, or to new

@@ -301,12 +301,19 @@ fn may_begin(
         && !was_tried(target, last)
         && !scene.intent.withdrawn
         && scene.intent.leave.is_granted()
+        && is_said(progress)
         && explained
         && progress.system == target.release.system
         && (beside::is_beside(progress, target.serial())
             || scene.instances(&target.release.system).all(|i| i.id.serial != *target.serial()))
         && beside::refusal(progress, current, target).is_none()
         && refusal(current, predecessor, scene.intent, scene.observed).is_none()
+}
+
+/// Whether the log has all that happened so far. How one rollout ended is said before another begins: the progress names
+/// the versions of one rollout only, and who reads the log sees each end before the next beginning.
+fn is_said(progress: &Progress) -> bool {
+    progress.outbox.waiting().is_empty()
 }
 
 /// Whether this very attempt was made before and went back.

@@ -85,9 +85,10 @@ pub struct Intent {
     pub retire: Vec<Digest>,
     /// Trouble that people report with a version, and that nobody has seen yet.
     pub trouble: Option<Trouble>,
-    /// Whether steps forward may be taken now.
+    /// Whether steps forward may be taken now: with the version that a rollout brings forward, which need not be the target
+    /// if something newer waits, and if none is on its way, with the target.
     pub leave: Leave,
-    /// Whether the verdict of the target was withdrawn: a rollout that is on its way goes back, and none begins.
+    /// Whether the verdict of that same version was withdrawn: a rollout that is on its way goes back, and none begins.
     /// What already runs goes on.
     pub withdrawn: bool,
 }

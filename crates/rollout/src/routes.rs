@@ -215,6 +215,21 @@ fn compared<'a>(transition: &'a Transition, stage: &Forward, name: &ComponentNam
     Some(Serve::Compared { transition, comparison, phase })
 }
 
+/// Who takes everybody while one of the two versions is not whole: clients are divided in all compared components or in
+/// none, or a release would run half. The old version goes first; the new one only where the old one can not.
+fn undivided<'a>(scene: &Scene<'_>, transition: &'a Transition, comparison: &Comparison) -> Option<&'a Version> {
+    let is_whole = |version: &Version| {
+        let mut compared = version.release.components.iter().filter(|c| comparison.has(&c.name));
+        compared.all(|c| !scene.usable(version, c).is_empty())
+    };
+    let (old, new) = (transition.from.as_ref()?, &transition.to);
+    match (is_whole(old), is_whole(new)) {
+        (true, true) => None,
+        (false, true) => Some(new),
+        (_, false) => Some(old),
+    }
+}
+
 fn route(scene: &Scene<'_>, listen: SocketAddr, name: &ComponentName, serve: Serve<'_>, public: bool) -> Route {
     let backend = |version: &Version, weight| {
         let instances = version.release.component(name).map(|c| scene.usable(version, c)).unwrap_or_default();
@@ -230,11 +245,13 @@ fn route(scene: &Scene<'_>, listen: SocketAddr, name: &ComponentName, serve: Ser
     let mut split = None;
     let (state, backends) = match serve {
         Serve::Compared { transition, comparison, phase } => {
-            let old = transition.from.as_ref().and_then(|v| backend(v, 1));
-            let new = backend(&transition.to, 1);
-            // With one of them gone there is nothing to divide.
-            split = (old.is_some() && new.is_some()).then(|| comparison.split(transition, phase, name)).flatten();
-            open(new.into_iter().chain(old).collect(), &transition.to)
+            let one = undivided(scene, transition, comparison).map(|v| v.digest);
+            if one.is_none() {
+                split = comparison.split(transition, phase, name);
+            }
+            let weight = |v: &Version| u32::from(one.is_none_or(|d| d == v.digest));
+            let both = [Some(&transition.to), transition.from.as_ref()];
+            open(both.into_iter().flatten().filter_map(|v| backend(v, weight(v))).collect(), &transition.to)
         }
         Serve::Hold { limit_ms } => (RouteState::Hold { limit_ms }, Vec::new()),
         Serve::Open { to, finishing } => {
@@ -261,7 +278,8 @@ fn route(scene: &Scene<'_>, listen: SocketAddr, name: &ComponentName, serve: Ser
     let speaks_tcp = public && spoken.is_some_and(|e| e.tcp.contains(name));
     let protocol = if speaks_tcp { Protocol::Tcp } else { Protocol::Http };
     let names = None;
-    Route { listen, component: name.clone(), protocol, tls, identity, state, backends, drain_ms, split, names }
+    let surge = environment.and_then(|e| e.surge.get(name)).cloned();
+    Route { listen, component: name.clone(), protocol, tls, identity, state, backends, drain_ms, split, names, surge }
 }
 
 /// An identity with the path of its keys on this host.

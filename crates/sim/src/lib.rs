@@ -5,6 +5,7 @@ mod blob_laws;
 pub mod canary;
 pub mod driver;
 pub mod history;
+pub mod load_gate;
 pub mod postgres_server;
 #[cfg(test)]
 mod rollout_canaries;

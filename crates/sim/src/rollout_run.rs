@@ -11,7 +11,13 @@ use model::{
     },
     route::Clients,
 };
-use rollout::{Intent, Leave, Outcome, Place, Plan, Progress, Report, Seen, Version, plan, plan::describe};
+use rollout::{
+    Intent, Leave, Outcome, Place, Plan, Progress, Report, Seen, Version,
+    milestone::{Milestone, Numbered},
+    plan,
+    plan::describe,
+    progress::{Ended, State},
+};
 use runtime::driver::Driver;
 
 use crate::{
@@ -91,6 +97,8 @@ pub fn paydesk(ordinal: u64, migrations: &[(&str, bool)]) -> Version {
             analysis: None,
             versions: None,
             tcp: std::collections::BTreeSet::new(),
+            surge: std::collections::BTreeMap::new(),
+            newer: model::release::Newer::Usual,
         }],
     };
     version(release, ordinal * 10)
@@ -151,6 +159,10 @@ pub struct Run {
     pub speakers: Speakers,
     /// What the edge says of clients; none if it does not answer.
     pub clients: Option<Clients>,
+    /// What the log has, each once.
+    said: Vec<Numbered>,
+    /// Ends of rollouts that could not be said, because the progress does not name their version any more.
+    unsaid: Vec<Milestone>,
     /// What happened, for people.
     pub story: Vec<String>,
     /// Whether to write the story; thousands of runs that go well need none.
@@ -178,6 +190,8 @@ impl Run {
             kill: None,
             speakers: Speakers::default(),
             clients: None,
+            said: Vec::new(),
+            unsaid: Vec::new(),
             story: Vec::new(),
             telling: true,
         }
@@ -198,6 +212,8 @@ impl Run {
             kill: None,
             speakers: self.speakers.clone(),
             clients: self.clients.clone(),
+            said: self.said.clone(),
+            unsaid: self.unsaid.clone(),
             story: self.story.clone(),
             telling: self.telling,
         }
@@ -235,8 +251,28 @@ impl Run {
         self.reports.clear();
     }
 
-    /// One round: look, plan, store, do. Then a moment passes.
+    /// Writes into the log what happened, each once, as an agent does before it looks.
+    fn send(&mut self) {
+        for numbered in self.progress.outbox.waiting().to_vec() {
+            if !is_named(&self.progress, &numbered.milestone) {
+                self.unsaid.push(numbered.milestone.clone());
+            }
+            self.progress.outbox.logged(numbered.number);
+            if !self.said.contains(&numbered) {
+                self.said.push(numbered);
+            }
+        }
+    }
+
+    /// What happened that belongs in the log, whether the log has it already or not.
+    pub fn noted(&self) -> impl Iterator<Item = &Milestone> {
+        let waiting = self.progress.outbox.waiting().iter().filter(|n| !self.said.contains(n));
+        self.said.iter().chain(waiting).map(|n| &n.milestone)
+    }
+
+    /// One round: say, look, plan, store, do. Then a moment passes.
     pub fn round(&mut self, intent: &Intent) -> Plan {
+        self.send();
         let (observed, edge, ticks, now) = {
             let mut world = self.world.borrow_mut();
             let ticks = self.progress.next_tick().map(|from| world.ticks(from));
@@ -326,7 +362,8 @@ impl Run {
 
     /// Breaches of what must never happen, in words.
     pub fn breaches(&self) -> Vec<String> {
-        self.world.borrow().violations().map(ToString::to_string).collect()
+        let unsaid = self.unsaid.iter().map(|milestone| format!("the log does not get {milestone:?}"));
+        self.world.borrow().violations().map(ToString::to_string).chain(unsaid).collect()
     }
 
     /// Whether exactly this version runs, whole, with nothing left of any other.
@@ -336,6 +373,26 @@ impl Run {
         let serials: Vec<Serial> = world.serials().into_iter().collect();
         let expected: Vec<Serial> = version.map(|v| v.serial().clone()).into_iter().collect();
         serials == expected && u64::try_from(world.healthy()).ok() == Some(u64::from(wanted))
+    }
+}
+
+/// Whether the progress names the version of an end; who writes the log has its digest from there alone.
+fn is_named(progress: &Progress, milestone: &Milestone) -> bool {
+    let serial = match milestone {
+        Milestone::WentBack { serial, .. } | Milestone::GoingBack { serial, .. } | Milestone::Stuck { serial, .. } => {
+            serial
+        }
+        Milestone::Retired { runs, .. } => runs,
+        _ => return true,
+    };
+    match &progress.state {
+        State::Idle { current, last, .. } => {
+            current.as_ref().is_some_and(|v| v.serial() == serial)
+                || matches!(last, Some(Ended::WentBack { serial: back, .. }) if back == serial)
+        }
+        State::Forward { transition, .. } | State::Back { transition, .. } | State::Stuck { transition, .. } => {
+            transition.to.serial() == serial || transition.from.as_ref().is_some_and(|v| v.serial() == serial)
+        }
     }
 }
 

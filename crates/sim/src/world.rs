@@ -292,6 +292,7 @@ impl World {
             held: u64::try_from(held).unwrap_or(u64::MAX),
             components: Vec::new(),
             cut: Vec::new(),
+            surges: Vec::new(),
         }
     }
 

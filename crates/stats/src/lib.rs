@@ -15,6 +15,7 @@ mod evidence;
 mod exact;
 mod forecast;
 mod measure;
+pub mod paired;
 mod plan;
 mod promotion;
 mod real;

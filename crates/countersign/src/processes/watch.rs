@@ -10,6 +10,7 @@ mod metrics;
 mod neighbours;
 mod probes;
 mod refused;
+mod surges;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,6 +31,7 @@ use self::{
     neighbours::Neighbours,
     probes::{Documents, Prober},
     refused::Attempts,
+    surges::Surges,
 };
 use super::{Start, gate::sentinel::silent};
 use crate::{
@@ -106,6 +108,7 @@ pub fn run(start: Start) -> Result<(), Fault> {
     let watch = Watch {
         prober: Prober::start(start.settings.fabric)?,
         neighbours: Neighbours::start(&start)?,
+        surges: Surges::start(&start.layout)?,
         view: View::with_memory(log, members, &home)?,
         speaker,
         sender,
@@ -140,6 +143,7 @@ struct Watch {
     scrape: Arc<Scrape>,
     prober: Prober,
     neighbours: Neighbours,
+    surges: Surges,
     documents: Documents,
     began: Instant,
     /// When the log last did not answer.
@@ -229,6 +233,7 @@ impl Watch {
         self.read_log(&mut observed)?;
         self.attempts.look(self.view.facts(), SystemClock.now(), &mut observed);
         let neighbours = self.neighbours.look(&mut observed);
+        self.surges.look(&neighbours, &mut observed);
         let targets = probes::targets(&neighbours, self.view.facts(), &mut self.documents, troubles);
         self.prober.set(targets);
         self.prober.look(&mut observed);

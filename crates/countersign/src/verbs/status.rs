@@ -386,6 +386,23 @@ fn write_running(r: &Running, edge: Option<&EdgeCounts>, out: &mut dyn Write) ->
             ),
         )?;
     }
+    let of_it = |component: &model::ComponentName| r.instances.iter().any(|i| i.component == *component);
+    for s in edge.iter().flat_map(|e| &e.surges).filter(|s| of_it(&s.component)) {
+        for class in s.classes.iter().filter(|class| class.shed_lately > 0) {
+            line(
+                out,
+                format!(
+                    "  edge: {:<8} SHEDS {}: {} in the last 10 s; {} at once, {} in flight, {} wait",
+                    s.component.as_str(),
+                    class.class,
+                    class.shed_lately,
+                    s.limit,
+                    s.in_flight,
+                    class.waiting
+                ),
+            )?;
+        }
+    }
     for c in edge.iter().flat_map(|e| &e.cut).filter(|c| c.serial.system() == &r.system) {
         line(
             out,

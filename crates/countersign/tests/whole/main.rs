@@ -28,6 +28,7 @@ mod kills;
 mod left;
 mod places;
 mod promises;
+mod queue;
 mod refusals;
 mod release;
 mod request;

@@ -26,6 +26,7 @@ fn the_text_is_openmetrics() {
         requests: 9,
         turned_away: 1,
         rejected: 1,
+        shed: 0,
         abandoned: 0,
         retried: 5,
         moved: 0,
@@ -35,6 +36,7 @@ fn the_text_is_openmetrics() {
         revision: 3,
         versions: vec![version],
         held: 6,
+        surges: Vec::new(),
         cut: vec![CutSessions {
             component: "web".parse().unwrap(),
             serial: "paydesk-000041".parse().unwrap(),

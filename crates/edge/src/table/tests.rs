@@ -21,6 +21,7 @@ fn route(listen: &str, state: RouteState, backends: Vec<Backend>) -> Route {
         drain_ms: None,
         split: None,
         names: None,
+        surge: None,
     }
 }
 

@@ -16,6 +16,7 @@ mod holding;
 mod identities;
 mod retries;
 mod support;
+mod surging;
 mod switching;
 mod tcp;
 mod tls;

@@ -77,6 +77,7 @@ pub(crate) fn route(listen: SocketAddr, state: RouteState, backends: Vec<Backend
         drain_ms: None,
         split: None,
         names: None,
+        surge: None,
     }
 }
 
@@ -136,7 +137,11 @@ pub(crate) fn check_sums(edge: &Edge) {
     let counts = edge.counts();
     let by_version: u64 = counts.versions.iter().map(|row| row.requests).sum();
     let row = counts.components.first().unwrap();
-    assert_eq!(row.requests, by_version + row.turned_away + row.rejected + row.abandoned - row.moved, "{counts:?}");
+    assert_eq!(
+        row.requests,
+        by_version + row.turned_away + row.rejected + row.abandoned + row.shed - row.moved,
+        "{counts:?}"
+    );
 }
 
 type Reply = Response<BoxBody<Bytes, std::io::Error>>;

@@ -61,6 +61,8 @@ fn document(ordinal: u64, analysis: Option<model::release::Analysis>) -> Release
         analysis,
         versions: None,
         tcp: std::collections::BTreeSet::new(),
+        surge: std::collections::BTreeMap::new(),
+        newer: model::release::Newer::Usual,
     };
     Release {
         system: system(),

@@ -128,7 +128,8 @@ pub const fn reports_on(kind: AlarmKind) -> &'static [Kind] {
         | AlarmKind::NoTraffic
         | AlarmKind::TroubleReported
         | AlarmKind::WentBack
-        | AlarmKind::FlowDenied => {
+        | AlarmKind::FlowDenied
+        | AlarmKind::ImportantShed => {
             &[Kind::Build, Kind::Proposal, Kind::Approval, Kind::Milestone, Kind::Rollback, Kind::Retirement]
         }
         AlarmKind::Drift => &[Kind::Build, Kind::Approval, Kind::Milestone],

@@ -116,6 +116,8 @@ impl Environment {
             analysis: self.analysis.clone(),
             versions: self.versions.clone(),
             tcp: self.tcp.clone(),
+            surge: self.surge.clone(),
+            newer: self.newer,
         }
     }
 }

@@ -5,13 +5,17 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use crate::{ComponentName, EnvironmentName, release::Strategy, route::Protocol};
+use crate::{
+    ComponentName, EnvironmentName,
+    release::{Newer, Strategy, Surge},
+    route::Protocol,
+};
 
 use super::{
     analysis,
     diagnostic::quoted,
     findings::Findings,
-    limits,
+    limits, surge,
     types::Environment,
     versions,
     walk::{Field, Section},
@@ -30,6 +34,8 @@ const KEYS: &[&str] = &[
     "soak_s",
     "analysis",
     "versions",
+    "surge",
+    "newer",
 ];
 
 /// `[environments.*]`
@@ -98,6 +104,9 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
         _ => None,
     };
     let versions = section.optional("versions").and_then(|f| versions::read(&f, findings));
+    let surge = section.optional("surge").map(|f| surges(&f, &expose, &tcp, findings)).unwrap_or_default();
+    let words = [("usual", Newer::Usual), ("waits", Newer::Waits), ("replaces", Newer::Replaces)];
+    let newer = section.optional("newer").map_or(Some(Newer::Usual), |f| f.one_of(&words, findings));
     Some(Environment {
         name: name?,
         strategy: strategy?,
@@ -113,7 +122,36 @@ fn environment(entry: &Field<'_>, findings: &mut Findings<'_>) -> Option<Environ
         analysis,
         versions,
         tcp,
+        surge,
+        newer: newer?,
     })
+}
+
+/// What is done in a surge, for components that clients reach.
+fn surges(
+    field: &Field<'_>,
+    expose: &BTreeMap<ComponentName, SocketAddr>,
+    tcp: &BTreeSet<ComponentName>,
+    findings: &mut Findings<'_>,
+) -> BTreeMap<ComponentName, Surge> {
+    let read = surge::read(field, findings);
+    for (component, surge) in &read {
+        if !expose.contains_key(component) {
+            findings.error(
+                field.place(),
+                format!("`{component}` is not exposed here, so the edge has no requests of clients to it"),
+                format!("add it to `expose`, or remove `surge.{component}`"),
+            );
+        }
+        if tcp.contains(component) && (!surge.classes.is_empty() || surge.client.is_some() || surge.total.is_some()) {
+            findings.error(
+                field.place(),
+                format!("clients of `{component}` speak plain TCP, in which the edge sees no requests"),
+                "keep `client_connections` and `connections`, and leave out `classes`, `client` and `total`",
+            );
+        }
+    }
+    read
 }
 
 /// Where each component is exposed, and which of them are spoken to over plain TCP.

@@ -173,6 +173,23 @@ pub const COUNTER_PROMOTE_ADDED_PPM_DEFAULT: u32 = 10_000;
 /// What an invariant may be: beyond, the numbers of an exposition are no longer exact.
 pub const EQUALS: RangeInclusive<i64> = -(1 << 53)..=1 << 53;
 
+/// Classes of requests of one component; people must be able to say which of two matters more.
+pub const CLASSES: usize = 8;
+/// Paths or methods of one class.
+pub const CLASS_PARTS: usize = 64;
+/// Characters of a class's name, which stands in every sample of its metrics, and of a method.
+pub const CLASS_NAME: usize = 32;
+/// Milliseconds that a request waits for its turn. Nobody waits ten seconds for an answer that may be a refusal.
+pub const QUEUE_MS: RangeInclusive<u32> = 1..=10_000;
+/// Milliseconds that a request waits for its turn if the manifest says nothing: what people do not notice yet.
+pub const QUEUE_MS_DEFAULT: u32 = 100;
+/// Connections of one client, or of all: as many as the edge has descriptors for, several times over.
+pub const CONNECTIONS: RangeInclusive<u32> = 1..=1_000_000;
+/// Requests a second.
+pub const REQUESTS_PER_S: RangeInclusive<u32> = 1..=1_000_000;
+/// Requests at once.
+pub const BURST: RangeInclusive<u32> = 1..=1_000_000;
+
 /// Places that the runtime mounts or that the kernel makes; nothing of a component can be there.
 pub const RESERVED_PATHS: &[&str] = &["/proc", "/sys", "/dev", "/tmp", "/run"];
 /// Variables that start with this are set by Countersign.

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     BuildName, ComponentName, Digest, EnvironmentName, RequirementId, SecretName, SuiteName, ValueName, ZoneName,
-    release::{Analysis, Drain, Health, Limits, Migration, Strategy, Versions, Volume},
+    release::{Analysis, Drain, Health, Limits, Migration, Newer, Strategy, Surge, Versions, Volume},
 };
 
 /// A way of building from source: dependencies first, with the network to the registries only, then the command,
@@ -322,4 +322,8 @@ pub struct Environment {
     pub versions: Option<Versions>,
     /// Exposed components that are spoken to over plain TCP.
     pub tcp: BTreeSet<ComponentName>,
+    /// What is done for exposed components when more is asked than they can take.
+    pub surge: BTreeMap<ComponentName, Surge>,
+    /// What a newer release does while one is on its way.
+    pub newer: Newer,
 }

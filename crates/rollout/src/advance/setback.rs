@@ -1,7 +1,7 @@
 //! Why a rollout goes back, and how it turns: people want something else, an instance is in trouble, requests say that the
 //! new version is worse, a step fails again and again, or requests are held for too long.
 
-use model::release::Component;
+use model::release::{Component, Newer};
 
 use super::{STEP_ATTEMPTS, STOP_ALLOWANCE_MS};
 use crate::{
@@ -58,17 +58,27 @@ pub(super) fn setback(
 /// People want something else.
 fn recall(scene: &Scene<'_>, transition: &Transition, stage: &Forward) -> Option<BackReason> {
     let (intent, serial) = (scene.intent, transition.to.serial());
-    let same = intent.target.digest == transition.to.digest;
-    if same {
-        return intent.withdrawn.then(|| BackReason::Withdrawn { serial: serial.clone() });
+    // Its own verdict counts for it also while something newer waits.
+    if intent.withdrawn {
+        return Some(BackReason::Withdrawn { serial: serial.clone() });
+    }
+    if intent.target.digest == transition.to.digest {
+        return None;
     }
     let before = transition.from.as_ref();
     let opened = opens(stage);
     if before.is_some_and(|v| v.digest == intent.target.digest) && !(opened && is_irreversible(transition)) {
         return Some(BackReason::Ordered { to: intent.target.serial().clone() });
     }
-    // What was approved in place of this version, on the same base, takes its turn; what was approved on top of it waits.
-    let instead = intent.replaces == before.map(|v| v.digest) && !opened;
+    // What was approved in place of this version, on the same base, takes its turn by the rule that this version was approved
+    // with; what was approved on top of it waits. Where going back would lose state, nothing newer is a reason to.
+    let rule = transition.to.environment(&scene.place().environment).map_or(Newer::Usual, |e| e.newer);
+    let makes_way = match rule {
+        Newer::Usual => !opened,
+        Newer::Waits => false,
+        Newer::Replaces => !(opened && is_irreversible(transition)),
+    };
+    let instead = intent.replaces == before.map(|v| v.digest) && makes_way;
     instead.then(|| BackReason::Superseded { by: intent.target.serial().clone() })
 }
 

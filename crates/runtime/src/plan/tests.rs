@@ -52,6 +52,8 @@ fn release() -> Release {
             analysis: None,
             versions: None,
             tcp: std::collections::BTreeSet::new(),
+            surge: std::collections::BTreeMap::new(),
+            newer: model::release::Newer::Usual,
         }],
     }
 }

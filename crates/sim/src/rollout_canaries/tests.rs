@@ -1,6 +1,7 @@
 //! A good version is promoted, a bad one goes back before many were served by it, and nothing that happens to both
 //! versions, to the edge or to the agent is held against the new one.
 
+mod together;
 mod trouble;
 
 use model::release::{Analysis, Margins, Strategy};
@@ -74,9 +75,9 @@ fn ended(run: &mut Run, two: &Version, one: &Version) -> Plan {
 }
 
 fn compared(run: &Run) -> Vec<Compared> {
-    let waiting = run.progress().outbox.waiting().iter();
-    waiting
-        .filter_map(|n| match &n.milestone {
+    let noted = run.noted();
+    noted
+        .filter_map(|n| match n {
             Milestone::Compared(compared) => Some((**compared).clone()),
             _ => None,
         })
@@ -109,9 +110,9 @@ fn replayed(told: &[Compared]) {
 }
 
 fn shares(run: &Run) -> Vec<u8> {
-    let waiting = run.progress().outbox.waiting().iter();
-    waiting
-        .filter_map(|n| match &n.milestone {
+    let noted = run.noted();
+    noted
+        .filter_map(|n| match n {
             Milestone::Stepped { share, .. } => Some(*share),
             _ => None,
         })
@@ -197,8 +198,7 @@ fn without_clients_it_is_not_yet_then_an_alarm_then_back() {
         run.until(&go, LIMIT, |p| phase(p).is_some() && p.waits.iter().any(|w| matches!(w, Wait::Comparing { .. })));
     let said: Vec<String> = waits.unwrap().waits.iter().map(ToString::to_string).collect();
     assert!(said.iter().any(|w| w.contains("needs requests to both versions")), "{said:?}");
-    let quiet =
-        |run: &Run| run.progress().outbox.waiting().iter().any(|n| matches!(n.milestone, Milestone::Quiet { .. }));
+    let quiet = |run: &Run| run.noted().any(|n| matches!(n, Milestone::Quiet { .. }));
     assert!(!quiet(&run));
     let last = ended(&mut run, &two, &one);
     assert!(quiet(&run), "people are told");

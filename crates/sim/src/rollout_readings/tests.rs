@@ -95,9 +95,9 @@ fn phase(plan: &Plan) -> Option<Phase> {
 }
 
 fn shares(run: &Run) -> Vec<u8> {
-    let waiting = run.progress().outbox.waiting().iter();
-    waiting
-        .filter_map(|n| match &n.milestone {
+    let noted = run.noted();
+    noted
+        .filter_map(|n| match n {
             Milestone::Stepped { share, .. } => Some(*share),
             _ => None,
         })
@@ -106,8 +106,8 @@ fn shares(run: &Run) -> Vec<u8> {
 
 /// What goes into the log of counters, or of invariants.
 fn said(run: &Run, of: impl Fn(&Metric) -> bool) -> Vec<Compared> {
-    let waiting = run.progress().outbox.waiting().iter();
-    let all = waiting.filter_map(|n| match &n.milestone {
+    let noted = run.noted();
+    let all = noted.filter_map(|n| match n {
         Milestone::Compared(compared) => Some((**compared).clone()),
         _ => None,
     });

@@ -92,12 +92,12 @@ fn runs_beside(run: &Run) -> Vec<u64> {
 }
 
 fn gone(run: &Run) -> Vec<u64> {
-    let waiting = run.progress().outbox.waiting().iter();
+    let noted = run.noted();
     let serial = |m: &Milestone| match m {
         Milestone::Gone { serial } => Some(serial.ordinal()),
         _ => None,
     };
-    waiting.filter_map(|n| serial(&n.milestone)).collect()
+    noted.filter_map(serial).collect()
 }
 
 #[test]
@@ -280,10 +280,7 @@ fn a_retired_version_comes_back_beside_the_latest_once() {
     assert_eq!(run.progress().current().map(|v| v.serial().ordinal()), Some(2));
     // Its channel went with it and does not come back by itself.
     assert!(hosts(&run).iter().all(|(host, ..)| !host.starts_with("2026-10")), "{:?}", hosts(&run));
-    let waiting = run.progress().outbox.waiting();
-    assert!(
-        waiting.iter().any(|n| matches!(&n.milestone, Milestone::BroughtBack { serial } if serial == one.serial()))
-    );
+    assert!(run.noted().any(|n| matches!(n, Milestone::BroughtBack { serial } if serial == one.serial())));
     // Retired again, the same verdict does not bring it back a second time.
     back.retire = vec![one.digest];
     run.settle(&back, LIMIT).expect("it settles");

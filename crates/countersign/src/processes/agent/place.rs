@@ -132,7 +132,9 @@ impl Placement {
         // An edge that does not say holds every version.
         self.clients = if self.is_side_by_side() { agent.edge.clients().ok() } else { None };
         self.counts = edge.clone();
-        let (leave, withdrawn) = self.leave(agent, &claimed);
+        // What is on its way goes on or back by its own verdict, also while something newer waits for its turn.
+        let moving = self.on_its_way(agent);
+        let (leave, withdrawn) = self.leave(agent, moving.as_ref().unwrap_or(&claimed));
         let (back, retire) = (self.back(agent)?, self.to_retire(agent));
         let trouble = Some(self.trouble(agent, target.digest));
         let intent = Intent { place: self.place.clone(), target, replaces, back, retire, trouble, leave, withdrawn };
@@ -141,7 +143,10 @@ impl Placement {
         self.reader.ask(self.progress.to_read(&self.observed), tick_ms);
         self.reports.clear();
         for step in &planned.steps {
-            let done = self.step(agent, step, &claimed, intent.back.as_ref());
+            // Each step asks for leave for the version that it is a step of, never for that of another.
+            let of_target = step.release == intent.target.digest;
+            let claimed = moving.as_ref().filter(|_| !of_target).unwrap_or(&claimed);
+            let done = self.step(agent, step, claimed, intent.back.as_ref());
             let error = done.as_ref().err().map(Fault::message);
             if let Some(error) = &error {
                 tracing::warn!("{}: {:?}: {error}", self.name(), step.step);
@@ -287,9 +292,7 @@ impl Placement {
             }
         }
         if let Some(version) = moving {
-            // A rollback's generation is its order's index; everything else is a proposal's.
-            let ordered = facts.rollbacks(&self.system, &self.environment).any(|r| r.index == version.generation);
-            let claimed = if ordered { Claimed::Rollback } else { Claimed::Proposal(version.generation) };
+            let claimed = self.claimed_by(agent, &version);
             return Ok(Some((version, claimed, running.map(|v| v.digest))));
         }
         Ok(running.map(|version| {
@@ -397,6 +400,21 @@ impl Placement {
             return Err(Fault::new(Kind::Untrue, format!("{digest} is a release of another system")));
         }
         Version::new(release, generation).because(Kind::Internal, "the release has no digest")
+    }
+
+    /// On what grounds a version is on its way. A rollback's generation is its order's index; everything else is a proposal's.
+    fn claimed_by(&self, agent: &Agent, version: &Version) -> Claimed {
+        let mut orders = agent.known.facts().rollbacks(&self.system, &self.environment);
+        let ordered = orders.any(|r| r.index == version.generation);
+        if ordered { Claimed::Rollback } else { Claimed::Proposal(version.generation) }
+    }
+
+    /// On what grounds the version is that a rollout brings forward now, whatever waits for its turn.
+    fn on_its_way(&self, agent: &Agent) -> Option<Claimed> {
+        match &self.progress.state {
+            State::Forward { transition, .. } => Some(self.claimed_by(agent, &transition.to)),
+            State::Idle { .. } | State::Back { .. } | State::Stuck { .. } => None,
+        }
     }
 
     /// Whether steps forward may be taken, and whether the verdict was withdrawn.

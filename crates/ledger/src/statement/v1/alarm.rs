@@ -75,11 +75,13 @@ pub enum AlarmKind {
     FlowDenied,
     /// So many people report trouble with a new version that it is held.
     TroubleReported,
+    /// More is asked than a component can take, and what matters most is refused too.
+    ImportantShed,
 }
 
 impl AlarmKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ProbeFailed,
         Self::HeartbeatMissed,
         Self::Drift,
@@ -99,6 +101,7 @@ impl AlarmKind {
         Self::Silenced,
         Self::FlowDenied,
         Self::TroubleReported,
+        Self::ImportantShed,
     ];
 
     /// Those that no silence hides, whatever a charter says: they tell of money, of the charter itself, of a log that lies,
@@ -136,6 +139,7 @@ impl AlarmKind {
             Self::Silenced => "silenced",
             Self::FlowDenied => "flow-denied",
             Self::TroubleReported => "trouble-reported",
+            Self::ImportantShed => "important-shed",
         }
     }
 }

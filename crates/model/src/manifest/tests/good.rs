@@ -153,6 +153,104 @@ fn blue_green_with_an_analysis_keeps_a_share_to_compare_with() {
 }
 
 #[test]
+fn what_is_done_in_a_surge_is_read_and_goes_into_the_release() {
+    let surge = r#"
+[environments.production.surge.web]
+classes = [
+    { name = "settlement", paths = ["/settlements"], methods = ["POST"] },
+    { name = "orders", paths = ["/orders", "/v2/orders"] },
+]
+queue_ms = 250
+client = { per_s = 50, burst = 200 }
+total = { per_s = 2000 }
+client_connections = 64
+"#;
+    let Parsed { manifest, warnings } = parsed(&format!("{SMALL}{surge}"));
+    assert_eq!(warnings, []);
+    let environment = manifest.environments.values().next().unwrap();
+    let surge = environment.surge.values().next().unwrap();
+    assert_eq!(surge.classes.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["settlement", "orders"]);
+    assert_eq!(surge.queue_ms, 250);
+    assert_eq!(surge.total.unwrap().burst, 2000, "a second's worth if it is not said");
+    assert_eq!((surge.client_connections, surge.connections), (Some(64), None));
+
+    // A release without it has the bytes that it had before there was any.
+    let serial = serial("shop");
+    let commit = "0123456789012345678901234567890123456789".parse::<crate::Commit>().unwrap();
+    let images = images(&[]);
+    let with = manifest.compose(serial.clone(), commit, &images).unwrap().to_bytes().unwrap();
+    let without = parsed(SMALL).manifest.compose(serial, commit, &images).unwrap().to_bytes().unwrap();
+    assert!(String::from_utf8(with.clone()).unwrap().contains("\"surge\":{\"web\":"));
+    assert!(!String::from_utf8(without).unwrap().contains("surge"));
+    let read = crate::release::Release::from_bytes(&with).unwrap();
+    assert_eq!(read.environments[0].surge, environment.surge);
+}
+
+#[test]
+fn what_a_newer_release_does_is_read_and_written_only_where_it_is_chosen() {
+    let serial = serial("shop");
+    let commit = "0123456789012345678901234567890123456789".parse::<crate::Commit>().unwrap();
+    let bytes = |text: &str| {
+        let release = parsed(text).manifest.compose(serial.clone(), commit, &images(&[])).unwrap();
+        String::from_utf8(release.to_bytes().unwrap()).unwrap()
+    };
+    let with =
+        |word: &str| SMALL.replace("strategy = \"blue-green\"", &format!("strategy = \"blue-green\"\nnewer = {word}"));
+    for word in ["waits", "replaces"] {
+        let written = bytes(&with(&format!("\"{word}\"")));
+        assert!(written.contains(&format!("\"newer\":\"{word}\"")), "{written}");
+        let read = crate::release::Release::from_bytes(written.as_bytes()).unwrap();
+        assert!(!read.environments[0].newer.is_usual());
+    }
+    // A release that chooses nothing has the bytes that it had before there was a choice.
+    assert!(!bytes(SMALL).contains("newer"));
+    assert_eq!(bytes(&with("\"usual\"")), bytes(SMALL));
+    for (word, hint) in [("\"overtakes\"", "replaces"), ("true", "put it in quotes")] {
+        let error = Manifest::parse(&with(word)).unwrap_err();
+        let said = error.findings.iter().map(|f| format!("{f:?}")).collect::<String>();
+        assert!(said.contains("newer") && said.contains(hint), "{said}");
+    }
+}
+
+#[test]
+fn each_mistake_about_a_surge_is_named() {
+    for (line, said) in [
+        ("surge.web.classes = [{ name = \"a\" }]", "does not say which requests are of it"),
+        ("surge.web.classes = [{ name = \"other\", paths = [\"/\"] }]", "what matches no class"),
+        ("surge.web.classes = [{ name = \"A B\", paths = [\"/\"] }]", "is not the name of a class"),
+        ("surge.web.classes = [{ name = \"a\", paths = [\"/a/../b\"] }]", "is not a plain path"),
+        ("surge.web.classes = [{ name = \"a\", paths = [\"/%61\"] }]", "is not a plain path"),
+        ("surge.web.classes = [{ name = \"a\", methods = [\"post\"] }]", "write it in upper case"),
+        (
+            "surge.web.classes = [{ name = \"a\", paths = [\"/a\"] }, { name = \"a\", paths = [\"/b\"] }]",
+            "stands here twice",
+        ),
+        (
+            "surge.web.classes = [{ name = \"a\", header = { name = \"X-Desk\", value = \"b\" } }]",
+            "write it in lower case",
+        ),
+        ("surge.web.queue_ms = 0", "out of its range"),
+        ("surge.web.client = { burst = 4 }", "per_s"),
+        ("surge.web = { client_connections = 5, connections = 4 }", "keep everybody else out"),
+        ("surge.elsewhere.queue_ms = 5", "is not exposed here"),
+        ("surge.web.quue_ms = 5", "queue_ms"),
+    ] {
+        let text = SMALL.replace("strategy = \"blue-green\"", &format!("strategy = \"blue-green\"\n{line}"));
+        let refused = Manifest::parse(&text).unwrap_err();
+        let shown = render_all(&refused.findings, "countersign.toml", &text);
+        assert!(shown.contains(said), "{line}: {shown}");
+    }
+    let tcp = SMALL.replace(
+        "expose = { web = \"127.0.0.1:8088\" }",
+        "expose.web = { listen = \"127.0.0.1:8088\", protocol = \"tcp\" }\nsurge.web.client = { per_s = 5 }",
+    );
+    let refused = Manifest::parse(&tcp).unwrap_err();
+    assert!(refused.errors().any(|d| d.message.contains("speak plain TCP")), "{refused:?}");
+    let header = SMALL.replace("strategy = \"blue-green\"", "strategy = \"blue-green\"\nsurge.web.classes = [{ name = \"a\", header = { name = \"x-desk\", value = \"b\" } }]");
+    assert!(parsed(&header).warnings.iter().any(|d| d.message.contains("any client can send this field")));
+}
+
+#[test]
 fn the_smallest_has_no_warnings() {
     let Parsed { manifest, warnings } = parsed(SMALL);
     assert_eq!(warnings, []);

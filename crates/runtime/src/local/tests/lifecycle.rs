@@ -104,6 +104,8 @@ fn root_a_role_has_its_plan_checked_and_done_over_a_socket() {
             analysis: None,
             versions: None,
             tcp: std::collections::BTreeSet::new(),
+            surge: std::collections::BTreeMap::new(),
+            newer: model::release::Newer::Usual,
         }],
     };
     let document = release.to_bytes().unwrap();

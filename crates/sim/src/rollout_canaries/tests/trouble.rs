@@ -21,8 +21,8 @@ fn reported(two: &Version, one: &Version, reporters: u32, seen: u64) -> Intent {
 }
 
 fn told(run: &Run) -> usize {
-    let waiting = run.progress().outbox.waiting().iter();
-    waiting.filter(|n| matches!(n.milestone, Milestone::Reported { .. })).count()
+    let noted = run.noted();
+    noted.filter(|n| matches!(n, Milestone::Reported { .. })).count()
 }
 
 #[test]
