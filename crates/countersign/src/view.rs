@@ -175,6 +175,17 @@ impl View {
         Ok(())
     }
 
+    /// How many entries the log has ordered, cosigned or not.
+    pub fn ordered(&self) -> Result<u64, Fault> {
+        let mut size = self.reader.size();
+        loop {
+            match self.log.entries(size)?.len() {
+                0 => return Ok(size),
+                more => size += more as u64,
+            }
+        }
+    }
+
     /// Whether the log has ordered an entry, cosigned or not.
     pub fn is_ordered(&self, index: u64) -> Result<bool, Fault> {
         Ok(!self.log.entries(index)?.is_empty())

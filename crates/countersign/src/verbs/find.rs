@@ -81,12 +81,17 @@ impl Name {
     }
 }
 
-/// Reads on until the entry that a name counts is cosigned: whoever was just told an index may use it at once. What the log
-/// does not have is not waited for.
+/// Reads on until what a name means is cosigned: whoever was just told an index or a serial may use it at once. What the
+/// log does not have is not waited for, and neither is what comes after a name that is known.
 pub fn reach(view: &mut View, text: &str) -> Result<(), Fault> {
     match Name::parse(text) {
         Ok(Name::Index(index)) if index >= view.facts().size() && view.is_ordered(index)? => people::see(view, index),
-        _ => Ok(()),
+        Ok(Name::Index(_) | Name::Environment(..)) | Err(_) => Ok(()),
+        Ok(_) if proposals(view.facts(), text, None).is_ok() => Ok(()),
+        Ok(_) => match view.ordered()?.checked_sub(1) {
+            Some(last) if last >= view.facts().size() => people::see(view, last),
+            _ => Ok(()),
+        },
     }
 }
 
