@@ -18,6 +18,7 @@ mod identity;
 mod layout;
 mod log_client;
 mod log_store;
+mod page;
 mod processes;
 mod progress;
 mod say;
@@ -70,6 +71,7 @@ enum Verb {
     Versions(verbs::versions::Args),
     Retire(verbs::retire::Args),
     Report(verbs::report::Args),
+    Load(verbs::load::Args),
     Halt(verbs::halt::Args),
     Resume(verbs::resume::Args),
     Status(verbs::status::Args),
@@ -172,6 +174,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<(), Fault> {
         Verb::Versions(args) => verbs::versions::run(args, common, out),
         Verb::Retire(args) => verbs::retire::run(args, common, out),
         Verb::Report(args) => verbs::report::run(args, common, out),
+        Verb::Load(args) => verbs::load::run(args, common, out),
         Verb::Halt(args) => verbs::halt::run(args, common, out),
         Verb::Resume(args) => verbs::resume::run(args, common, out),
         Verb::Status(args) => verbs::status::run(args, common, out),

@@ -18,6 +18,7 @@ pub mod export;
 pub mod halt;
 pub mod import;
 pub mod init;
+pub mod load;
 pub mod log;
 pub mod proof;
 pub mod propose;

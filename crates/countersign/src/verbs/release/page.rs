@@ -4,8 +4,6 @@
 //! keep it. It is computed here from the log; what the agent says to follow from its counts is computed again first. The file
 //! is written durably; a crash leaves the old one or the new one.
 
-mod html;
-mod plot;
 mod tale;
 mod words;
 mod write;

@@ -5,13 +5,15 @@ use model::Timestamp;
 use stats::Answer;
 
 use super::{
-    html::Markup,
-    plot::{Line, Plot, Rule, Scale},
     tale::{Compared, End, Point, Tale},
     words::{grouped, headline, milliseconds, percent, quantile, standing, story, whole},
 };
+use crate::page::{
+    self,
+    html::Markup,
+    plot::{Line, Plot, Rule, Scale},
+};
 
-const STYLE: &str = include_str!("style.css");
 /// Rows of a table beside a plot; more are read by nobody, and every figure is in the log.
 const MOST_ROWS: usize = 24;
 /// Evidence is shown from here on; below it is none.
@@ -21,12 +23,7 @@ const MOST_EVIDENCE: f64 = 100_000.0;
 
 /// The whole page.
 pub(super) fn page(tale: &Tale) -> String {
-    let mut to = Markup::default();
-    to.raw("<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\"><head><meta charset=\"utf-8\"/>");
-    to.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>");
-    // Nothing is loaded and nothing runs, whatever a browser would make of it.
-    to.raw("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>");
-    to.raw("<title>").text(headline(tale)).raw("</title><style>").raw(STYLE).raw("</style></head><body><main>");
+    let mut to = page::begin(headline(tale));
     head(tale, &mut to);
     if !tale.wrong.is_empty() {
         to.raw("<section class=\"warn\"><h2>What does not follow</h2><ul>");
@@ -51,8 +48,7 @@ pub(super) fn page(tale: &Tale) -> String {
         to.raw("</p>");
     }
     foot(tale, &mut to);
-    to.raw("</main></body></html>\n");
-    to.finish()
+    page::end(to)
 }
 
 fn head(tale: &Tale, to: &mut Markup) {

@@ -16,25 +16,25 @@ const BOTTOM: f64 = 34.0;
 const MOST_POINTS: usize = 200;
 
 /// A line.
-pub(super) struct Line {
+pub struct Line {
     /// Its style.
-    pub(super) class: &'static str,
+    pub class: &'static str,
     /// Places, from left to right.
-    pub(super) points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, f64)>,
     /// Whether it stays where it is until it changes, as a share does.
-    pub(super) is_stepped: bool,
+    pub is_stepped: bool,
 }
 
 /// A line across, at which something is decided.
-pub(super) struct Rule {
-    pub(super) at: f64,
-    pub(super) class: &'static str,
-    pub(super) label: String,
+pub struct Rule {
+    pub at: f64,
+    pub class: &'static str,
+    pub label: String,
 }
 
 /// How the left axis goes.
 #[derive(Clone, Copy)]
-pub(super) enum Scale {
+pub enum Scale {
     /// By factors of ten, from a least to a most.
     Factors(f64, f64),
     /// From nothing to a most.
@@ -42,19 +42,19 @@ pub(super) enum Scale {
 }
 
 /// A plot.
-pub(super) struct Plot<'a> {
+pub struct Plot<'a> {
     /// What it shows, for whoever can not see it.
-    pub(super) title: String,
-    pub(super) lines: Vec<Line>,
-    pub(super) rules: Vec<Rule>,
-    pub(super) scale: Scale,
+    pub title: String,
+    pub lines: Vec<Line>,
+    pub rules: Vec<Rule>,
+    pub scale: Scale,
     /// What a place on the left axis is called.
-    pub(super) label: &'a dyn Fn(f64) -> String,
+    pub label: &'a dyn Fn(f64) -> String,
     /// Where the bottom axis ends, and what a place on it is called.
-    pub(super) until: f64,
-    pub(super) bottom: &'a dyn Fn(f64) -> String,
+    pub until: f64,
+    pub bottom: &'a dyn Fn(f64) -> String,
     /// Places on the bottom axis at which something was done, with a word.
-    pub(super) marks: &'a [(f64, String)],
+    pub marks: &'a [(f64, String)],
 }
 
 impl Plot<'_> {
@@ -89,7 +89,7 @@ impl Plot<'_> {
     }
 
     /// Draws it.
-    pub(super) fn draw(&self, to: &mut Markup) {
+    pub fn draw(&self, to: &mut Markup) {
         to.raw("<svg viewBox=\"0 0 400 230\" role=\"img\" aria-label=\"").text(&self.title).raw("\">");
         for tick in self.ticks() {
             let y = self.y(tick);

@@ -6,17 +6,17 @@ use std::fmt::Write as _;
 
 /// Markup that grows.
 #[derive(Debug, Default)]
-pub(super) struct Markup(String);
+pub struct Markup(String);
 
 impl Markup {
     /// Markup as it stands in this program; a value can not be `'static` by accident.
-    pub(super) fn raw(&mut self, markup: &'static str) -> &mut Self {
+    pub fn raw(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
     }
 
     /// Text, also in an attribute's value. Characters that XML can not hold become a mark in their place.
-    pub(super) fn text(&mut self, text: impl std::fmt::Display) -> &mut Self {
+    pub fn text(&mut self, text: impl std::fmt::Display) -> &mut Self {
         for c in text.to_string().chars() {
             match c {
                 '&' => self.0.push_str("&amp;"),
@@ -35,7 +35,7 @@ impl Markup {
     }
 
     /// A place in a drawing, to a tenth of a point.
-    pub(super) fn place(&mut self, at: f64) -> &mut Self {
+    pub fn place(&mut self, at: f64) -> &mut Self {
         let at = if at.is_finite() { at } else { 0.0 };
         // Writing to a text does not fail.
         let _written = write!(self.0, "{at:.1}");
@@ -43,7 +43,7 @@ impl Markup {
     }
 
     /// All of it.
-    pub(super) fn finish(self) -> String {
+    pub fn finish(self) -> String {
         self.0
     }
 }
