@@ -6,7 +6,9 @@
 
 pub mod arrivals;
 pub mod check;
+pub mod compare;
 pub mod machine;
+pub mod places;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -32,7 +32,7 @@ use crate::{
 pub use crate::transport::TargetError;
 
 /// Threads have so long to begin.
-const BEGIN: Duration = Duration::from_millis(100);
+pub(crate) const BEGIN: Duration = Duration::from_millis(100);
 
 /// How a run is made.
 #[derive(Clone, Debug)]
@@ -73,37 +73,58 @@ pub struct Run {
     kinds: Vec<String>,
 }
 
-/// Sends all of a scenario. `told` hears of each second when all its requests have ended.
-pub fn run(scenario: Scenario, settings: &Settings, mut told: impl FnMut(&Second)) -> Result<Run, RunError> {
-    let scenario = Arc::new(scenario);
-    let ca = scenario.ca.as_deref();
-    let targets = vec![Target::find(&settings.target, scenario.protocol, ca)?];
-    let machine = Machine::here();
-    let (asleep, start) = (stood_still(), Instant::now() + BEGIN);
+/// What threads found, before anybody looks at it.
+pub(crate) struct Driven {
+    /// A tally for each arm and kind, of each second.
+    pub(crate) seconds: BTreeMap<u32, Vec<Tally>>,
+    pub(crate) own: Own,
+    took: Duration,
+}
+
+/// Sends all of a scenario to one target, or to two in turns.
+pub(crate) fn drive(
+    scenario: &Arc<Scenario>,
+    targets: &[Target],
+    threads: usize,
+    start: Instant,
+    stop: &Arc<AtomicBool>,
+    told: &mut impl FnMut(&Second),
+) -> Result<Driven, RunError> {
+    let asleep = stood_still();
     let (out, heard) = mpsc::channel();
-    let mut threads = Vec::new();
-    for id in 0..settings.threads {
+    let mut started = Vec::new();
+    for id in 0..threads {
         let task = worker::Task {
-            scenario: Arc::clone(&scenario),
-            targets: targets.clone(),
+            scenario: Arc::clone(scenario),
+            targets: targets.to_vec(),
             start,
-            share: (id as u64, settings.threads as u64),
-            stop: Arc::clone(&settings.stop),
+            share: (id as u64, threads as u64),
+            stop: Arc::clone(stop),
         };
         let out = out.clone();
         let named = std::thread::Builder::new().name(format!("load-{id}"));
-        threads.push(named.spawn(move || worker::run(task, out))?);
+        started.push(named.spawn(move || worker::run(task, out))?);
     }
     drop(out);
-    let (seconds, done) = collect(&heard, settings.threads, &mut told);
-    for thread in threads {
+    let (seconds, done) = collect(&heard, threads, told);
+    for thread in started {
         thread.join().map_err(|_| RunError::Thread)??;
     }
-    if done.len() != settings.threads {
+    if done.len() != threads {
         return Err(RunError::Thread);
     }
     let suspended = stood_still().saturating_sub(asleep);
     let took = Instant::now().saturating_duration_since(start);
+    Ok(Driven { seconds, own: own(&done, took, suspended), took })
+}
+
+/// Sends all of a scenario. `told` hears of each second when all its requests have ended.
+pub fn run(scenario: Scenario, settings: &Settings, mut told: impl FnMut(&Second)) -> Result<Run, RunError> {
+    let scenario = Arc::new(scenario);
+    let targets = [Target::find(&settings.target, scenario.protocol, scenario.ca.as_deref())?];
+    let machine = Machine::here();
+    let start = Instant::now() + BEGIN;
+    let Driven { seconds, own, took } = drive(&scenario, &targets, settings.threads, start, &settings.stop, &mut told)?;
     let mut tallies = vec![Tally::default(); scenario.kinds.len()];
     for of_second in seconds.values() {
         for (sum, tally) in tallies.iter_mut().zip(of_second) {
@@ -116,7 +137,6 @@ pub fn run(scenario: Scenario, settings: &Settings, mut told: impl FnMut(&Second
     // A plan of recorded times may be one moment.
     let seconds_long = if stopped { took.as_secs_f64() } else { planned_s }.max(0.001);
     let all = KindReport::of("all", &sum(&tallies));
-    let own = own(&done, took, suspended);
     let endless = all.planned.saturating_sub(all.right + all.failures());
     let does_not_count =
         reasons(&Circumstances { all: &all, own: &own, closed, stopped, endless, connections: scenario.connections });
@@ -180,7 +200,7 @@ pub fn read(path: &Path, target: Option<&str>) -> Result<(Scenario, Url), crate:
     Ok((scenario, url))
 }
 
-fn sum(tallies: &[Tally]) -> Tally {
+pub(crate) fn sum(tallies: &[Tally]) -> Tally {
     let mut all = Tally::default();
     for tally in tallies {
         all.add(tally);

@@ -125,3 +125,31 @@ pub fn hangs_up() -> Server {
         }
     })
 }
+
+/// Not a test: a version of a comparison, where `ADDRESS` and `BEHAVIOUR` tell it to be one. It runs until it is ended.
+#[test]
+fn plays_a_version() {
+    let (Ok(address), Ok(behaviour)) = (std::env::var("ADDRESS"), std::env::var("BEHAVIOUR")) else { return };
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    let began = Instant::now();
+    for stream in listener.incoming() {
+        let behaviour = behaviour.clone();
+        std::thread::spawn(move || {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 4096];
+            while std::io::Read::read(&mut stream, &mut asked).is_ok_and(|size| size > 0) {
+                let body = if behaviour == "wrong" { "lost" } else { "fine" };
+                if behaviour == "slow" {
+                    wait_for(Duration::from_millis(20));
+                }
+                if behaviour == "ends" && began.elapsed() > Duration::from_millis(1_500) {
+                    std::process::exit(9);
+                }
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                if std::io::Write::write_all(&mut stream, answer.as_bytes()).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
