@@ -1,5 +1,6 @@
 //! `countersign load`: drive a system as its users would, and say how it kept up.
 
+mod compare;
 mod page;
 mod run;
 
@@ -18,11 +19,13 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Run(run::Args),
+    Compare(compare::Args),
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault> {
     match &args.what {
         What::Run(args) => run::run(args, common, out),
+        What::Compare(args) => compare::run(args, common, out),
     }
 }

@@ -97,14 +97,14 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
     Ok(())
 }
 
-fn refused(error: ScenarioError, path: &Path) -> Fault {
+pub(super) fn refused(error: ScenarioError, path: &Path) -> Fault {
     let kind = if matches!(error, ScenarioError::Read { .. }) { Kind::Usage } else { Kind::Input };
     Fault::from_error(kind, error)
         .context(format!("the scenario `{}` can not be run", path.display()))
         .hint("docs/load.md describes scenarios; examples/load has one")
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
     ledger::durable::write(path, bytes, 0o644)
         .because(Kind::Unavailable, format!("`{}` can not be written", path.display()))
 }
