@@ -26,8 +26,8 @@ pub(super) fn metadata(root: &Path) -> anyhow::Result<String> {
 
 /// Every crate that `gate` is built with, a line each, as `cargo tree` prints it.
 pub(super) fn auditor_tree(root: &Path) -> anyhow::Result<String> {
-    let arguments =
-        ["tree", "--package=gate", "--edges=normal", "--prefix=none", "--target=all", "--locked", "--offline"];
+    // Not `--offline`: on a machine that built nothing yet this is what fetches the crates.
+    let arguments = ["tree", "--package=gate", "--edges=normal", "--prefix=none", "--target=all", "--locked"];
     let output = run(root, "cargo", &arguments, Stdio::piped())?;
     if !output.status.success() {
         bail!("cargo tree failed: {}", String::from_utf8_lossy(&output.stderr).trim());
