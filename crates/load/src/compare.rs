@@ -26,7 +26,7 @@ use thiserror::Error;
 use crate::{
     arrivals::{Arrivals, Segment},
     machine::Machine,
-    places::{self, PlaceError, Running, Version},
+    places::{self, Addresses, PlaceError, Running, Version},
     report::Own,
     run::{BEGIN, RunError, drive, sum},
     scenario::{self, Scenario, ScenarioError},
@@ -175,7 +175,7 @@ pub fn compare(
     let rate = rate(&scenario)?;
     let scenario = with_block(scenario, rate, plan.block_s);
     let machine = Machine::here();
-    let places = places::free()?;
+    let mut addresses = Addresses::new();
     let mut coin = ChaCha8Rng::seed_from_u64(plan.coin);
     let (mut blocks, mut notes): (Vec<Block>, Vec<BlockNote>) = (Vec::new(), Vec::new());
     let mut decided: Option<Result<Decision, PairedError>> = None;
@@ -183,7 +183,7 @@ pub fn compare(
         while blocks.len() < look.blocks && !plan.stop.load(Ordering::Relaxed) {
             let candidate_second = coin.random_bool(0.5);
             let seed = coin.random();
-            let (block, note) = block(&scenario, plan, places, candidate_second, seed)?;
+            let (block, note) = block(&scenario, plan, addresses.two()?, candidate_second, seed)?;
             blocks.push(block);
             notes.push(note);
             told(blocks.len(), None);
@@ -282,16 +282,14 @@ fn block(
     let [first, second] = places;
     let (of_candidate, of_baseline) = if candidate_second { (second, first) } else { (first, second) };
     // In the order of the places, so that which starts first is the coin's too.
-    let mut candidate = None;
-    let mut baseline = None;
-    for starts_candidate in [!candidate_second, candidate_second] {
-        if starts_candidate {
-            candidate = Some(Running::start(&plan.candidate, of_candidate)?);
-        } else {
-            baseline = Some(Running::start(&plan.baseline, of_baseline)?);
-        }
+    let (mut candidate, mut baseline);
+    if candidate_second {
+        baseline = Running::start(&plan.baseline, of_baseline)?;
+        candidate = Running::start(&plan.candidate, of_candidate)?;
+    } else {
+        candidate = Running::start(&plan.candidate, of_candidate)?;
+        baseline = Running::start(&plan.baseline, of_baseline)?;
     }
-    let (Some(mut candidate), Some(mut baseline)) = (candidate, baseline) else { return Err(CompareError::Rate) };
     candidate.wait(plan.ready)?;
     baseline.wait(plan.ready)?;
     let target = |address: SocketAddr| -> Result<Target, CompareError> {

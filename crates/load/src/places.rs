@@ -80,11 +80,46 @@ pub struct Running {
     output: fs::File,
 }
 
-/// Two addresses that are free now.
-pub fn free() -> io::Result<[SocketAddr; 2]> {
-    let of = || TcpListener::bind("127.0.0.1:0");
-    let (one, other) = (of()?, of()?);
-    Ok([one.local_addr()?, other.local_addr()?])
+/// Addresses for blocks, below the ports that the kernel gives to connections: a generator must not take the port of what it
+/// drives, and a block's ports are not used again while connections of the one before linger.
+#[derive(Debug)]
+pub struct Addresses {
+    next: u16,
+}
+
+/// Ports from here on are for services, and from the other one on for connections (Linux, `ip_local_port_range`).
+const PORTS: std::ops::Range<u16> = 15_000..32_000;
+
+impl Addresses {
+    /// Addresses that begin somewhere else for each process.
+    pub fn new() -> Self {
+        let many = u32::from(PORTS.end - PORTS.start);
+        // The remainder is less than a port.
+        let offset = u16::try_from(std::process::id().wrapping_mul(97) % many).unwrap_or_default();
+        Self { next: PORTS.start + offset }
+    }
+
+    /// Two that are free now.
+    pub fn two(&mut self) -> io::Result<[SocketAddr; 2]> {
+        Ok([self.one()?, self.one()?])
+    }
+
+    fn one(&mut self) -> io::Result<SocketAddr> {
+        for _ in PORTS {
+            let address = SocketAddr::from(([127, 0, 0, 1], self.next));
+            self.next = if self.next + 1 < PORTS.end { self.next + 1 } else { PORTS.start };
+            if TcpListener::bind(address).is_ok() {
+                return Ok(address);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, "no port from 15000 to 31999 is free"))
+    }
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Runs what brings the state for a block back: databases, fixtures.
