@@ -27,7 +27,7 @@ use crate::{
     arrivals::{Arrivals, Segment},
     machine::Machine,
     places::{self, Addresses, PlaceError, Running, Version},
-    report::Own,
+    report::{Own, Quantiles},
     run::{BEGIN, RunError, drive, sum},
     scenario::{self, Scenario, ScenarioError},
     tally::Tally,
@@ -122,6 +122,10 @@ pub struct Found {
 pub struct BlockNote {
     /// Whether the candidate had the second place.
     pub candidate_second: bool,
+    /// How long the candidate's answers took.
+    pub candidate_us: Quantiles,
+    /// How long the baseline's took.
+    pub baseline_us: Quantiles,
     /// What the generator says of itself.
     pub own: Own,
     /// What was wrong with it.
@@ -325,6 +329,7 @@ fn block(
         failures: Failures { requests: Pair { candidate: 0, baseline: 0 }, failed: Pair { candidate: 0, baseline: 0 } },
         cost: Pair { candidate: 0, baseline: 0 },
     };
+    let (mut all_candidate, mut all_baseline) = (Tally::default(), Tally::default());
     for (at, tallies) in &driven.seconds {
         if *at < WARM_S || *at >= WARM_S + plan.block_s {
             continue;
@@ -336,6 +341,8 @@ fn block(
         // What has no end has failed.
         counted.failures.failed.candidate += of_candidate.counts.planned - of_candidate.counts.right;
         counted.failures.failed.baseline += of_baseline.counts.planned - of_baseline.counts.right;
+        all_candidate.add(&of_candidate);
+        all_baseline.add(&of_baseline);
         counted.seconds.push([latencies(&of_candidate), latencies(&of_baseline)]);
     }
     let cost = |arm: usize, requests: u64| {
@@ -347,7 +354,14 @@ fn block(
         candidate: cost(0, counted.failures.requests.candidate),
         baseline: cost(1, counted.failures.requests.baseline),
     };
-    Ok((counted, BlockNote { candidate_second, own: driven.own, wrong }))
+    let note = BlockNote {
+        candidate_second,
+        candidate_us: Quantiles::of(&all_candidate.latency),
+        baseline_us: Quantiles::of(&all_baseline.latency),
+        own: driven.own,
+        wrong,
+    };
+    Ok((counted, note))
 }
 
 fn of_the_generator(own: &Own) -> Vec<String> {
