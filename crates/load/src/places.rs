@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
 use rustix::process::{Pid, Signal, kill_process_group};
 use thiserror::Error;
 
@@ -234,14 +235,11 @@ fn members(group: u32) -> BTreeSet<u32> {
     of_group.collect()
 }
 
-/// Processor time of a process, by the scheduler's own count of its threads, in nanoseconds.
+/// Processor time of a process and of all threads that it ever had, in nanoseconds.
 fn cpu_of(process: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let each = threads.filter_map(|thread| {
-        let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        stat.split_ascii_whitespace().next()?.parse::<u64>().ok()
-    });
-    each.sum()
+    let of = |id| clock_gettime(clock_getcpuclockid(id).ok()?).ok();
+    let used = i32::try_from(process).ok().map(nix::unistd::Pid::from_raw).and_then(of);
+    used.map_or(0, |time| u64::try_from(std::time::Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

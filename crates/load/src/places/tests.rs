@@ -58,3 +58,17 @@ fn addresses_are_free_and_not_the_same_again() {
     assert_ne!(again.two().unwrap()[0], one);
     drop(taken);
 }
+
+#[test]
+fn processor_time_of_threads_that_ended_is_not_lost() {
+    let before = cpu_of(std::process::id());
+    let spin = || {
+        let (began, mut state) = (Instant::now(), 1_u64);
+        while began.elapsed() < Duration::from_millis(200) {
+            state = std::hint::black_box(state.wrapping_mul(31));
+        }
+    };
+    std::thread::spawn(spin).join().unwrap();
+    assert!(cpu_of(std::process::id()) > before + 20_000_000);
+    assert_eq!(cpu_of(u32::MAX), 0);
+}

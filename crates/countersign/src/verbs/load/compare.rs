@@ -12,7 +12,7 @@ use std::{
 };
 
 use load::{
-    compare::{self, Comparison, Found, Plan},
+    compare::{self, CompareError, Comparison, Found, Plan},
     places::Version,
 };
 use model::Clock as _;
@@ -95,7 +95,15 @@ pub fn run(args: &Args, common: &Flags, out: &mut dyn Write) -> Result<(), Fault
             Some(decision) => format!("after {blocks} blocks: {}", answer(&decision.answer)),
         });
     })
-    .because(Kind::Unavailable, "the versions can not be compared")?;
+    .map_err(|error| {
+        let kind = match &error {
+            CompareError::Rate | CompareError::Policy(_) | CompareError::Scenario(_) => Kind::Input,
+            _ => Kind::Unavailable,
+        };
+        Fault::from_error(kind, error)
+            .context("the versions can not be compared")
+            .hint("docs/load.md describes comparisons")
+    })?;
     drop(progress);
     if let Some(path) = &args.json {
         let mut json = serde_json::to_vec_pretty(&done).because(Kind::Internal, "the comparison is no JSON")?;
